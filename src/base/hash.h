@@ -1,0 +1,17 @@
+/* SHA-256 in hex, over memory and files (OpenSSL). */
+#ifndef IB_BASE_HASH_H
+#define IB_BASE_HASH_H
+
+#include "base/diag.h"
+#include <stddef.h>
+
+typedef struct ib_sha256 ib_sha256; /* a running hash */
+ib_sha256 *ib_sha256_create(void);  /* NULL: out of memory */
+void ib_sha256_update(ib_sha256 *hash, const void *data, size_t size);
+void ib_sha256_finish(ib_sha256 *hash, char hex[65]); /* writes the digest and frees; hash may be NULL ("" is written) */
+
+void ib_sha256_memory(const void *data, size_t size, char hex[65]);
+/* Errors: ISOBATH_ERR_IO with the path. */
+isobath_status ib_sha256_file(const char *path, ib_diag *diag, char hex[65]);
+
+#endif

@@ -1,0 +1,72 @@
+/* Frames in: whatever libav opens, image sequences, raw video and Y4M on a pipe; RGB out, in presentation order.
+ * Only files of this folder (and the preview sinks) include libav headers. */
+#ifndef IB_MEDIA_MEDIA_H
+#define IB_MEDIA_MEDIA_H
+
+#include "base/diag.h"
+#include "base/pool.h"
+#include <stdint.h>
+
+typedef struct ib_media ib_media;
+
+typedef enum ib_on_error { IB_ON_ERROR_STOP, IB_ON_ERROR_REPEAT } ib_on_error;
+
+typedef struct ib_media_options {
+    int max_res;        /* longer side limit, 0: none (FACTS: both sides round(side*max_res/long), half to even, odd + 1) */
+    double target_fps;  /* 0: every frame; else stride = max(round(fps/target_fps), 1) */
+    int64_t max_frames; /* kept frames, 0: all */
+    double start_s, end_s; /* presentation times from the first frame; end_s <= 0: to the end; start inclusive, end exclusive */
+    ib_on_error on_error;
+    double image_fps;   /* frame rate of image sequences, default 30 when 0 */
+    const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL */
+    int threads;        /* decoder threads; 0: as many as CPUs */
+    ib_pool *pool;      /* for colour conversion and resize; NULL: the calling thread */
+} ib_media_options;
+
+/* What is known before the first frame. Sizes are after rotation and max_res: the "source size" of all that follows. */
+typedef struct ib_media_info {
+    int width, height;             /* of the RGB frames that ib_media_read returns */
+    int coded_width, coded_height; /* as stored */
+    int rotation;                  /* degrees clockwise that were applied: 0, 90, 180, 270 */
+    double fps;                    /* average, after the stride of target_fps; 0: unknown */
+    int stride;                    /* of target_fps */
+    int64_t frames_hint;           /* estimate of the kept frames; -1: unknown (a pipe). Never relied upon */
+    char decoder[96];              /* codec, decoder and library version: part of the run's kind */
+    char colour[96];               /* pixel format, matrix, range, transfer: what the conversion assumed */
+} ib_media_info;
+
+/* One frame. */
+typedef struct ib_media_frame {
+    int64_t index;  /* 0, 1, 2 ... of kept frames */
+    int64_t pts_us; /* presentation time of this frame in microseconds from the first frame of the stream */
+    int repeated;   /* 1: stands in for a damaged frame (on_error repeat) */
+} ib_media_frame;
+
+/* Opens a file, URL, folder, glob or printf pattern of images, or "-" (stdin: Y4M by its header, else raw_format).
+ * Errors: ISOBATH_ERR_INPUT (missing, not a video, no frames ... one line with the path), ISOBATH_ERR_USAGE,
+ * ISOBATH_ERR_MEMORY. One thread at a time per object. */
+isobath_status ib_media_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_media **out);
+void ib_media_close(ib_media *media); /* NULL allowed */
+const ib_media_info *ib_media_get_info(const ib_media *media);
+
+/* Reads the next kept frame into rgb (height*width*3 bytes, contiguous). *got = 0 at the end (frame and rgb untouched).
+ * Errors: ISOBATH_ERR_INPUT with the frame or byte position of a damaged packet (on_error stop). */
+isobath_status ib_media_read(ib_media *media, uint8_t *rgb, ib_media_frame *frame, int *got);
+
+/* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
+ * known, so "" is written). out holds 65 bytes. */
+isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);
+
+/* ---- pure parts, tested by themselves -------------------------------------------------------------------------- */
+
+/* YUV to RGB, our own fixed-point arithmetic (docs/MODEL.md): the same bits on every backend. */
+typedef enum ib_yuv_matrix { IB_YUV_BT601, IB_YUV_BT709, IB_YUV_BT2020 } ib_yuv_matrix;
+typedef struct ib_yuv_coefficients { /* see MODEL.md: r = clip8((y' + rv*v' + half) >> shift) ... */
+    int32_t y_offset, y_gain, rv, gu, gv, bu, shift;
+} ib_yuv_coefficients;
+ib_yuv_coefficients ib_yuv_coefficients_for(ib_yuv_matrix matrix, int full_range, int bits);
+
+/* FACTS section 3: the reduced size. */
+void ib_media_reduced_size(int width, int height, int max_res, int *out_width, int *out_height);
+
+#endif

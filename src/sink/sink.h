@@ -1,0 +1,92 @@
+/* Depth out: one file per format, one registry. A sink takes frames in order, works in its own threads behind its own
+ * bounded queue, writes x.tmp and renames. */
+#ifndef IB_SINK_SINK_H
+#define IB_SINK_SINK_H
+
+#include "base/diag.h"
+#include <jansson.h>
+#include <stdint.h>
+
+/* A frame on its way to the sinks: shared by them, reference-counted, immutable once pushed. */
+typedef struct ib_depth_frame ib_depth_frame;
+struct ib_depth_frame {
+    int64_t index;  /* of the output, 0-based */
+    int64_t pts_us; /* presentation time */
+    int width, height;
+    float *depth;   /* (H,W) row by row; finite and >= 0 */
+    float min, max; /* of depth */
+    uint8_t *rgb;   /* (rgb_height,rgb_width,3) source picture, or NULL when no sink asked for it */
+    int rgb_width, rgb_height;
+};
+/* Allocates (rgb only if with_rgb); *out has one reference. ISOBATH_ERR_MEMORY. */
+isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
+                                     ib_depth_frame **out);
+void ib_depth_frame_ref(ib_depth_frame *frame);   /* thread-safe */
+void ib_depth_frame_unref(ib_depth_frame *frame); /* thread-safe; frees with the last reference */
+
+/* What the numbers are: goes into every file (contract 5). */
+typedef enum ib_depth_kind { IB_DEPTH_DISPARITY, IB_DEPTH_METRIC } ib_depth_kind;
+
+/* What every sink is told when it is opened. Strings must outlive the sink. */
+typedef struct ib_sink_config {
+    const char *folder;    /* existing output folder */
+    const char *name;      /* NAME of the result files: NAME_depths.npz ... */
+    int width, height;     /* of the depth frames */
+    int rgb_width, rgb_height; /* of the source pictures */
+    double fps;            /* average; 0: unknown */
+    int64_t frames_hint;   /* -1: unknown */
+    ib_depth_kind kind;    /* relative disparity (larger is nearer, unit "relative") or metric depth (unit "metre") */
+    int start_number;      /* first number in file names */
+    /* png16 */
+    double range_min, range_max; /* --range A:B; both 0: automatic */
+    int png_level;         /* 0: default (fast), 9: smallest */
+    /* npz */
+    int npz_half;          /* 1: float16 */
+    int npz_level;         /* -1: default; 0: store */
+    /* preview */
+    int grayscale;
+    const char *colormap;  /* "inferno" (default when NULL), "magma", "viridis", "plasma", "turbo", "gray" */
+    int preview_side_by_side;
+    /* exr */
+    const char *exr_compression; /* NULL: "zip"; "piz", "pxr24", "none" */
+    int exr_half;
+    /* ply */
+    double focal_px;       /* 0: the reference's default 470.4 */
+    int ply_stride;
+    const char *source_path; /* for the sound of the preview; NULL: none */
+    int threads;           /* worker threads of this sink; 0: as many as CPUs */
+    int64_t queue_bytes;   /* bound of the queue; 0: 64 MiB */
+    int (*cancelled)(void *ctx); /* polled in long finishing passes; NULL allowed */
+    void *cancel_ctx;
+} ib_sink_config;
+
+typedef struct ib_sink ib_sink;
+struct ib_sink;
+
+/* A format. All functions are called from one thread (the runner's); work happens in the sink's own threads. */
+typedef struct ib_sink_format {
+    const char *name;     /* as in --format */
+    const char *summary;  /* one line for --help */
+    int wants_rgb;        /* 1: frames must carry rgb */
+    int metric_only;
+    int first_pass_order; /* finishing order: sinks that others read from at the end come first (png16 0, preview 1) */
+    /* Paths that the sink will create, for the overwrite check: calls `add(ctx, path)`. */
+    void (*outputs)(const ib_sink_config *, void (*add)(void *ctx, const char *path), void *ctx);
+    /* Upper estimate of the bytes on disk per frame. */
+    double (*bytes_per_frame)(const ib_sink_config *);
+    isobath_status (*open)(const ib_sink_config *, ib_diag *, ib_sink **out);
+    /* Takes a reference of its own; blocks while the queue is full. Frames come in order, without gaps, from 0. */
+    isobath_status (*push)(ib_sink *, ib_depth_frame *);
+    /* Waits for the queue, does the finishing pass, syncs and renames. After it only `describe` and `close`. */
+    isobath_status (*finish)(ib_sink *);
+    /* A JSON object for the manifest: paths (relative to folder), sha256, scale, offset, unit ... New reference. */
+    json_t *(*describe)(ib_sink *);
+    /* Stops the threads and frees. Without finish: leaves complete files or none, removes its .tmp files. */
+    void (*close)(ib_sink *);
+} ib_sink_format;
+
+/* The registry, ended by NULL; and by name (NULL: unknown). */
+extern const ib_sink_format *const ib_sink_formats[];
+const ib_sink_format *ib_sink_format_find(const char *name);
+
+#endif
