@@ -1,6 +1,5 @@
 /* A fixed pool of threads that runs index ranges; see pool.h. Indices are handed out one at a time by an atomic
  * counter, so uneven work balances itself. */
-#define _GNU_SOURCE
 #include "base/pool.h"
 
 #include <sched.h>
