@@ -1,0 +1,77 @@
+/* The CUDA backend object, and what its files share: one .cu file per op, each with the function ib_cuda_<op>.
+ *
+ * Ops enqueue on `stream` and return; only those with host results wait for it. No op allocates or synchronises
+ * otherwise, so a sequence of them can be captured into a CUDA graph.
+ */
+#ifndef IB_BACKEND_CUDA_BACKEND_CUH
+#define IB_BACKEND_CUDA_BACKEND_CUH
+
+#include <cuda_runtime.h>
+
+extern "C" {
+#include "backend/backend.h"
+}
+
+/* Which code a device runs. Chosen once at open from what the loaded image was compiled for, not from the card, so that
+ * PTX of compute_75 compiled for a newer card takes the path it was written for. */
+typedef enum ib_cuda_path {
+    IB_CUDA_SIMT = 0, /* no tensor cores (sm_75 and its relatives without them): fp16 storage, fp32 arithmetic */
+    IB_CUDA_MMA = 1,  /* mma.sync with fp32 accumulation, cp.async: sm_80 and newer */
+    IB_CUDA_WGMMA = 2 /* the above and warpgroup products, the copy engine: sm_90a */
+} ib_cuda_path;
+
+#define IB_CUDA_WORKSPACE_BYTES ((size_t)16 << 20)
+#define IB_CUDA_HOST_BYTES ((size_t)4096)
+
+typedef struct ib_cuda_backend {
+    ib_backend base;
+    int device;
+    ib_cuda_path path;
+    int code_arch;      /* what the loaded image was compiled for: 750, 800, 860, 890, 900, 1200 */
+    int sm_count;       /* multiprocessors; may shape a grid, never a result */
+    int l2_bytes;
+    cudaStream_t stream;
+    void *workspace;    /* device scratch of one op, IB_CUDA_WORKSPACE_BYTES; valid until the op's last kernel */
+    void *host_results; /* pinned, IB_CUDA_HOST_BYTES, for ops with host results */
+    int sync_uploads;   /* 1 where a copy from pageable memory is not staged by the driver */
+} ib_cuda_backend;
+
+/* A packed weight on the device: rows of output channels, `k_pad` values of the activation type each, zero beyond
+ * the real ones. The order of rows and of values within a row depends on the kind (weights.cu). */
+typedef struct ib_cuda_weight {
+    ib_weight base;
+    void *data;
+    int64_t rows, k, k_pad;
+} ib_cuda_weight;
+
+static inline ib_cuda_backend *ib_cuda(ib_backend *backend) { return (ib_cuda_backend *)backend; }
+static inline const ib_cuda_weight *ib_cuda_w(const ib_weight *weight) { return (const ib_cuda_weight *)weight; }
+
+/* Turns a CUDA error into a status with one line: `what` names the op or call. cudaSuccess gives ISOBATH_OK. */
+isobath_status ib_cuda_check(ib_backend *backend, cudaError_t error, const char *what);
+/* To be returned after the launches of an op. */
+static inline isobath_status ib_cuda_launched(ib_backend *backend, const char *op)
+{
+    cudaError_t error = cudaGetLastError();
+    return error == cudaSuccess ? ISOBATH_OK : ib_cuda_check(backend, error, op);
+}
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#define IB_CUDA_DECLARE(op) isobath_status ib_cuda_##op(ib_backend *, const ib_##op##_args *);
+IB_OPS(IB_CUDA_DECLARE)
+#undef IB_CUDA_DECLARE
+
+isobath_status ib_cuda_buffer_alloc(ib_backend *, size_t bytes, void **out);
+void ib_cuda_buffer_free(ib_backend *, void *buffer);
+isobath_status ib_cuda_upload(ib_backend *, void *device_dst, const void *host_src, size_t bytes);
+isobath_status ib_cuda_download(ib_backend *, void *host_dst, const void *device_src, size_t bytes);
+isobath_status ib_cuda_sync(ib_backend *);
+isobath_status ib_cuda_weight_create(ib_backend *, const ib_weight_desc *, ib_weight **out);
+void ib_cuda_weight_destroy(ib_backend *, ib_weight *);
+#ifdef __cplusplus
+}
+#endif
+
+#endif

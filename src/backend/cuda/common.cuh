@@ -1,0 +1,144 @@
+/* Device helpers that every kernel file may use: types, conversions, vectors, reductions, activations. */
+#ifndef IB_BACKEND_CUDA_COMMON_CUH
+#define IB_BACKEND_CUDA_COMMON_CUH
+
+#include "backend/cuda/backend.cuh"
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+typedef __half ib_f16;
+typedef __nv_bfloat16 ib_bf16;
+
+/* ---- conversions: round to nearest even, NaN stays NaN, overflow becomes infinity -------------------------------- */
+
+__device__ __forceinline__ float ib_to_f32(float x) { return x; }
+__device__ __forceinline__ float ib_to_f32(ib_f16 x) { return __half2float(x); }
+__device__ __forceinline__ float ib_to_f32(ib_bf16 x) { return __bfloat162float(x); }
+
+template <typename T> __device__ __forceinline__ T ib_from_f32(float x);
+template <> __device__ __forceinline__ float ib_from_f32<float>(float x) { return x; }
+template <> __device__ __forceinline__ ib_f16 ib_from_f32<ib_f16>(float x) { return __float2half_rn(x); }
+template <> __device__ __forceinline__ ib_bf16 ib_from_f32<ib_bf16>(float x) { return __float2bfloat16_rn(x); }
+
+/* Two f32 values packed into one 32-bit register of the half type T, `lo` in the low half. */
+template <typename T> __device__ __forceinline__ uint32_t ib_pack2(float lo, float hi);
+template <> __device__ __forceinline__ uint32_t ib_pack2<ib_f16>(float lo, float hi)
+{
+    __half2 h = __floats2half2_rn(lo, hi);
+    return *reinterpret_cast<uint32_t *>(&h);
+}
+template <> __device__ __forceinline__ uint32_t ib_pack2<ib_bf16>(float lo, float hi)
+{
+    __nv_bfloat162 h = __floats2bfloat162_rn(lo, hi);
+    return *reinterpret_cast<uint32_t *>(&h);
+}
+template <typename T> __device__ __forceinline__ float2 ib_unpack2(uint32_t v);
+template <> __device__ __forceinline__ float2 ib_unpack2<ib_f16>(uint32_t v)
+{
+    return __half22float2(*reinterpret_cast<__half2 *>(&v));
+}
+template <> __device__ __forceinline__ float2 ib_unpack2<ib_bf16>(uint32_t v)
+{
+    return __bfloat1622float2(*reinterpret_cast<__nv_bfloat162 *>(&v));
+}
+
+/* ---- vectors ------------------------------------------------------------------------------------------------------ */
+
+/* N values of T moved as one aligned access (N * sizeof(T) is 4, 8 or 16). */
+template <typename T, int N> struct alignas(sizeof(T) * N) ib_vec {
+    T v[N];
+};
+template <typename T, int N> __device__ __forceinline__ ib_vec<T, N> ib_load(const T *p)
+{
+    return *reinterpret_cast<const ib_vec<T, N> *>(p);
+}
+template <typename T, int N> __device__ __forceinline__ void ib_store(T *p, const ib_vec<T, N> &x)
+{
+    *reinterpret_cast<ib_vec<T, N> *>(p) = x;
+}
+/* N values as f32, through one access. */
+template <typename T, int N> __device__ __forceinline__ void ib_load_f32(const T *p, float (&out)[N])
+{
+    ib_vec<T, N> x = ib_load<T, N>(p);
+#pragma unroll
+    for (int i = 0; i < N; i++) out[i] = ib_to_f32(x.v[i]);
+}
+template <typename T, int N> __device__ __forceinline__ void ib_store_f32(T *p, const float (&in)[N])
+{
+    ib_vec<T, N> x;
+#pragma unroll
+    for (int i = 0; i < N; i++) x.v[i] = ib_from_f32<T>(in[i]);
+    ib_store<T, N>(p, x);
+}
+
+/* Host: 1 when data and every stride but the last allow accesses of `bytes` bytes (a power of two). */
+static inline int ib_cuda_aligned(const ib_tensor *t, size_t bytes)
+{
+    size_t size = ib_dtype_size(t->dtype), bits = (size_t)t->data;
+    for (int i = 0; i + 1 < t->rank; i++)
+        if (t->dim[i] > 1) bits |= (size_t)t->stride[i] * size;
+    return (bits & (bytes - 1)) == 0;
+}
+
+/* ---- arithmetic --------------------------------------------------------------------------------------------------- */
+
+/* NaN passes through, unlike fmaxf(x, 0). */
+__device__ __forceinline__ float ib_relu(float x) { return x < 0.0f ? 0.0f : x; }
+/* The exact GELU. */
+__device__ __forceinline__ float ib_gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752440f)); }
+
+/* Butterfly sums and maxima over the 32 lanes: every lane gets the same bits. The maximum ignores NaN, as fmaxf does. */
+__device__ __forceinline__ float ib_warp_sum(float x)
+{
+#pragma unroll
+    for (int mask = 16; mask; mask >>= 1) x += __shfl_xor_sync(0xffffffffu, x, mask);
+    return x;
+}
+__device__ __forceinline__ float ib_warp_max(float x)
+{
+#pragma unroll
+    for (int mask = 16; mask; mask >>= 1) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, mask));
+    return x;
+}
+
+/* ib_bilinear_axis (op/op.h) on the device, with `scale` = (in-1)/(out-1) (0 where out = 1) computed on the host by
+ * ib_cuda_bilinear_scale: same bits. */
+static inline float ib_cuda_bilinear_scale(int64_t in, int64_t out)
+{
+    return out > 1 ? (float)(in - 1) / (float)(out - 1) : 0.0f;
+}
+__device__ __forceinline__ void ib_bilinear_axis_device(int dst, int in, float scale, int *i0, int *i1, float *w1)
+{
+    float s = __fmul_rn(scale, (float)dst);
+    int i = (int)s;
+    if (i > in - 1) i = in - 1;
+    *i0 = i;
+    *i1 = i + (i < in - 1 ? 1 : 0);
+    *w1 = __fsub_rn(s, (float)i);
+}
+
+static inline int64_t ib_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* ---- dispatch on run-time types ----------------------------------------------------------------------------------- */
+
+/* Runs the statement with the type T standing for a float dtype:
+ *     IB_CUDA_DISPATCH(a->x.dtype, T, k_foo<T><<<grid, block, 0, stream>>>(...)); */
+#define IB_CUDA_DISPATCH(dtype_, T, ...)                                                                               \
+    do {                                                                                                               \
+        switch (dtype_) {                                                                                              \
+        case IB_F16: {                                                                                                 \
+            typedef ib_f16 T;                                                                                          \
+            __VA_ARGS__;                                                                                               \
+        } break;                                                                                                       \
+        case IB_BF16: {                                                                                                \
+            typedef ib_bf16 T;                                                                                         \
+            __VA_ARGS__;                                                                                               \
+        } break;                                                                                                       \
+        default: {                                                                                                     \
+            typedef float T;                                                                                           \
+            __VA_ARGS__;                                                                                               \
+        } break;                                                                                                       \
+        }                                                                                                              \
+    } while (0)
+
+#endif
