@@ -1,0 +1,400 @@
+/* Front ends of the ops: every rule of op.h about shapes, types, strides, aliasing and NULL is checked here, once, so
+ * that backends may trust their arguments. A check_<op> function returns the rule that is broken, or NULL. */
+#include "op/op.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a tensor argument may be. */
+enum {
+    OPTIONAL = 1,    /* data == NULL: absent */
+    OUTPUT = 2,      /* written: may not overlap itself or an input */
+    SAME_VIEW = 4,   /* an input that may be the very view of the output */
+    CONTIGUOUS = 8,  /* no gaps at all */
+    DENSE_FRAME = 16 /* no gaps within a frame (dimension 0 may have any stride) */
+};
+enum { F32 = 1 << IB_F32, U8 = 1 << IB_U8, FLOATS = 1 << IB_F32 | 1 << IB_F16 | 1 << IB_BF16 };
+
+typedef struct field {
+    const char *name;
+    const ib_tensor *t;
+    unsigned types; /* bit mask of 1 << ib_dtype */
+    int rank;       /* 0: any */
+    unsigned flags;
+} field;
+
+#define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
+
+static unsigned act_of(const ib_backend *b) { return 1u << b->act; }
+
+/* Bytes from the first element to one past the last. */
+static size_t extent(const ib_tensor *t)
+{
+    int64_t last = 0;
+    for (int i = 0; i < t->rank; i++) last += (t->dim[i] - 1) * t->stride[i];
+    return (size_t)(last + 1) * ib_dtype_size(t->dtype);
+}
+
+/* Bytes of a row, dimensions that follow each other without gaps taken together; `outer` is how many remain. */
+static size_t row_bytes(const ib_tensor *t, int *outer)
+{
+    int64_t run = 1;
+    int i = t->rank;
+    while (i > 0 && (t->dim[i - 1] == 1 || t->stride[i - 1] == run)) run *= t->dim[--i];
+    *outer = i;
+    return (size_t)run * ib_dtype_size(t->dtype);
+}
+
+static size_t gcd(size_t a, size_t b)
+{
+    while (b) {
+        size_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+/* 0 when no byte belongs to both. Exact for whole ranges; for interleaved views (columns of one packed buffer) rows are
+ * compared modulo the common stride. */
+static int overlap(const ib_tensor *a, const ib_tensor *b)
+{
+    uintptr_t pa = (uintptr_t)a->data, pb = (uintptr_t)b->data;
+    if (pa + extent(a) <= pb || pb + extent(b) <= pa) return 0;
+    int outer_a, outer_b;
+    size_t row_a = row_bytes(a, &outer_a), row_b = row_bytes(b, &outer_b), pitch = 0;
+    for (int i = 0; i < outer_a; i++)
+        if (a->dim[i] > 1) pitch = gcd(pitch, (size_t)a->stride[i] * ib_dtype_size(a->dtype));
+    for (int i = 0; i < outer_b; i++)
+        if (b->dim[i] > 1) pitch = gcd(pitch, (size_t)b->stride[i] * ib_dtype_size(b->dtype));
+    if (pitch == 0 || row_a + row_b > pitch) return 1;
+    size_t a_to_b = (size_t)((pb % pitch + pitch - pa % pitch) % pitch);
+    return !(a_to_b >= row_a && pitch - a_to_b >= row_b);
+}
+
+/* Does no element of the view share memory with another one? Dimensions in order of stride must nest. */
+static int distinct_elements(const ib_tensor *t)
+{
+    int order[IB_MAX_RANK], n = 0;
+    for (int i = 0; i < t->rank; i++) {
+        if (t->dim[i] == 1) continue;
+        int j = n++;
+        for (; j > 0 && t->stride[order[j - 1]] > t->stride[i]; j--) order[j] = order[j - 1];
+        order[j] = i;
+    }
+    int64_t span = 1;
+    for (int k = 0; k < n; k++) {
+        if (t->stride[order[k]] < span) return 0;
+        span += (t->dim[order[k]] - 1) * t->stride[order[k]];
+    }
+    return 1;
+}
+
+static int dense_frame(const ib_tensor *t)
+{
+    int64_t stride = 1;
+    for (int i = t->rank - 1; i > 0; i--) {
+        if (t->dim[i] != 1 && t->stride[i] != stride) return 0;
+        stride *= t->dim[i];
+    }
+    return 1;
+}
+
+static int same_view(const ib_tensor *a, const ib_tensor *b)
+{
+    if (a->data != b->data || a->dtype != b->dtype || a->rank != b->rank) return 0;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i] || (a->dim[i] > 1 && a->stride[i] != b->stride[i])) return 0;
+    return 1;
+}
+
+/* The rules that hold for one tensor by itself. */
+static const char *check_field(const field *f)
+{
+    const ib_tensor *t = f->t;
+    if (!t->data) return f->flags & OPTIONAL ? NULL : "a required tensor is NULL";
+    if ((unsigned)t->dtype > IB_U8 || !(f->types & 1u << t->dtype)) return "wrong type";
+    if (t->rank < 1 || t->rank > IB_MAX_RANK || (f->rank && t->rank != f->rank)) return "wrong rank";
+    for (int i = 0; i < t->rank; i++) {
+        if (t->dim[i] < 1) return "a dimension is not positive";
+        if (t->stride[i] < 0) return "a stride is negative";
+    }
+    if (t->dim[t->rank - 1] > 1 && t->stride[t->rank - 1] != 1) return "the last dimension is not contiguous";
+    if ((uintptr_t)t->data % ib_dtype_size(t->dtype)) return "the address is not a multiple of the element size";
+    if ((f->flags & CONTIGUOUS) && !ib_tensor_is_contiguous(t)) return "must be contiguous";
+    if ((f->flags & DENSE_FRAME) && !dense_frame(t)) return "must be contiguous within a frame";
+    if ((f->flags & OUTPUT) && !distinct_elements(t)) return "elements of the output overlap each other";
+    return NULL;
+}
+
+/* Rules of every field and of aliasing. `bad` gets the field that breaks one. The output is the last field. */
+static const char *check_fields(const field *fields, int count, const field **bad)
+{
+    for (int i = 0; i < count; i++) {
+        *bad = &fields[i];
+        const char *why = check_field(&fields[i]);
+        if (why) return why;
+    }
+    const field *out = &fields[count - 1];
+    for (int i = 0; i < count - 1 && (out->flags & OUTPUT); i++) {
+        const field *in = &fields[i];
+        *bad = in;
+        if (!in->t->data || !overlap(in->t, out->t)) continue;
+        if (!(in->flags & SAME_VIEW)) return "the output overlaps an input";
+        if (!same_view(in->t, out->t)) return "overlaps the output without being the same view";
+    }
+    *bad = NULL;
+    return NULL;
+}
+
+static isobath_status fail(ib_backend *b, const char *op, const char *why, const field *bad, const field *fields,
+                           int count, const ib_weight *w)
+{
+    char text[IB_DIAG_TEXT], shape[96];
+    size_t n = 0;
+    for (int i = 0; i < count && n < sizeof text; i++) {
+        const ib_tensor *t = fields[i].t;
+        int known = (unsigned)t->dtype <= IB_U8 && t->rank >= 0 && t->rank <= IB_MAX_RANK;
+        const char *s = !t->data ? "none" : known ? ib_tensor_describe(t, shape, sizeof shape) : "not a tensor";
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %s", i ? ", " : "", fields[i].name, s);
+    }
+    if (w && n < sizeof text)
+        snprintf(text + n, sizeof text - n, ", weight %lldx%lld", (long long)w->out_channels,
+                 (long long)w->in_channels);
+    return ib_fail(b->diag, ISOBATH_ERR_INTERNAL, "op %s on %s: %s%s%s (%s)", op, b->ops->name, bad ? bad->name : "",
+                   bad ? ": " : "", why, text);
+}
+
+static int dims2(const ib_tensor *t, int64_t d0, int64_t d1) { return t->dim[0] == d0 && t->dim[1] == d1; }
+
+static int dims3(const ib_tensor *t, int64_t d0, int64_t d1, int64_t d2) { return dims2(t, d0, d1) && t->dim[2] == d2; }
+
+static int dims4(const ib_tensor *t, int64_t d0, int64_t d1, int64_t d2, int64_t d3)
+{
+    return dims3(t, d0, d1, d2) && t->dim[3] == d3;
+}
+
+/* Returns the broken rule when `cond` does not hold. */
+#define NEED(cond, rule)            \
+    do {                            \
+        if (!(cond)) return (rule); \
+    } while (0)
+
+/* ---- rules between the arguments of one op (each field by itself is in order already) ------------------------------
+ */
+
+static const char *check_patchify(const ib_patchify_args *a)
+{
+    NEED(a->x.dim[1] % IB_PATCH == 0 && a->x.dim[2] % IB_PATCH == 0 && a->x.dim[3] == 3, "x must be (T,14h,14w,3)");
+    int64_t rows = (a->x.dim[1] / IB_PATCH) * (a->x.dim[2] / IB_PATCH);
+    NEED(dims3(&a->y, a->x.dim[0], rows, IB_PATCH_KPAD), "y must be (T,h*w,592)");
+    return NULL;
+}
+
+static const char *check_embed_tokens(const ib_embed_tokens_args *a)
+{
+    int64_t n = a->x.dim[1], c = a->x.dim[2];
+    NEED(a->cls.dim[0] == c, "cls must be (C)");
+    NEED(dims2(&a->pos, n + 1, c), "pos must be (N+1,C)");
+    NEED(dims3(&a->y, a->x.dim[0], n + 1, c), "y must be (T,N+1,C)");
+    return NULL;
+}
+
+static const char *check_layernorm(const ib_layernorm_args *a)
+{
+    int64_t t = a->x.dim[0], c = a->x.dim[2];
+    NEED(a->weight.dim[0] == c && a->bias.dim[0] == c, "weight and bias must be (C)");
+    NEED(!a->pos.data || dims2(&a->pos, t, c), "pos must be (T,C)");
+    NEED(a->eps > 0, "eps must be positive");
+    NEED(dims3(&a->y, t, a->x.dim[1], c), "y must have the shape of x");
+    return NULL;
+}
+
+static const char *check_add_pos(const ib_add_pos_args *a)
+{
+    NEED(dims2(&a->pos, a->x.dim[0], a->x.dim[2]), "pos must be (T,C)");
+    NEED(dims3(&a->y, a->x.dim[0], a->x.dim[1], a->x.dim[2]), "y must have the shape of x");
+    return NULL;
+}
+
+static const char *check_linear(const ib_linear_args *a)
+{
+    NEED(a->w, "w is NULL");
+    NEED((unsigned)a->act <= IB_ACT_GEGLU, "unknown activation");
+    NEED(a->w->kind == (a->act == IB_ACT_GEGLU ? IB_WEIGHT_GEGLU : IB_WEIGHT_LINEAR),
+         "the weight must be LINEAR, or GEGLU with act GEGLU");
+    int64_t k = a->x.dim[2], m = a->w->out_channels;
+    NEED(k == a->w->in_channels || (k == IB_PATCH_KPAD && a->w->in_channels == IB_PATCH_K),
+         "x must have the weight's K columns");
+    NEED(!a->bias.data || a->bias.dim[0] == (a->act == IB_ACT_GEGLU ? 2 * m : m),
+         "bias must be (M), or (2M) for GEGLU");
+    NEED(!a->residual.data || dims3(&a->residual, a->x.dim[0], a->x.dim[1], m), "residual must be (T,N,M)");
+    NEED(dims3(&a->y, a->x.dim[0], a->x.dim[1], m), "y must be (T,N,M)");
+    return NULL;
+}
+
+static const char *check_attention(const ib_attention_args *a)
+{
+    NEED(a->heads >= 1 && a->qkv.dim[2] == (int64_t)a->heads * 64 * 3, "qkv must be (T,N,3*64*heads)");
+    NEED(dims3(&a->y, a->qkv.dim[0], a->qkv.dim[1], a->qkv.dim[2] / 3), "y must be (T,N,C)");
+    return NULL;
+}
+
+static const char *check_temporal_attention(const ib_temporal_attention_args *a)
+{
+    int64_t tk = a->k.dim[0], p = a->q.dim[1], c = a->q.dim[2];
+    NEED(a->heads >= 1 && c % a->heads == 0 && c / a->heads % 4 == 0, "C/heads must be a multiple of 4");
+    NEED(tk <= 32, "more than 32 frames of k");
+    NEED(dims3(&a->k, tk, p, c) && dims3(&a->v, tk, p, c), "k and v must be (Tk,P,C) with the P and C of q");
+    NEED(dims3(&a->y, a->q.dim[0], p, c), "y must have the shape of q");
+    return NULL;
+}
+
+static const char *check_groupnorm(const ib_groupnorm_args *a)
+{
+    int64_t c = a->x.dim[2];
+    NEED(a->groups >= 1 && c % a->groups == 0, "C must be a multiple of groups");
+    NEED(a->weight.dim[0] == c && a->bias.dim[0] == c, "weight and bias must be (C)");
+    NEED(a->eps > 0, "eps must be positive");
+    NEED(dims3(&a->y, a->x.dim[0], a->x.dim[1], c), "y must have the shape of x");
+    return NULL;
+}
+
+static const char *check_conv3x3(const ib_conv3x3_args *a)
+{
+    NEED(a->w && a->w->kind == IB_WEIGHT_CONV3X3, "the weight must be CONV3X3");
+    NEED(a->x.dim[3] == a->w->in_channels, "x must have the weight's Ci channels");
+    NEED(a->stride == 1 || a->stride == 2, "stride must be 1 or 2");
+    int64_t t = a->x.dim[0], h = (a->x.dim[1] - 1) / a->stride + 1, w = (a->x.dim[2] - 1) / a->stride + 1;
+    int64_t co = a->w->out_channels;
+    NEED(!a->bias.data || a->bias.dim[0] == co, "bias must be (Co)");
+    NEED(!a->residual.data || dims4(&a->residual, t, h, w, co), "residual must be (T,Ho,Wo,Co)");
+    NEED(!a->residual2.data || dims4(&a->residual2, t, h, w, co), "residual2 must be (T,Ho,Wo,Co)");
+    NEED(dims4(&a->y, t, h, w, co), "y must be (T,Ho,Wo,Co)");
+    return NULL;
+}
+
+static const char *check_conv_transpose(const ib_conv_transpose_args *a)
+{
+    NEED(a->w && a->w->kind == IB_WEIGHT_CONVT, "the weight must be CONVT");
+    NEED(a->x.dim[3] == a->w->in_channels, "x must have the weight's Ci channels");
+    int64_t k = a->w->kernel, co = a->w->out_channels;
+    NEED(a->bias.dim[0] == co, "bias must be (Co)");
+    NEED(dims4(&a->y, a->x.dim[0], k * a->x.dim[1], k * a->x.dim[2], co), "y must be (T,kH,kW,Co)");
+    return NULL;
+}
+
+static const char *check_resize_bilinear(const ib_resize_bilinear_args *a)
+{
+    NEED(a->y.dim[0] == a->x.dim[0] && a->y.dim[3] == a->x.dim[3], "y must be (T,H,W,C) with the T and C of x");
+    return NULL;
+}
+
+static const char *check_output_head(const ib_output_head_args *a)
+{
+    NEED(a->w && a->w->kind == IB_WEIGHT_HEAD && a->w->out_channels == 32, "the weight must be HEAD with 32 channels");
+    NEED(a->x.dim[3] == a->w->in_channels, "x must have the weight's Ci channels");
+    NEED(a->bias.dim[0] == 33, "bias must be (33)");
+    NEED(a->y.dim[0] == a->x.dim[0], "y must be (T,H,W) with the T of x");
+    return NULL;
+}
+
+static const char *check_copy(const ib_copy_args *a)
+{
+    NEED(dims3(&a->y, a->x.dim[0], a->x.dim[1], a->x.dim[2]), "y must have the shape of x");
+    return NULL;
+}
+
+static const char *check_count_nonfinite(const ib_count_nonfinite_args *a)
+{
+    NEED(a->count, "count is NULL");
+    return NULL;
+}
+
+static const char *check_preprocess(const ib_preprocess_args *a)
+{
+    const ib_tensor *x = &a->x;
+    NEED(x->dim[3] == 3, "x must be (T,H,W,3)");
+    NEED((x->dim[2] == 1 || x->stride[2] == 3) && (x->dim[1] == 1 || x->stride[1] >= 3 * x->dim[2]),
+         "pixels of x must be contiguous in a row and rows at least 3W apart");
+    NEED(a->y.dim[0] == x->dim[0] && a->y.dim[3] == 3, "y must be (T,h,w,3) with the T of x");
+    return NULL;
+}
+
+static const char *check_render(const ib_render_args *a)
+{
+    NEED(!a->b.data || dims2(&a->b, a->a.dim[0], a->a.dim[1]), "b must have the shape of a");
+    NEED(!a->b.data || (a->weight >= 0 && a->weight <= 1), "weight must be in [0, 1]");
+    return NULL;
+}
+
+static const char *check_fit_sums(const ib_fit_sums_args *a)
+{
+    int64_t h = a->p[0].dim[0], w = a->p[0].dim[1];
+    NEED(dims2(&a->p[1], h, w) && dims2(&a->r[0], h, w) && dims2(&a->r[1], h, w), "all frames must be of one size");
+    NEED(a->height >= 1 && a->width >= 1, "the output size must be positive");
+    NEED(a->sums, "sums is NULL");
+    return NULL;
+}
+
+/* ---- the front ends ------------------------------------------------------------------------------------------------
+ */
+
+/* ib_<op>: the tensors by themselves (in the order of their fields, the output last), then the rules between them, then
+ * the backend. `packed` is the weight, for the error line. */
+#define FRONT_END(op, packed, ...)                                             \
+    isobath_status ib_##op(ib_backend *b, const ib_##op##_args *a)             \
+    {                                                                          \
+        const field fields[] = {__VA_ARGS__};                                  \
+        const field *bad = NULL;                                               \
+        const char *why = check_fields(fields, COUNT(fields), &bad);           \
+        if (!why) why = check_##op(a);                                         \
+        if (why) return fail(b, #op, why, bad, fields, COUNT(fields), packed); \
+        return b->ops->op(b, a);                                               \
+    }
+
+FRONT_END(patchify, NULL, {"x", &a->x, F32, 4, CONTIGUOUS}, {"y", &a->y, act_of(b), 3, CONTIGUOUS | OUTPUT})
+
+FRONT_END(embed_tokens, NULL, {"x", &a->x, F32, 3, 0}, {"cls", &a->cls, F32, 1, 0}, {"pos", &a->pos, F32, 2, 0},
+          {"y", &a->y, F32, 3, OUTPUT})
+
+FRONT_END(layernorm, NULL, {"x", &a->x, F32, 3, 0}, {"weight", &a->weight, F32, 1, 0}, {"bias", &a->bias, F32, 1, 0},
+          {"pos", &a->pos, F32, 2, OPTIONAL}, {"y", &a->y, act_of(b) | F32, 3, OUTPUT})
+
+FRONT_END(add_pos, NULL, {"x", &a->x, act_of(b) | F32, 3, 0}, {"pos", &a->pos, F32, 2, 0},
+          {"y", &a->y, act_of(b), 3, OUTPUT})
+
+FRONT_END(linear, a->w, {"x", &a->x, act_of(b), 3, 0}, {"bias", &a->bias, F32, 1, OPTIONAL},
+          {"residual", &a->residual, act_of(b) | F32, 3, OPTIONAL | SAME_VIEW},
+          {"y", &a->y, act_of(b) | F32, 3, OUTPUT})
+
+FRONT_END(attention, NULL, {"qkv", &a->qkv, act_of(b), 3, 0}, {"y", &a->y, act_of(b), 3, OUTPUT})
+
+FRONT_END(temporal_attention, NULL, {"q", &a->q, act_of(b), 3, 0}, {"k", &a->k, act_of(b), 3, 0},
+          {"v", &a->v, act_of(b), 3, 0}, {"y", &a->y, act_of(b), 3, OUTPUT})
+
+FRONT_END(groupnorm, NULL, {"x", &a->x, act_of(b), 3, DENSE_FRAME}, {"weight", &a->weight, F32, 1, 0},
+          {"bias", &a->bias, F32, 1, 0}, {"y", &a->y, act_of(b), 3, OUTPUT})
+
+FRONT_END(conv3x3, a->w, {"x", &a->x, act_of(b), 4, DENSE_FRAME}, {"bias", &a->bias, F32, 1, OPTIONAL},
+          {"residual", &a->residual, act_of(b), 4, OPTIONAL | SAME_VIEW},
+          {"residual2", &a->residual2, act_of(b), 4, OPTIONAL}, {"y", &a->y, act_of(b), 4, OUTPUT})
+
+FRONT_END(conv_transpose, a->w, {"x", &a->x, act_of(b), 4, DENSE_FRAME}, {"bias", &a->bias, F32, 1, 0},
+          {"y", &a->y, act_of(b), 4, OUTPUT})
+
+FRONT_END(resize_bilinear, NULL, {"x", &a->x, act_of(b), 4, 0}, {"y", &a->y, act_of(b), 4, OUTPUT})
+
+FRONT_END(output_head, a->w, {"x", &a->x, act_of(b) | F32, 4, DENSE_FRAME}, {"bias", &a->bias, F32, 1, 0},
+          {"y", &a->y, F32, 3, OUTPUT})
+
+FRONT_END(copy, NULL, {"x", &a->x, act_of(b) | F32, 3, 0}, {"y", &a->y, act_of(b) | F32, 3, OUTPUT})
+
+FRONT_END(count_nonfinite, NULL, {"x", &a->x, FLOATS, 0, CONTIGUOUS})
+
+FRONT_END(preprocess, NULL, {"x", &a->x, U8, 4, 0}, {"y", &a->y, F32, 4, CONTIGUOUS | OUTPUT})
+
+FRONT_END(render, NULL, {"a", &a->a, F32, 2, 0}, {"b", &a->b, F32, 2, OPTIONAL}, {"y", &a->y, F32, 2, OUTPUT})
+
+FRONT_END(fit_sums, NULL, {"p[0]", &a->p[0], F32, 2, 0}, {"p[1]", &a->p[1], F32, 2, 0}, {"r[0]", &a->r[0], F32, 2, 0},
+          {"r[1]", &a->r[1], F32, 2, 0})
