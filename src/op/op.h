@@ -162,6 +162,12 @@ typedef struct ib_copy_args {
     ib_tensor y; /* f32 or act (T,N,C) */
 } ib_copy_args;
 
+/* y = a + b, in f32, rounded once; strides allowed. y may be the same view as a. */
+typedef struct ib_add_args {
+    ib_tensor a, b; /* act or f32 (T,N,C) */
+    ib_tensor y;    /* act or f32 (T,N,C) */
+} ib_add_args;
+
 /* Counts the values that are not finite, over the whole tensor; *count is host memory and valid on return. */
 typedef struct ib_count_nonfinite_args {
     ib_tensor x; /* f32, f16 or bf16, contiguous, any rank */
@@ -232,6 +238,7 @@ static inline void ib_bilinear_axis(int64_t dst, int64_t in, int64_t out, int64_
     X(resize_bilinear)                                                                                                 \
     X(output_head)                                                                                                     \
     X(copy)                                                                                                            \
+    X(add)                                                                                                             \
     X(count_nonfinite)                                                                                                 \
     X(preprocess)                                                                                                      \
     X(render)                                                                                                          \

@@ -1,0 +1,31 @@
+/* What a checkpoint of the family is: read off the names and shapes of its tensors. */
+#ifndef IB_MODEL_CONFIG_H
+#define IB_MODEL_CONFIG_H
+
+#include "weights/checkpoint.h"
+
+#define IB_WINDOW 32 /* frames of a window */
+
+/* Sizes of a Video Depth Anything network. */
+typedef struct ib_vda_config {
+    char name[32];        /* "vits", "vitb", "vitl", or "width128-depth4" for others */
+    int width;            /* C of the encoder */
+    int depth;            /* blocks */
+    int heads;            /* width / 64 */
+    int mlp;              /* hidden size of a block's MLP, 4 * width */
+    int grid;             /* side of the position embedding's square grid, 37 as published */
+    int taps[4];          /* block indices whose output the head reads */
+    int out_channels[4];  /* of the head's projects */
+    int features;         /* of the DPT head */
+    int metric;           /* 1: metres, 0: relative disparity */
+    int noncommercial;    /* 1: the published weights of this size are CC-BY-NC-4.0 */
+    int input_size;       /* recommended --input-size (metadata isobath.input_size), 518 when the file does not say */
+    int64_t parameters;
+} ib_vda_config;
+
+/* Reads the configuration and checks that every tensor is there with the right shape, and that no other is.
+ * `metric`: 1 or 0 to say so, -1 to take it from the file's metadata (isobath.kind) or name (metric_...).
+ * Errors: ISOBATH_ERR_MODEL with the tensor's name, its shape and the expected one. */
+isobath_status ib_vda_config_read(const ib_checkpoint *checkpoint, int metric, ib_diag *diag, ib_vda_config *out);
+
+#endif

@@ -1,0 +1,245 @@
+/* The head; see dpt.h. out_conv runs before the bilinear resize that it follows in the paper's code: both are linear and
+ * the resize's weights sum to one, so the value is the same and the product is four times smaller. */
+#include "model/dpt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+ib_dpt_shape ib_dpt_shape_for(int64_t rows, int64_t columns)
+{
+    return (ib_dpt_shape){.h = {4 * rows, 2 * rows, rows, (rows + 1) / 2},
+                          .w = {4 * columns, 2 * columns, columns, (columns + 1) / 2},
+                          .out_h = IB_PATCH * rows,
+                          .out_w = IB_PATCH * columns};
+}
+
+static isobath_status create_rcu(ib_params *p, int level, int unit, int64_t F, ib_rcu *r)
+{
+    ib_params_prefix(p, "head.scratch.refinenet%d.resConfUnit%d.", level + 1, unit);
+    IB_TRY(ib_params_weight(p, "conv1.weight", IB_WEIGHT_CONV3X3, F, F, 0, &r->conv1));
+    IB_TRY(ib_params_vector(p, "conv1.bias", F, &r->conv1_b));
+    IB_TRY(ib_params_weight(p, "conv2.weight", IB_WEIGHT_CONV3X3, F, F, 0, &r->conv2));
+    return ib_params_vector(p, "conv2.bias", F, &r->conv2_b);
+}
+
+/* output_conv2: [32,F/2,3,3] and the 1x1's 32 weights as one HEAD weight, 33 biases. */
+static isobath_status create_output2(ib_params *p, int64_t F, ib_dpt *d)
+{
+    int64_t n = 32 * (F / 2) * 9;
+    float *w = NULL, *v = NULL, *b = NULL, *c = NULL, *all = NULL;
+    isobath_status st;
+    IB_TRY_GOTO(st, ib_params_read(p, "output_conv2.0.weight", n, &w), done);
+    IB_TRY_GOTO(st, ib_params_read(p, "output_conv2.2.weight", 32, &v), done);
+    IB_TRY_GOTO(st, ib_params_read(p, "output_conv2.0.bias", 32, &b), done);
+    IB_TRY_GOTO(st, ib_params_read(p, "output_conv2.2.bias", 1, &c), done);
+    float bias[33] = {0};
+    if (w) {
+        all = malloc((size_t)(n + 32) * sizeof *all);
+        if (!all) {
+            st = ib_fail(p->diag, ISOBATH_ERR_MEMORY, "out of memory for output_conv2");
+            goto done;
+        }
+        memcpy(all, w, (size_t)n * sizeof *all);
+        memcpy(all + n, v, 32 * sizeof *all);
+        memcpy(bias, b, sizeof bias - sizeof *bias);
+        bias[32] = c[0];
+    }
+    IB_TRY_GOTO(st, ib_params_pack(p, all, IB_WEIGHT_HEAD, 32, F / 2, 0, &d->output2), done);
+    st = ib_params_upload(p, all ? bias : NULL, 33, &d->output2_b);
+done:
+    free(w);
+    free(v);
+    free(b);
+    free(c);
+    free(all);
+    return st;
+}
+
+isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
+{
+    int64_t F = m->features;
+    const int *oc = m->out_channels;
+    char name[64];
+    *d = (ib_dpt){.config = m};
+    for (int i = 0; i < 4; i++) {
+        ib_params_prefix(p, "head.projects.%d.", i);
+        IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, oc[i], m->width, 0, &d->project[i]));
+        IB_TRY(ib_params_vector(p, "bias", oc[i], &d->project_b[i]));
+        ib_params_prefix(p, "head.resize_layers.%d.", i);
+        if (i == 2) continue;
+        ib_weight_kind kind = i == 3 ? IB_WEIGHT_CONV3X3 : IB_WEIGHT_CONVT;
+        IB_TRY(ib_params_weight(p, "weight", kind, oc[i], oc[i], i == 0 ? 4 : i == 1 ? 2 : 0, &d->resize[i]));
+        IB_TRY(ib_params_vector(p, "bias", oc[i], &d->resize_b[i]));
+    }
+    for (int i = 0; i < 4; i++) {
+        ib_params_prefix(p, "head.scratch.");
+        snprintf(name, sizeof name, "layer%d_rn.weight", i + 1);
+        IB_TRY(ib_params_weight(p, name, IB_WEIGHT_CONV3X3, F, oc[i], 0, &d->layer_rn[i]));
+        if (i != 3) IB_TRY(create_rcu(p, i, 1, F, &d->refine[i].rcu1));
+        IB_TRY(create_rcu(p, i, 2, F, &d->refine[i].rcu2));
+        ib_params_prefix(p, "head.scratch.refinenet%d.out_conv.", i + 1);
+        IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[i].out));
+        IB_TRY(ib_params_vector(p, "bias", F, &d->refine[i].out_b));
+    }
+    ib_params_prefix(p, "head.scratch.");
+    IB_TRY(ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1));
+    IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
+    IB_TRY(create_output2(p, F, d));
+    int64_t channels[4] = {oc[2], oc[3], F, F};
+    for (int i = 0; i < 4; i++) IB_TRY(ib_temporal_create(p, i, channels[i], &d->motion[i]));
+    return ISOBATH_OK;
+}
+
+/* y = RCU(x) [+ path]; `t` is scratch of x's shape; y may be x. */
+static isobath_status rcu_forward(const ib_rcu *r, ib_backend *be, const ib_tensor *x, const ib_tensor *t,
+                                  const ib_tensor *path, const ib_tensor *y)
+{
+    IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = *x, .w = r->conv1, .bias = r->conv1_b, .stride = 1, .relu_in = 1,
+                                             .relu_out = 1, .y = *t}));
+    ib_conv3x3_args second = {.x = *t, .w = r->conv2, .bias = r->conv2_b, .stride = 1, .residual = *x, .y = *y};
+    if (path) second.residual2 = *path;
+    return ib_conv3x3(be, &second);
+}
+
+/* layerK_rn, then RCU1 of its refinenet: level 0 or 1 of the features. */
+static isobath_status skip_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int level, const ib_tensor *x,
+                                   const ib_tensor *out, const ib_tap *tap, int64_t first)
+{
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor rn, t;
+    IB_TRY(ib_arena_4d(arena, be->act, out->dim[0], out->dim[1], out->dim[2], out->dim[3], &rn));
+    IB_TRY(ib_arena_4d(arena, be->act, out->dim[0], out->dim[1], out->dim[2], out->dim[3], &t));
+    IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = *x, .w = d->layer_rn[level], .stride = 1, .y = rn}));
+    if (level == 0) ib_tap_show(tap, "layer1_rn", &rn, first);
+    IB_TRY(rcu_forward(&d->refine[level].rcu1, be, &rn, &t, NULL, out));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_dpt_features_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_tensor tokens[4],
+                                       const ib_dpt_shape *s, const ib_dpt_features *out, const ib_tap *tap, int64_t first)
+{
+    int64_t T = tokens[0].dim[0], h = s->h[2], w = s->w[2];
+    for (int i = 0; i < 4; i++) {
+        size_t mark = ib_arena_mark(arena);
+        int64_t oc = d->config->out_channels[i];
+        ib_tensor p, map, resized;
+        if (i == 2) { /* projects straight into the cache: resize_layers[2] is the identity */
+            ib_tensor y = ib_tensor_as_tokens(&out->layer[0]);
+            IB_TRY(ib_linear(be, &(ib_linear_args){.x = tokens[i], .w = d->project[i], .bias = d->project_b[i], .y = y}));
+            continue;
+        }
+        IB_TRY(ib_arena_3d(arena, be->act, T, h * w, oc, &p));
+        IB_TRY(ib_linear(be, &(ib_linear_args){.x = tokens[i], .w = d->project[i], .bias = d->project_b[i], .y = p}));
+        map = ib_tensor_as_map(&p, h, w);
+        if (i == 3) {
+            IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = map, .w = d->resize[3], .bias = d->resize_b[3], .stride = 2,
+                                                     .y = out->layer[1]}));
+        } else {
+            IB_TRY(ib_arena_4d(arena, be->act, T, s->h[i], s->w[i], oc, &resized));
+            IB_TRY(ib_conv_transpose(be, &(ib_conv_transpose_args){map, d->resize[i], d->resize_b[i], resized}));
+            IB_TRY(skip_forward(d, be, arena, i, &resized, &out->skip[i], tap, first));
+        }
+        ib_arena_release(arena, mark);
+    }
+    return ISOBATH_OK;
+}
+
+/* refinenet: u = path + skip; u = RCU2(u); out_conv; resize. u is overwritten. */
+static isobath_status refine_forward(const ib_refinenet *r, ib_backend *be, ib_arena *arena, const ib_tensor *u,
+                                     const ib_tensor *y)
+{
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor t;
+    IB_TRY(ib_arena_4d(arena, be->act, u->dim[0], u->dim[1], u->dim[2], u->dim[3], &t));
+    IB_TRY(rcu_forward(&r->rcu2, be, u, &t, NULL, u));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = ib_tensor_as_tokens(u), .w = r->out, .bias = r->out_b,
+                                           .y = ib_tensor_as_tokens(&t)}));
+    IB_TRY(ib_resize_bilinear(be, &(ib_resize_bilinear_args){t, *y}));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
+/* u = path + skip, where RCU1 is part of the cached skip already: a conv-free sum. */
+static isobath_status add_forward(ib_backend *be, const ib_tensor *path, const ib_tensor *skip, const ib_tensor *u)
+{
+    return ib_add(be, &(ib_add_args){ib_tensor_as_tokens(path), ib_tensor_as_tokens(skip), ib_tensor_as_tokens(u)});
+}
+
+/* The frame-wise end of the head for `count` frames from `first` on. */
+static isobath_status depth_piece(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
+                                  const ib_dpt_shape *s, const ib_tensor *path3, int64_t first, int64_t count,
+                                  const ib_tensor *depth)
+{
+    int64_t F = d->config->features;
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor u1, p1, o, u2;
+    /* path_1 is the largest; what comes before it is freed as soon as it can be */
+    IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F, &p1));
+    IB_TRY(ib_arena_4d(arena, be->act, count, s->h[0], s->w[0], F, &u1));
+    size_t inner = ib_arena_mark(arena);
+    IB_TRY(ib_arena_4d(arena, be->act, count, s->h[1], s->w[1], F, &u2));
+    ib_tensor p3 = ib_tensor_slice(path3, first, count), skip2 = ib_tensor_slice(&f->skip[1], first, count);
+    ib_tensor skip1 = ib_tensor_slice(&f->skip[0], first, count), y = ib_tensor_slice(depth, first, count);
+    IB_TRY(add_forward(be, &p3, &skip2, &u2));
+    IB_TRY(refine_forward(&d->refine[1], be, arena, &u2, &u1)); /* path_2 = refinenet2(path_3, layer_2_rn) */
+    ib_arena_release(arena, inner);
+    IB_TRY(add_forward(be, &u1, &skip1, &u1));
+    IB_TRY(refine_forward(&d->refine[0], be, arena, &u1, &p1)); /* path_1 = refinenet1(path_2, layer_1_rn) */
+    IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F / 2, &o));
+    IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = p1, .w = d->output1, .bias = d->output1_b, .stride = 1, .y = o}));
+    IB_TRY(ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y}));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
+static isobath_status motion_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int i, const ib_tensor *map,
+                                     int64_t piece, const ib_tap *tap)
+{
+    char name[16];
+    ib_tensor tokens = ib_tensor_as_tokens(map);
+    IB_TRY(ib_temporal_forward(&d->motion[i], be, arena, &tokens, piece));
+    snprintf(name, sizeof name, "motion%d", i);
+    ib_tap_show(tap, name, map, 0);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_dpt_depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
+                                    const ib_dpt_shape *s, int64_t micro_batch, int64_t piece, const ib_tensor *depth,
+                                    const ib_tap *tap)
+{
+    int64_t T = f->layer[0].dim[0], F = d->config->features;
+    const int *oc = d->config->out_channels;
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor path3, path4, l3, l4, rn3, rn4, u3;
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[1], s->w[1], F, &path3));
+    size_t inner = ib_arena_mark(arena);
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[2], s->w[2], F, &path4));
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[2], s->w[2], F, &rn3));
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[3], s->w[3], F, &rn4));
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[2], s->w[2], oc[2], &l3));
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[3], s->w[3], oc[3], &l4));
+    /* layer_3 = motion0(layer_3); layer_4 = motion1(layer_4): on copies, the cache keeps what the next window reads */
+    IB_TRY(ib_copy(be, &(ib_copy_args){ib_tensor_as_tokens(&f->layer[0]), ib_tensor_as_tokens(&l3)}));
+    IB_TRY(ib_copy(be, &(ib_copy_args){ib_tensor_as_tokens(&f->layer[1]), ib_tensor_as_tokens(&l4)}));
+    IB_TRY(motion_forward(d, be, arena, 0, &l3, piece, tap));
+    IB_TRY(motion_forward(d, be, arena, 1, &l4, piece, tap));
+    IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = l3, .w = d->layer_rn[2], .stride = 1, .y = rn3}));
+    IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = l4, .w = d->layer_rn[3], .stride = 1, .y = rn4}));
+    ib_tap_show(tap, "layer4_rn", &rn4, 0);
+    IB_TRY(refine_forward(&d->refine[3], be, arena, &rn4, &path4)); /* path_4 = refinenet4(layer_4_rn) */
+    ib_tap_show(tap, "refinenet4", &path4, 0);
+    IB_TRY(motion_forward(d, be, arena, 2, &path4, piece, tap));
+    /* path_3 = refinenet3(path_4, layer_3_rn); l3 and l4 are done with: u3 takes l3's place when it fits */
+    IB_TRY(ib_arena_4d(arena, be->act, T, s->h[2], s->w[2], F, &u3));
+    IB_TRY(rcu_forward(&d->refine[2].rcu1, be, &rn3, &u3, &path4, &rn3));
+    IB_TRY(refine_forward(&d->refine[2], be, arena, &rn3, &path3));
+    ib_arena_release(arena, inner);
+    ib_tap_show(tap, "refinenet3", &path3, 0);
+    IB_TRY(motion_forward(d, be, arena, 3, &path3, piece, tap));
+    for (int64_t first = 0; first < T; first += micro_batch)
+        IB_TRY(depth_piece(d, be, arena, f, s, &path3, first, T - first < micro_batch ? T - first : micro_batch, depth));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
