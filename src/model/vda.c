@@ -1,0 +1,252 @@
+/* Video Depth Anything; see vda.h. */
+#include "model/vda.h"
+
+#include "backend/backend.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct ib_vda {
+    ib_backend *backend;
+    ib_diag *diag;
+    const ib_vda_config *config;
+    ib_vda_shape shape;
+    ib_dpt_shape maps;
+    ib_params params;
+    ib_vit vit;
+    ib_dpt dpt;
+    ib_arena features_arena, arena; /* what lasts over windows; scratch */
+    ib_dpt_features features;       /* of slots 0..31 */
+    ib_tensor pos;                  /* (1 + h*w, C) on the device */
+    ib_tensor rgb;                  /* u8 staging for one source frame; grows with the source size */
+    size_t rgb_bytes;
+    ib_tensor depth; /* f32 (32,H,W) on the device */
+    ib_tap tap;
+};
+
+/* The scratch that one call needs, found by running it on the null backend with an endless arena. */
+#define ENDLESS ((size_t)1 << 46)
+
+static isobath_status take_features(ib_vda *v)
+{
+    const ib_dpt_shape *s = &v->maps;
+    ib_arena *a = &v->features_arena;
+    ib_dtype act = v->backend->act;
+    int64_t F = v->config->features;
+    for (int i = 0; i < 2; i++)
+        IB_TRY(ib_arena_4d(a, act, IB_WINDOW, s->h[i], s->w[i], F, &v->features.skip[i]));
+    for (int i = 0; i < 2; i++)
+        IB_TRY(ib_arena_4d(a, act, IB_WINDOW, s->h[i + 2], s->w[i + 2], v->config->out_channels[i + 2], &v->features.layer[i]));
+    return ib_arena_3d(a, IB_F32, IB_WINDOW, v->shape.height, v->shape.width, &v->depth);
+}
+
+static isobath_status upload_positions(ib_vda *v)
+{
+    int h = v->shape.height / IB_PATCH, w = v->shape.width / IB_PATCH, C = v->config->width;
+    int64_t count = (1 + (int64_t)h * w) * C;
+    float *host = NULL;
+    if (v->vit.pos_grid) {
+        host = malloc((size_t)count * sizeof *host);
+        if (!host) return ib_fail(v->diag, ISOBATH_ERR_MEMORY, "out of memory for the position embedding");
+        ib_vit_positions(v->vit.pos_grid, v->config->grid, C, h, w, host);
+    }
+    isobath_status st = ib_params_upload(&v->params, host, count, &v->pos);
+    free(host);
+    if (st == ISOBATH_OK) v->pos = ib_tensor_2d(v->pos.data, IB_F32, 1 + (int64_t)h * w, C);
+    return st;
+}
+
+/* Everything but the arenas. */
+static isobath_status create_network(ib_vda *v, const ib_checkpoint *checkpoint)
+{
+    ib_params_init(&v->params, v->backend, checkpoint, v->diag);
+    IB_TRY(ib_vit_create(&v->params, v->config, &v->vit));
+    IB_TRY(ib_dpt_create(&v->params, v->config, &v->dpt));
+    return upload_positions(v);
+}
+
+static isobath_status encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)
+{
+    ib_backend *be = v->backend;
+    int64_t T = input->dim[0], N = (int64_t)(v->shape.height / IB_PATCH) * (v->shape.width / IB_PATCH);
+    size_t mark = ib_arena_mark(&v->arena);
+    ib_tensor taps[4];
+    for (int i = 0; i < 4; i++) IB_TRY(ib_arena_3d(&v->arena, be->act, T, N, v->config->width, &taps[i]));
+    IB_TRY(ib_vit_encode(&v->vit, be, &v->arena, input, &v->pos, taps, &v->tap, first_slot));
+    ib_dpt_features out = {
+        .skip = {ib_tensor_slice(&v->features.skip[0], first_slot, T), ib_tensor_slice(&v->features.skip[1], first_slot, T)},
+        .layer = {ib_tensor_slice(&v->features.layer[0], first_slot, T), ib_tensor_slice(&v->features.layer[1], first_slot, T)}};
+    IB_TRY(ib_dpt_features_forward(&v->dpt, be, &v->arena, taps, &v->maps, &out, &v->tap, first_slot));
+    ib_arena_release(&v->arena, mark);
+    return ISOBATH_OK;
+}
+
+/* What a call of the public functions does at most; for planning, and for sizing the arena. */
+static isobath_status rehearse(ib_vda *v, double *encode_flops, double *depth_flops)
+{
+    int T = v->shape.encode_batch;
+    ib_tensor input;
+    size_t mark = ib_arena_mark(&v->arena);
+    ib_null_reset_counts(v->backend);
+    IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
+    IB_TRY(encode_batch(v, &input, 0));
+    ib_arena_release(&v->arena, mark);
+    *encode_flops = ib_null_get_counts(v->backend).flops / T;
+    ib_null_reset_counts(v->backend);
+    IB_TRY(ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &v->features, &v->maps, v->shape.depth_batch,
+                                v->shape.temporal_piece, &v->depth, NULL));
+    *depth_flops = ib_null_get_counts(v->backend).flops / IB_WINDOW;
+    return ISOBATH_OK;
+}
+
+static void destroy_network(ib_vda *v)
+{
+    ib_params_free(&v->params);
+    ib_vit_free(&v->vit);
+    ib_arena_free(&v->features_arena);
+    ib_arena_free(&v->arena);
+}
+
+isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shape, ib_dtype act, ib_diag *diag,
+                           ib_vda_memory *out)
+{
+    ib_backend *null_backend;
+    memset(out, 0, sizeof *out);
+    ib_backend_options options = {.act = act, .diag = diag};
+    IB_TRY(ib_null_open(&options, &null_backend));
+    ib_vda v = {.backend = null_backend, .diag = diag, .config = config, .shape = *shape};
+    v.maps = ib_dpt_shape_for(shape->height / IB_PATCH, shape->width / IB_PATCH);
+    isobath_status st;
+    IB_TRY_GOTO(st, create_network(&v, NULL), done);
+    IB_TRY_GOTO(st, ib_arena_init(&v.features_arena, null_backend, ENDLESS), done);
+    IB_TRY_GOTO(st, ib_arena_init(&v.arena, null_backend, ENDLESS), done);
+    IB_TRY_GOTO(st, take_features(&v), done);
+    IB_TRY_GOTO(st, rehearse(&v, &out->encode_flops, &out->depth_flops), done);
+    out->weights = ib_params_bytes(&v.params);
+    out->features = v.features_arena.peak;
+    out->activations = v.arena.peak;
+    out->total = out->weights + out->features + out->activations;
+done:
+    destroy_network(&v);
+    ib_backend_close(null_backend);
+    return st;
+}
+
+isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoint, const ib_vda_config *config,
+                             const ib_vda_shape *shape, ib_diag *diag, ib_vda **out)
+{
+    *out = NULL;
+    ib_vda_memory memory;
+    IB_TRY(ib_vda_plan(config, shape, backend->act, diag, &memory));
+    ib_vda *v = calloc(1, sizeof *v);
+    if (!v) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the network");
+    *v = (ib_vda){.backend = backend, .diag = diag, .config = config, .shape = *shape};
+    v->maps = ib_dpt_shape_for(shape->height / IB_PATCH, shape->width / IB_PATCH);
+    isobath_status st = create_network(v, checkpoint);
+    if (st == ISOBATH_OK) st = ib_arena_init(&v->features_arena, backend, memory.features);
+    if (st == ISOBATH_OK) st = ib_arena_init(&v->arena, backend, memory.activations);
+    if (st == ISOBATH_OK) st = take_features(v);
+    if (st != ISOBATH_OK) {
+        ib_vda_destroy(v);
+        return st;
+    }
+    *out = v;
+    return ISOBATH_OK;
+}
+
+void ib_vda_destroy(ib_vda *v)
+{
+    if (!v) return;
+    if (v->rgb.data) v->backend->ops->buffer_free(v->backend, v->rgb.data);
+    destroy_network(v);
+    free(v);
+}
+
+/* The staging buffer for source frames on the device: taken at the first frame, kept. */
+static isobath_status stage_rgb(ib_vda *v, const uint8_t *src, int height, int width)
+{
+    size_t bytes = (size_t)height * (size_t)width * 3;
+    const ib_op_table *ops = v->backend->ops;
+    if (bytes > v->rgb_bytes) {
+        if (v->rgb.data) ops->buffer_free(v->backend, v->rgb.data);
+        v->rgb_bytes = 0;
+        IB_TRY(ops->buffer_alloc(v->backend, bytes, &v->rgb.data));
+        v->rgb_bytes = bytes;
+    }
+    v->rgb = ib_tensor_4d(v->rgb.data, IB_U8, 1, height, width, 3);
+    return ops->upload(v->backend, v->rgb.data, src, bytes);
+}
+
+isobath_status ib_vda_encode_rgb(ib_vda *v, const uint8_t *const *rgb, int src_height, int src_width, int count,
+                                 int first_slot)
+{
+    for (int done = 0; done < count;) {
+        int T = count - done < v->shape.encode_batch ? count - done : v->shape.encode_batch;
+        size_t mark = ib_arena_mark(&v->arena);
+        ib_tensor input;
+        IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
+        for (int i = 0; i < T; i++) {
+            IB_TRY(stage_rgb(v, rgb[done + i], src_height, src_width));
+            IB_TRY(ib_preprocess(v->backend, &(ib_preprocess_args){v->rgb, ib_tensor_slice(&input, i, 1)}));
+        }
+        ib_tap_show(&v->tap, "network_input", &input, first_slot + done);
+        IB_TRY(encode_batch(v, &input, first_slot + done));
+        ib_arena_release(&v->arena, mark);
+        done += T;
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_vda_encode_input(ib_vda *v, const float *host, int count, int first_slot)
+{
+    for (int done = 0; done < count;) {
+        int T = count - done < v->shape.encode_batch ? count - done : v->shape.encode_batch;
+        size_t mark = ib_arena_mark(&v->arena), frame = (size_t)v->shape.height * (size_t)v->shape.width * 3;
+        ib_tensor input;
+        IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
+        IB_TRY(v->backend->ops->upload(v->backend, input.data, host + frame * (size_t)done, frame * (size_t)T * sizeof *host));
+        IB_TRY(encode_batch(v, &input, first_slot + done));
+        ib_arena_release(&v->arena, mark);
+        done += T;
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_vda_copy_slot(ib_vda *v, int from, int to)
+{
+    ib_tensor *all[4] = {&v->features.skip[0], &v->features.skip[1], &v->features.layer[0], &v->features.layer[1]};
+    for (int i = 0; i < 4; i++) {
+        ib_tensor a = ib_tensor_slice(all[i], from, 1), b = ib_tensor_slice(all[i], to, 1);
+        IB_TRY(ib_copy(v->backend, &(ib_copy_args){ib_tensor_as_tokens(&a), ib_tensor_as_tokens(&b)}));
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_vda_advance(ib_vda *v)
+{
+    IB_TRY(ib_vda_copy_slot(v, 12, 1));
+    for (int i = 0; i < 8; i++) IB_TRY(ib_vda_copy_slot(v, 24 + i, 2 + i));
+    return ISOBATH_OK;
+}
+
+isobath_status ib_vda_check_features(ib_vda *v, int slots, int64_t *count)
+{
+    ib_tensor *all[4] = {&v->features.skip[0], &v->features.skip[1], &v->features.layer[0], &v->features.layer[1]};
+    *count = 0;
+    for (int i = 0; i < 4; i++) {
+        int64_t n = 0;
+        IB_TRY(ib_count_nonfinite(v->backend, &(ib_count_nonfinite_args){ib_tensor_slice(all[i], 0, slots), &n}));
+        *count += n;
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_vda_depth(ib_vda *v, float *depth, int64_t *nonfinite)
+{
+    ib_backend *be = v->backend;
+    IB_TRY(ib_dpt_depth_forward(&v->dpt, be, &v->arena, &v->features, &v->maps, v->shape.depth_batch,
+                                v->shape.temporal_piece, &v->depth, &v->tap));
+    IB_TRY(ib_count_nonfinite(be, &(ib_count_nonfinite_args){v->depth, nonfinite}));
+    return be->ops->download(be, depth, v->depth.data, ib_tensor_bytes(&v->depth));
+}
+
+void ib_vda_set_tap(ib_vda *v, const ib_tap *tap) { v->tap = tap ? *tap : (ib_tap){0}; }

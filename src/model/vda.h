@@ -1,0 +1,56 @@
+/* Video Depth Anything: frames of a window in, 32 raw depth maps out; features of carried frames are kept. */
+#ifndef IB_MODEL_VDA_H
+#define IB_MODEL_VDA_H
+
+#include "model/dpt.h"
+#include "model/vit.h"
+
+typedef struct ib_vda ib_vda;
+
+/* Sizes and batch sizes of a run. Micro-batch and piece change memory and speed, never a bit of the result. */
+typedef struct ib_vda_shape {
+    int height, width;     /* network input, multiples of 14 */
+    int encode_batch;      /* frames encoded together, >= 1 */
+    int depth_batch;       /* frames of the head's last stages together, >= 1 */
+    int64_t temporal_piece; /* pixels of a temporal module together; 0: all */
+} ib_vda_shape;
+
+/* Device memory of a network at a shape, in bytes. */
+typedef struct ib_vda_memory {
+    size_t weights, features, activations, total; /* total: the sum plus input and output of a window */
+    double encode_flops, depth_flops;             /* per frame; depth_flops per window frame */
+} ib_vda_memory;
+
+/* Runs the network on the null backend at this shape: what it will take, exactly. Errors: ISOBATH_ERR_MEMORY. */
+isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shape, ib_dtype act, ib_diag *diag,
+                           ib_vda_memory *out);
+
+/* Loads the weights of `checkpoint` (NULL with the null backend) and takes all device memory that the shape needs; no
+ * allocation follows. The backend and config must outlive the object. One thread at a time.
+ * Errors: ISOBATH_ERR_MODEL, ISOBATH_ERR_MEMORY, ISOBATH_ERR_DEVICE. */
+isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoint, const ib_vda_config *config,
+                             const ib_vda_shape *shape, ib_diag *diag, ib_vda **out);
+void ib_vda_destroy(ib_vda *vda); /* NULL allowed */
+
+/* The window's slots 0..31 hold the features of the frames that it reads, in order. */
+
+/* Encodes RGB frames into slots first_slot, first_slot + 1 ...: rgb[i] is u8 (src_height,src_width,3) on the host. */
+isobath_status ib_vda_encode_rgb(ib_vda *vda, const uint8_t *const *rgb, int src_height, int src_width, int count,
+                                 int first_slot);
+/* The same from network input, f32 (count,height,width,3) on the host. */
+isobath_status ib_vda_encode_input(ib_vda *vda, const float *input, int count, int first_slot);
+/* Slot `to` becomes a copy of slot `from`: the repeated last frame of a video. */
+isobath_status ib_vda_copy_slot(ib_vda *vda, int from, int to);
+/* Prepares the next window: slot 0 stays, 12 -> 1, 24..31 -> 2..9; slots 10..31 are to be filled. */
+isobath_status ib_vda_advance(ib_vda *vda);
+/* The first `slots` slots' features hold values that are not finite: *count of them. */
+isobath_status ib_vda_check_features(ib_vda *vda, int slots, int64_t *count);
+
+/* Depth of the window: f32 (32,height,width) copied to `depth` on the host. *nonfinite: how many values are not finite. */
+isobath_status ib_vda_depth(ib_vda *vda, float *depth, int64_t *nonfinite);
+
+/* For tests: inner values of the calls that follow; NULL switches it off. */
+void ib_vda_set_tap(ib_vda *vda, const ib_tap *tap);
+/* The preprocessed network input of the last ib_vda_encode_rgb micro-batch is shown as tap "network_input". */
+
+#endif
