@@ -1,0 +1,105 @@
+/* A session: one input video to depth files. Create, look at the plan, run, look at the result, destroy. */
+#ifndef ISOBATH_SESSION_H
+#define ISOBATH_SESSION_H
+
+#include <isobath/status.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What to do. Fill with isobath_run_options_init, then change fields; strings must live until isobath_session_create
+ * returns. Fields that are 0 or NULL mean what the comment says. */
+typedef struct isobath_run_options {
+    const char *input;       /* file, URL, folder, glob or pattern of images, "-" for stdin */
+    const char *output;      /* folder for the result, created when missing */
+    const char *name;        /* NAME of the result files; NULL: the input's base name */
+    const char *model;       /* name or path of a checkpoint; NULL: the default model */
+    int metric;              /* 1: the checkpoint gives metres, 0: relative disparity, -1: as the checkpoint says */
+    int input_size;          /* of the network; 0: as the model recommends (518) */
+    int max_res;             /* limit of the longer source side; 0: none; init sets 1280 */
+    double target_fps;       /* 0: every frame */
+    int64_t max_frames;      /* 0: all */
+    double start_s, end_s;   /* part of the input, seconds; end 0: to the end */
+    const char *precision;   /* "auto", "fp32", "fp16", "bf16"; NULL: auto */
+    const char *devices;     /* "auto", "cpu", "cuda:0"; NULL: auto */
+    const char *cpu_isa;     /* NULL: best; "sse4", "avx2", "avx512", "amx" */
+    int threads;             /* CPU threads; 0: all */
+    const char *formats;     /* comma-separated sink names; NULL: "png16,preview" */
+    int guard;               /* 1 (init): keep the last good alignment when a fit is not sane; 0: as the reference */
+    int overwrite;           /* 1: replace an existing result */
+    const char *output_size; /* "source" (NULL), "model" or "WxH" */
+    const char *raw_format;  /* "WIDTHxHEIGHT:PIXFMT:FPS" of headerless raw video on stdin */
+    int on_error_repeat;     /* 1: damaged frames repeat the last good one; 0: stop */
+    /* formats' own options, see docs/FORMATS.md */
+    int start_number;
+    double range_min, range_max;
+    int png_max;
+    int npz_half;
+    int npz_level; /* -1 (init): default */
+    int grayscale;
+    const char *colormap;
+    int side_by_side;
+    const char *exr_compression;
+    int exr_half;
+    double focal_px;
+    int ply_stride;
+    /* called with one line of text for notes and warnings, from any thread; NULL: dropped */
+    void (*note)(void *ctx, const char *line);
+    void *note_ctx;
+} isobath_run_options;
+
+void isobath_run_options_init(isobath_run_options *options);
+
+/* Known before the first frame is computed. */
+typedef struct isobath_plan {
+    int source_width, source_height;   /* after rotation and max_res */
+    int network_width, network_height;
+    int output_width, output_height;
+    double fps;
+    int64_t frames_hint;               /* -1: unknown */
+    char model[64];
+    int metric;
+    char device[128];                  /* the kind: backend, path, precision */
+    char precision[8];
+    size_t host_bytes, device_bytes;   /* peak memory of the process and of the device */
+    double disk_bytes;                 /* upper estimate for frames_hint frames; 0: unknown */
+    double flops_per_frame;
+} isobath_plan;
+
+/* A snapshot of a run. Shares are busy time over wall time of each stage, 0..1. */
+typedef struct isobath_progress {
+    int64_t frames_decoded, frames_done; /* done: handed to all sinks */
+    int64_t windows_done, frames_hint;
+    double fraction; /* of the work, 0..1; -1: unknown (a pipe) */
+    double elapsed_s, frames_per_s, left_s; /* left_s: -1 when unknown */
+    double decode_share, network_share, align_share, write_share;
+    const char *slowest; /* "decode", "network", "align" or "write" */
+    int64_t guards;      /* alignment guards and fp32 redos so far */
+} isobath_progress;
+
+typedef struct isobath_session isobath_session;
+
+/* Opens the input and the model, decides device and precision, computes the plan. *out is set even on failure (unless
+ * memory is out), so that isobath_session_error can be read; destroy it in any case.
+ * Errors: every status of status.h but INTERRUPTED. */
+isobath_status isobath_session_create(const isobath_run_options *options, isobath_session **out);
+const isobath_plan *isobath_session_plan(const isobath_session *session);
+/* Runs to the end; blocks. ISOBATH_ERR_INTERRUPTED after isobath_session_cancel. */
+isobath_status isobath_session_run(isobath_session *session);
+/* Asks a run to stop; async-signal-safe, any thread. What is on disk then is complete or gone. */
+void isobath_session_cancel(isobath_session *session);
+/* Any thread, any time between create and destroy. */
+void isobath_session_progress(isobath_session *session, isobath_progress *out);
+/* Path of the i-th output (files or folders, then the manifest), NULL after the last; valid after a successful run. */
+const char *isobath_session_output(const isobath_session *session, int i);
+/* One line about the first error, "" when there was none. */
+const char *isobath_session_error(const isobath_session *session);
+void isobath_session_destroy(isobath_session *session); /* NULL allowed */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
