@@ -305,6 +305,13 @@ static const char *check_copy(const ib_copy_args *a)
     return NULL;
 }
 
+static const char *check_add(const ib_add_args *a)
+{
+    int64_t t = a->a.dim[0], n = a->a.dim[1], c = a->a.dim[2];
+    NEED(dims3(&a->b, t, n, c) && dims3(&a->y, t, n, c), "a, b and y must have one shape");
+    return NULL;
+}
+
 static const char *check_count_nonfinite(const ib_count_nonfinite_args *a)
 {
     NEED(a->count, "count is NULL");
@@ -389,6 +396,9 @@ FRONT_END(output_head, a->w, {"x", &a->x, act_of(b) | F32, 4, DENSE_FRAME}, {"bi
           {"y", &a->y, F32, 3, OUTPUT})
 
 FRONT_END(copy, NULL, {"x", &a->x, act_of(b) | F32, 3, 0}, {"y", &a->y, act_of(b) | F32, 3, OUTPUT})
+
+FRONT_END(add, NULL, {"a", &a->a, act_of(b) | F32, 3, SAME_VIEW}, {"b", &a->b, act_of(b) | F32, 3, 0},
+          {"y", &a->y, act_of(b) | F32, 3, OUTPUT})
 
 FRONT_END(count_nonfinite, NULL, {"x", &a->x, FLOATS, 0, CONTIGUOUS})
 
