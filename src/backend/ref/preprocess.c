@@ -5,13 +5,14 @@
 
 #include <math.h>
 
-/* First of the four source samples of output `dst` and their weights, in f32 as OpenCV computes them. */
+/* First of the four source samples of output `dst` and their weights in f32. The coordinate is in double, as in the
+ * vectorised builds of OpenCV that the reference ran with: in f32 it costs 2e-5 at 640 columns. */
 static int64_t cubic_axis(int64_t dst, int64_t in, int64_t out, float w[4])
 {
     const float a = -0.75f;
     double scale = (double)in / (double)out;
-    float s = (float)(((double)dst + 0.5) * scale - 0.5);
-    float base = floorf(s), x = s - base;
+    double s = ((double)dst + 0.5) * scale - 0.5, base = floor(s);
+    float x = (float)(s - base);
     w[0] = ((a * (x + 1.0f) - 5.0f * a) * (x + 1.0f) + 8.0f * a) * (x + 1.0f) - 4.0f * a;
     w[1] = ((a + 2.0f) * x - (a + 3.0f)) * x * x + 1.0f;
     w[2] = ((a + 2.0f) * (1.0f - x) - (a + 3.0f)) * (1.0f - x) * (1.0f - x) + 1.0f;
