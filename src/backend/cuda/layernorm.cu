@@ -1,0 +1,134 @@
+/* layernorm: one row per warp (or per half warp where C <= 64), held in registers: mean, then squares of what is left,
+ * then the affine part and the position of the frame. */
+#include "backend/cuda/rows.cuh"
+
+#define THREADS 256
+
+struct layernorm_params {
+    ib_rows x, y, pos; /* pos.data == NULL: none */
+    const float *weight, *bias;
+    int64_t rows;
+    int channels;
+    float eps;
+};
+
+/* Sum over `lanes` neighbouring lanes, the same bits in each. */
+template <int lanes> __device__ __forceinline__ float lanes_sum(float x)
+{
+#pragma unroll
+    for (int mask = lanes / 2; mask; mask >>= 1) x += __shfl_xor_sync(0xffffffffu, x, mask);
+    return x;
+}
+
+/* `lanes` lanes hold one row, each `V` values in each of `vectors` places; C <= lanes * V * vectors. */
+template <int lanes, int V, int vectors> __global__ void __launch_bounds__(THREADS) k_layernorm(layernorm_params p)
+{
+    const int lane = threadIdx.x % lanes;
+    const int64_t t = blockIdx.y, row = (int64_t)blockIdx.x * (THREADS / lanes) + threadIdx.x / lanes;
+    const int64_t n = row < p.rows ? row : p.rows - 1; /* idle lanes repeat the last row, so that shuffles are whole */
+    float v[vectors][V], sum = 0.0f;
+#pragma unroll
+    for (int i = 0; i < vectors; i++) {
+        const int c = (i * lanes + lane) * V;
+        if (c < p.channels) {
+            ib_load_f32<float, V>((const float *)p.x.data + t * p.x.stride_t + n * p.x.stride_n + c, v[i]);
+#pragma unroll
+            for (int e = 0; e < V; e++) sum += v[i][e];
+        }
+    }
+    const float mean = lanes_sum<lanes>(sum) / (float)p.channels;
+    float squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < vectors; i++)
+        if ((i * lanes + lane) * V < p.channels)
+#pragma unroll
+            for (int e = 0; e < V; e++) {
+                v[i][e] -= mean;
+                squares = fmaf(v[i][e], v[i][e], squares);
+            }
+    const float inverse = 1.0f / sqrtf(lanes_sum<lanes>(squares) / (float)p.channels + p.eps);
+    if (row >= p.rows) return;
+#pragma unroll
+    for (int i = 0; i < vectors; i++) {
+        const int c = (i * lanes + lane) * V;
+        if (c >= p.channels) continue;
+        float w[V], b[V], extra[V];
+        ib_load_f32<float, V>(p.weight + c, w);
+        ib_load_f32<float, V>(p.bias + c, b);
+#pragma unroll
+        for (int e = 0; e < V; e++) v[i][e] = fmaf(v[i][e] * inverse, w[e], b[e]);
+        if (p.pos.data) {
+            ib_rows_load<V>(p.pos, t, 0, c, extra);
+#pragma unroll
+            for (int e = 0; e < V; e++) v[i][e] += extra[e];
+        }
+        ib_rows_store<V>(p.y, t, n, c, v[i]);
+    }
+}
+
+/* Any C: a block per row, three passes over memory. */
+__global__ void __launch_bounds__(THREADS) k_layernorm_any(layernorm_params p)
+{
+    __shared__ float partial[THREADS / 32];
+    const int64_t t = blockIdx.y, n = blockIdx.x;
+    const float *x = (const float *)p.x.data + t * p.x.stride_t + n * p.x.stride_n;
+    float mean = 0.0f, total = 0.0f;
+    for (int pass = 0; pass < 2; pass++) {
+        float sum = 0.0f;
+        for (int c = threadIdx.x; c < p.channels; c += THREADS) {
+            const float d = x[c] - mean;
+            sum += pass ? d * d : d;
+        }
+        sum = ib_warp_sum(sum);
+        if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = sum;
+        __syncthreads();
+        total = 0.0f;
+        for (int i = 0; i < THREADS / 32; i++) total += partial[i];
+        __syncthreads();
+        if (pass == 0) mean = total / (float)p.channels;
+    }
+    const float inverse = 1.0f / sqrtf(total / (float)p.channels + p.eps);
+    for (int c = threadIdx.x; c < p.channels; c += THREADS) {
+        float v[1] = {fmaf((x[c] - mean) * inverse, p.weight[c], p.bias[c])}, extra[1] = {0.0f};
+        if (p.pos.data) {
+            ib_rows_load<1>(p.pos, t, 0, c, extra);
+            v[0] += extra[0];
+        }
+        ib_rows_store<1>(p.y, t, n, c, v);
+    }
+}
+
+template <int lanes, int V, int vectors>
+static void launch(const layernorm_params &p, int64_t frames, cudaStream_t stream)
+{
+    dim3 grid((unsigned)ib_ceil_div(p.rows, THREADS / lanes), (unsigned)frames);
+    k_layernorm<lanes, V, vectors><<<grid, THREADS, 0, stream>>>(p);
+}
+
+isobath_status ib_cuda_layernorm(ib_backend *backend, const ib_layernorm_args *a)
+{
+    const int64_t frames = a->x.dim[0], channels = a->x.dim[2];
+    cudaStream_t stream = ib_cuda(backend)->stream;
+    layernorm_params p = {ib_rows_of(&a->x), ib_rows_of(&a->y), ib_rows_of(&a->pos),
+                          (const float *)a->weight.data, (const float *)a->bias.data, a->x.dim[1],
+                          (int)channels, a->eps};
+    if (!a->pos.data) p.pos.data = NULL;
+    const int by_4 = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->y, channels) &&
+                     ib_rows_by_4(&a->weight, channels) && ib_rows_by_4(&a->bias, channels) &&
+                     (!a->pos.data || ib_rows_by_4(&a->pos, channels));
+    if (!by_4 || channels > 1024)
+        k_layernorm_any<<<dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, stream>>>(p);
+    else if (channels <= 64)
+        launch<16, 4, 1>(p, frames, stream);
+    else if (channels <= 128)
+        launch<32, 4, 1>(p, frames, stream);
+    else if (channels <= 256)
+        launch<32, 4, 2>(p, frames, stream);
+    else if (channels <= 384)
+        launch<32, 4, 3>(p, frames, stream);
+    else if (channels <= 768)
+        launch<32, 4, 6>(p, frames, stream);
+    else
+        launch<32, 4, 8>(p, frames, stream);
+    return ib_cuda_launched(backend, "layernorm");
+}
