@@ -1,0 +1,24 @@
+/* Chooses the core and the tile of a matrix product from the weight's shape and the device's path, and launches it. */
+#include "backend/cuda/gemm_launch.cuh"
+
+/* Columns of a tile: the least padding, wide tiles first. */
+static int tile_columns(int cols, int narrowest)
+{
+    if (cols <= 32 && narrowest <= 32) return 32;
+    return ib_ceil_div(cols, 64) % 2 && cols <= 320 ? 64 : 128;
+}
+
+isobath_status ib_cuda_gemm(ib_cuda_backend *be, ib_gemm *g, const ib_cuda_weight *weight, int taps, const char *op)
+{
+    g->w = weight->data;
+    g->cols = (int)weight->rows;
+    g->k_pad = (int)weight->k_pad;
+    if (g->rows == 0) return ISOBATH_OK;
+    const int simt = be->base.act == IB_F32 || be->path == IB_CUDA_SIMT;
+    const int bn = g->vector_in ? tile_columns(g->cols, simt ? 64 : 32) : 64;
+    if (simt)
+        ib_gemm_launch_simt(be->stream, *g, be->base.act, taps, bn);
+    else
+        ib_gemm_launch_mma(be->stream, *g, be->base.act, taps, bn);
+    return ib_cuda_launched(&be->base, op);
+}
