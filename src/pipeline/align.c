@@ -66,17 +66,17 @@ isobath_status ib_align_chain_window(ib_align_chain *c, float *raw, ib_alignment
     return ISOBATH_OK;
 }
 
-isobath_status ib_align_render(ib_backend *be, const ib_plan_render *how, float *raw, const ib_alignment *al, float *prev_raw,
-                               const ib_alignment *prev, int64_t h, int64_t w, float *y, int64_t height, int64_t width,
+isobath_status ib_align_render(ib_backend *be, const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade,
+                               const ib_alignment *fade_al, int64_t h, int64_t w, float *y, int64_t height, int64_t width,
                                float *min, float *max)
 {
-    ib_tensor current = ib_tensor_2d(raw + how->slot * h * w, IB_F32, h, w);
+    ib_tensor current = ib_tensor_2d(raw, IB_F32, h, w);
     ib_render_args r = {.a = current, .a_scale = al->scale, .a_shift = al->shift, .min_out = min, .max_out = max,
                         .y = ib_tensor_2d(y, IB_F32, height, width)};
     if (how->fade) {
-        r.a = ib_tensor_2d(prev_raw + how->fade_slot * h * w, IB_F32, h, w);
-        r.a_scale = prev->scale;
-        r.a_shift = prev->shift;
+        r.a = ib_tensor_2d(fade, IB_F32, h, w);
+        r.a_scale = fade_al->scale;
+        r.a_shift = fade_al->shift;
         r.b = current;
         r.b_scale = al->scale;
         r.b_shift = al->shift;

@@ -35,9 +35,10 @@ void ib_align_chain_free(ib_align_chain *chain);
 /* Feeds raw window `next`, f32 (32,net_height,net_width) on the host; windows must come in order. */
 isobath_status ib_align_chain_window(ib_align_chain *chain, float *raw, ib_alignment *out);
 
-/* Renders output frame `how` into y f32 (height,width): raw windows k and k-1 (previous may be NULL when no fade). */
+/* Renders one output frame into y f32 (height,width), on the host. `raw` f32 (net_height,net_width) is the frame's map in the
+ * window that finishes it; `fade` the map of the window before, with its alignment, NULL when how->fade is 0. */
 isobath_status ib_align_render(ib_backend *backend, const ib_plan_render *how, float *raw, const ib_alignment *alignment,
-                               float *previous_raw, const ib_alignment *previous, int64_t net_height, int64_t net_width,
+                               float *fade, const ib_alignment *fade_alignment, int64_t net_height, int64_t net_width,
                                float *y, int64_t height, int64_t width, float *min, float *max);
 
 #endif

@@ -1,0 +1,275 @@
+/* What a run is made of; see setup.h. */
+#include "pipeline/setup.h"
+
+#include "pipeline/plan.h"
+#include "weights/models.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void isobath_run_options_init(isobath_run_options *options)
+{
+    *options = (isobath_run_options){.metric = -1, .max_res = 1280, .guard = 1, .npz_level = -1};
+}
+
+static void note(const ib_setup *s, const char *line)
+{
+    if (s->options.note) s->options.note(s->options.note_ctx, line);
+}
+
+/* Replaces every string of the options by a copy that the setup owns. */
+static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
+{
+    isobath_run_options *o = &s->options;
+    const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
+                             &o->formats, &o->output_size, &o->raw_format, &o->colormap, &o->exr_compression};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (!*fields[i]) continue;
+        char *copy = strdup(*fields[i]);
+        if (!copy) {
+            for (size_t j = i; j < sizeof fields / sizeof *fields; j++) *fields[j] = NULL;
+            return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the options");
+        }
+        s->strings[s->string_count++] = copy;
+        *fields[i] = copy;
+    }
+    return ISOBATH_OK;
+}
+
+/* NAME: the input's base name without its extension; the folder's name for a pattern or folder. */
+static void derive_name(ib_setup *s)
+{
+    const isobath_run_options *o = &s->options;
+    if (o->name) {
+        snprintf(s->name, sizeof s->name, "%s", o->name);
+        return;
+    }
+    char path[4096];
+    snprintf(path, sizeof path, "%s", strcmp(o->input, "-") == 0 ? "stdin" : o->input);
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') path[--n] = 0;
+    char *slash = strrchr(path, '/');
+    if (slash && slash != path && (strpbrk(slash, "%*?"))) { /* frames/%05d.png is called frames */
+        *slash = 0;
+        slash = strrchr(path, '/');
+    }
+    char *base = slash ? slash + 1 : path;
+    char *dot = strrchr(base, '.');
+    if (dot && dot != base) *dot = 0;
+    for (char *c = base; *c; c++)
+        if (strchr("%*?:\\", *c)) *c = '_';
+    snprintf(s->name, sizeof s->name, "%.200s", *base && strcmp(base, "..") ? base : "video");
+}
+
+static isobath_status open_media(ib_setup *s, ib_diag *diag)
+{
+    const isobath_run_options *o = &s->options;
+    ib_media_options m = {.max_res = o->max_res, .target_fps = o->target_fps, .max_frames = o->max_frames,
+                          .start_s = o->start_s, .end_s = o->end_s, .raw_format = o->raw_format,
+                          .on_error = o->on_error_repeat ? IB_ON_ERROR_REPEAT : IB_ON_ERROR_STOP, .threads = s->threads};
+    IB_TRY(ib_media_open(o->input, &m, diag, &s->media));
+    const ib_media_info *info = ib_media_get_info(s->media);
+    s->plan.source_width = info->width;
+    s->plan.source_height = info->height;
+    s->plan.fps = info->fps;
+    s->plan.frames_hint = info->frames_hint;
+    return ISOBATH_OK;
+}
+
+static isobath_status read_model(ib_setup *s, ib_diag *diag)
+{
+    IB_TRY(ib_models_resolve(s->options.model, s->options.metric == 1, diag, s->model_path, sizeof s->model_path));
+    ib_checkpoint *ckpt;
+    IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+    isobath_status st = ib_vda_config_read(ckpt, s->options.metric, diag, &s->config);
+    ib_checkpoint_close(ckpt);
+    IB_TRY(st);
+    snprintf(s->plan.model, sizeof s->plan.model, "%s", s->config.name);
+    s->plan.metric = s->config.metric;
+    if (s->config.noncommercial)
+        note(s, "licence: the published weights of this size are CC-BY-NC-4.0: non-commercial use only");
+    return ISOBATH_OK;
+}
+
+static isobath_status choose_sizes(ib_setup *s, ib_diag *diag)
+{
+    const isobath_run_options *o = &s->options;
+    isobath_plan *p = &s->plan;
+    int size = o->input_size ? o->input_size : s->config.input_size;
+    if (size < 14 || size > 4096)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--input-size %d: expected 14 to 4096", size);
+    ib_plan_network_size(p->source_width, p->source_height, size, &p->network_width, &p->network_height);
+    if (p->network_width > 14 * 1024 || p->network_height > 14 * 1024)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "network size %d x %d is too large: expected sides up to 14336",
+                       p->network_width, p->network_height);
+    s->shape.width = p->network_width;
+    s->shape.height = p->network_height;
+    p->output_width = p->source_width;
+    p->output_height = p->source_height;
+    if (!o->output_size || strcmp(o->output_size, "source") == 0) return ISOBATH_OK;
+    if (strcmp(o->output_size, "model") == 0) {
+        p->output_width = p->network_width;
+        p->output_height = p->network_height;
+    } else {
+        int w, h, end = 0;
+        if (sscanf(o->output_size, "%dx%d%n", &w, &h, &end) != 2 || o->output_size[end] || w < 1 || h < 1 || w > 32768 || h > 32768)
+            return ib_fail(diag, ISOBATH_ERR_USAGE, "--output-size %s: expected source, model or WIDTHxHEIGHT", o->output_size);
+        p->output_width = w;
+        p->output_height = h;
+    }
+    return ISOBATH_OK;
+}
+
+static isobath_status choose_device(ib_setup *s, ib_diag *diag)
+{
+    const char *d = s->options.devices ? s->options.devices : "auto";
+    s->device = -1;
+    if (strcmp(d, "auto") == 0) {
+        if (ib_cuda_device_count() > 0) s->device = 0;
+    } else if (strncmp(d, "cuda", 4) == 0) {
+        int end = 0;
+        s->device = 0;
+        if (d[4] && (sscanf(d, "cuda:%d%n", &s->device, &end) != 1 || d[end]))
+            return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, cpu or cuda:N (one device in this version)", d);
+    } else if (strcmp(d, "cpu") != 0) {
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, cpu or cuda:N (one device in this version)", d);
+    }
+    const char *p = s->options.precision ? s->options.precision : "auto";
+    if (strcmp(p, "fp32") == 0) s->act = IB_F32;
+    else if (strcmp(p, "fp16") == 0) s->act = IB_F16;
+    else if (strcmp(p, "bf16") == 0) s->act = IB_BF16;
+    else if (strcmp(p, "auto") == 0) s->act = s->device >= 0 ? IB_F16 : IB_F32;
+    else return ib_fail(diag, ISOBATH_ERR_USAGE, "--precision %s: expected auto, fp32, fp16 or bf16", p);
+    if (s->act == IB_F16 && s->device < 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--precision fp16 needs a GPU; on the CPU use fp32 or bf16");
+    snprintf(s->plan.precision, sizeof s->plan.precision, "%s", s->act == IB_F32 ? "fp32" : s->act == IB_F16 ? "fp16" : "bf16");
+    return ISOBATH_OK;
+}
+
+/* Opens a backend of the chosen device. */
+static isobath_status open_backend(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **out)
+{
+    ib_backend_options b = {.act = act, .device = s->device, .isa = s->options.cpu_isa, .pool = pool, .diag = diag};
+    return s->device >= 0 ? ib_cuda_open(&b, out) : ib_cpu_open(&b, out);
+}
+
+/* Micro-batches: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
+static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
+{
+    int64_t pixels = (int64_t)(s->shape.height / 14) * (s->shape.width / 14);
+    s->shape.encode_batch = s->device >= 0 ? 8 : 1;
+    s->shape.depth_batch = s->device >= 0 ? 4 : 1;
+    s->shape.temporal_piece = s->device >= 0 ? 0 : pixels < 1024 ? pixels : 1024;
+    IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
+    isobath_plan *p = &s->plan;
+    size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
+    size_t rgb = (size_t)p->source_width * (size_t)p->source_height * 3;
+    size_t out = (size_t)p->output_width * (size_t)p->output_height * sizeof(float);
+    s->source_queue_bytes = (size_t)48 << 20;
+    if (s->source_queue_bytes < 4 * rgb) s->source_queue_bytes = 4 * rgb;
+    s->sink.queue_bytes = (int64_t)(8 * out > ((size_t)32 << 20) ? 8 * out : (size_t)32 << 20);
+    /* Three raw windows in flight (computed, queued, rendered) and a tail of 8 maps; source frames: the queue, two windows'
+     * references and what the decoder holds; per sink its queue and a frame per thread; libraries and code. */
+    size_t host = (3 * 32 + 8 + 2) * map + s->source_queue_bytes + (32 + 22 + 12 + (size_t)s->threads) * rgb +
+                  (size_t)s->format_count * ((size_t)s->sink.queue_bytes + (size_t)s->threads * out) + ((size_t)90 << 20);
+    p->host_bytes = host + (s->device < 0 ? s->memory.total : 0);
+    p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
+    p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * 32 / 22;
+    return ISOBATH_OK;
+}
+
+static isobath_status choose_formats(ib_setup *s, ib_diag *diag)
+{
+    const char *list = s->options.formats ? s->options.formats : "png16,preview";
+    char text[512];
+    snprintf(text, sizeof text, "%s", list);
+    char *save = NULL;
+    for (char *f = strtok_r(text, ",", &save); f; f = strtok_r(NULL, ",", &save)) {
+        const ib_sink_format *format = ib_sink_format_find(f);
+        if (!format) {
+            char known[256] = "";
+            for (int i = 0; ib_sink_formats[i]; i++) {
+                size_t n = strlen(known);
+                snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", ib_sink_formats[i]->name);
+            }
+            return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %s: unknown format, expected one of %s", f, known);
+        }
+        if (format->metric_only && !s->config.metric)
+            return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %s needs metres: use a metric model (this one gives relative disparity)", f);
+        int seen = 0;
+        for (int i = 0; i < s->format_count; i++) seen |= s->formats[i] == format;
+        if (seen) continue;
+        if (s->format_count == IB_MAX_SINKS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format: more than %d formats", IB_MAX_SINKS);
+        int at = s->format_count++;
+        for (; at > 0 && s->formats[at - 1]->first_pass_order > format->first_pass_order; at--) s->formats[at] = s->formats[at - 1];
+        s->formats[at] = format;
+    }
+    if (!s->format_count) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %s: no format named", list);
+    return ISOBATH_OK;
+}
+
+static void fill_sink_config(ib_setup *s)
+{
+    const isobath_run_options *o = &s->options;
+    const isobath_plan *p = &s->plan;
+    s->sink = (ib_sink_config){
+        .folder = o->output, .name = s->name, .width = p->output_width, .height = p->output_height,
+        .rgb_width = p->source_width, .rgb_height = p->source_height, .fps = p->fps, .frames_hint = p->frames_hint,
+        .kind = p->metric ? IB_DEPTH_METRIC : IB_DEPTH_DISPARITY, .start_number = o->start_number,
+        .range_min = o->range_min, .range_max = o->range_max, .png_level = o->png_max ? 9 : 0, .npz_half = o->npz_half,
+        .npz_level = o->npz_level, .grayscale = o->grayscale, .colormap = o->colormap,
+        .preview_side_by_side = o->side_by_side, .exr_compression = o->exr_compression, .exr_half = o->exr_half,
+        .focal_px = o->focal_px, .ply_stride = o->ply_stride, .source_path = o->input, .threads = s->threads,
+        .note = o->note, .note_ctx = o->note_ctx};
+    for (int i = 0; i < s->format_count; i++) {
+        if (strcmp(s->formats[i]->name, "png16") == 0) s->sink.png16_present = 1;
+        s->plan.disk_bytes += p->frames_hint > 0 ? s->formats[i]->bytes_per_frame(&s->sink) * (double)p->frames_hint : 0;
+    }
+}
+
+isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib_diag *diag)
+{
+    memset(s, 0, sizeof *s);
+    s->options = *options;
+    IB_TRY(copy_strings(s, diag));
+    if (!options->input || !*options->input) return ib_fail(diag, ISOBATH_ERR_USAGE, "no input named");
+    if (!options->output || !*options->output) return ib_fail(diag, ISOBATH_ERR_USAGE, "no output folder named (-o OUT)");
+    s->threads = options->threads > 0 ? options->threads : ib_cpu_count();
+    derive_name(s);
+    IB_TRY(read_model(s, diag));
+    IB_TRY(choose_formats(s, diag));
+    IB_TRY(open_media(s, diag));
+    IB_TRY(choose_sizes(s, diag));
+    IB_TRY(choose_device(s, diag));
+    fill_sink_config(s);
+    return plan_memory(s, diag);
+}
+
+void ib_setup_free(ib_setup *s)
+{
+    ib_media_close(s->media);
+    s->media = NULL;
+    for (int i = 0; i < s->string_count; i++) free(s->strings[i]);
+    s->string_count = 0;
+}
+
+isobath_status ib_setup_open_network(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
+                                     ib_vda **vda, char sha256[65])
+{
+    *backend = NULL;
+    *vda = NULL;
+    ib_checkpoint *ckpt;
+    IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+    isobath_status st = open_backend(s, act, pool, diag, backend);
+    if (st == ISOBATH_OK) st = ib_vda_create(*backend, ckpt, &s->config, &s->shape, diag, vda);
+    if (st == ISOBATH_OK && sha256) {
+        const char *hash = ib_checkpoint_sha256(ckpt);
+        snprintf(sha256, 65, "%s", hash ? hash : "");
+    }
+    ib_checkpoint_close(ckpt);
+    if (st != ISOBATH_OK) {
+        ib_backend_close(*backend);
+        *backend = NULL;
+    }
+    return st;
+}

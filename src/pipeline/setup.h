@@ -1,0 +1,46 @@
+/* What a run is made of, decided before the first frame: input, model, sizes, device, memory, outputs. */
+#ifndef IB_PIPELINE_SETUP_H
+#define IB_PIPELINE_SETUP_H
+
+#include "backend/backend.h"
+#include "media/media.h"
+#include "model/vda.h"
+#include "sink/sink.h"
+#include <isobath/session.h>
+
+#define IB_MAX_SINKS 8
+
+/* Owns copies of all strings. */
+typedef struct ib_setup {
+    isobath_run_options options;
+    char *strings[16]; /* what the option strings point to */
+    int string_count;
+    char name[256];       /* NAME of the result files */
+    char model_path[4096];
+    char cuda_reason[256]; /* why `auto` did not take a GPU */
+    ib_media *media;
+    ib_vda_config config;
+    ib_vda_shape shape;
+    ib_vda_memory memory;
+    ib_dtype act;
+    int device; /* CUDA ordinal, -1: CPU */
+    int threads;
+    size_t source_queue_bytes;
+    const ib_sink_format *formats[IB_MAX_SINKS]; /* in finishing order */
+    int format_count;
+    ib_sink_config sink;
+    isobath_plan plan;
+} ib_setup;
+
+/* Decides everything; touches nothing on disk. On failure the setup can still be freed. */
+isobath_status ib_setup_init(ib_setup *setup, const isobath_run_options *options, ib_diag *diag);
+void ib_setup_free(ib_setup *setup);
+
+/* Opens the backend and loads the network in `act`. Errors: DEVICE, MEMORY, MODEL. */
+isobath_status ib_setup_open_network(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
+                                     ib_vda **vda, char model_sha256[65]);
+
+/* Creates the output folder, refuses or removes an existing result, checks the room on the disk. */
+isobath_status ib_setup_prepare_output(const ib_setup *setup, ib_diag *diag);
+
+#endif

@@ -1,0 +1,205 @@
+/* The worker; see worker.h. */
+#include "pipeline/worker.h"
+
+#include "base/clock.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct ib_worker {
+    ib_source *source;
+    ib_vda *vda, *redo_vda;
+    ib_backend *redo_backend;
+    ib_vda_shape shape;
+    ib_vda_memory memory;
+    ib_worker_redo redo;
+    int check_features;
+    ib_diag *diag;
+    ib_channel *channel;
+    pthread_t thread;
+    atomic_int stopped;
+    atomic_int_fast64_t mflops; /* millions */
+    ib_busy busy;
+    ib_source_frame *slots[IB_PLAN_WINDOW]; /* what the window's slots hold: kept for the fp32 redo */
+};
+
+void ib_window_free(ib_window *w)
+{
+    if (!w) return;
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_unref(w->source[i]);
+    free(w->raw);
+    free(w);
+}
+
+static void set_slot(ib_worker *w, int slot, ib_source_frame *frame)
+{
+    ib_source_frame_unref(w->slots[slot]);
+    w->slots[slot] = frame;
+}
+
+static void count_flops(ib_worker *w, double flops)
+{
+    atomic_fetch_add_explicit(&w->mflops, (int_fast64_t)(flops * 1e-6), memory_order_relaxed);
+}
+
+/* Encodes slots [first, end) frame batch by frame batch, so that progress moves and a stop is quick. */
+static isobath_status encode_slots(ib_worker *w, ib_vda *vda, int first, int end)
+{
+    for (int slot = first; slot < end && !w->stopped;) {
+        int count = end - slot < w->shape.encode_batch ? end - slot : w->shape.encode_batch;
+        const uint8_t *rgb[IB_PLAN_WINDOW];
+        for (int i = 0; i < count; i++) rgb[i] = w->slots[slot + i]->rgb;
+        IB_TRY(ib_vda_encode_rgb(vda, rgb, w->slots[slot]->height, w->slots[slot]->width, count, slot));
+        count_flops(w, w->memory.encode_flops * count);
+        slot += count;
+    }
+    return ISOBATH_OK;
+}
+
+/* The whole window again in fp32, from its source frames. */
+static isobath_status redo_window(ib_worker *w, ib_window *win)
+{
+    if (!w->redo.open)
+        return ib_fail(w->diag, ISOBATH_ERR_MODEL,
+                       "window %lld: %lld values are not finite although it was computed in fp32: the checkpoint is damaged "
+                       "(try: isobath doctor)", (long long)win->k, (long long)win->nonfinite);
+    if (!w->redo_vda) IB_TRY(w->redo.open(w->redo.ctx, &w->redo_backend, &w->redo_vda));
+    IB_TRY(encode_slots(w, w->redo_vda, 0, IB_PLAN_WINDOW));
+    int64_t left = 0;
+    IB_TRY(ib_vda_depth(w->redo_vda, win->raw, &left));
+    win->redone = 1;
+    if (left)
+        return ib_fail(w->diag, ISOBATH_ERR_MODEL,
+                       "window %lld: %lld values are not finite, and %lld in fp32: the checkpoint is damaged (try: isobath "
+                       "doctor)", (long long)win->k, (long long)win->nonfinite, (long long)left);
+    return ISOBATH_OK;
+}
+
+/* Fills the new slots of window k from the source. *n becomes the frame count when the source ends. Returns the slot after
+ * the last real frame. */
+static int fill_slots(ib_worker *w, int64_t k, int first, int64_t *n)
+{
+    int slot = first;
+    while (slot < IB_PLAN_WINDOW && *n < 0) {
+        ib_source_frame *f = ib_source_next(w->source);
+        if (f) set_slot(w, slot++, f);
+        else *n = IB_PLAN_STEP * k + slot;
+    }
+    return slot;
+}
+
+static isobath_status compute_window(ib_worker *w, ib_window *win, int first, int end)
+{
+    int64_t start = ib_now_us();
+    IB_TRY(encode_slots(w, w->vda, first, end));
+    for (int slot = end; slot < IB_PLAN_WINDOW; slot++) { /* past the end: the last frame again */
+        IB_TRY(ib_vda_copy_slot(w->vda, end - 1, slot));
+        set_slot(w, slot, ib_source_frame_ref(w->slots[end - 1]));
+    }
+    int64_t bad = 0;
+    if (w->check_features) IB_TRY(ib_vda_check_features(w->vda, IB_PLAN_WINDOW, &bad));
+    IB_TRY(ib_vda_depth(w->vda, win->raw, &win->nonfinite));
+    count_flops(w, w->memory.depth_flops * IB_PLAN_WINDOW);
+    win->nonfinite += bad;
+    isobath_status st = win->nonfinite ? redo_window(w, win) : ISOBATH_OK;
+    ib_busy_add(&w->busy, start);
+    return st;
+}
+
+static isobath_status run_windows(ib_worker *w)
+{
+    int64_t n = -1;
+    for (int64_t k = 0; !w->stopped; k++) {
+        int first = k == 0 ? 0 : IB_PLAN_OVERLAP;
+        if (k > 0) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
+            IB_TRY(ib_vda_advance(w->vda));
+            set_slot(w, 1, ib_source_frame_ref(w->slots[12]));
+            for (int i = 0; i < 8; i++) set_slot(w, 2 + i, ib_source_frame_ref(w->slots[24 + i]));
+        }
+        int end = fill_slots(w, k, first, &n);
+        if (w->stopped || ib_diag_status(w->diag) != ISOBATH_OK) break;
+        if (n == 0) return ib_fail(w->diag, ISOBATH_ERR_INPUT, "the input holds no frames");
+        ib_window *win = calloc(1, sizeof *win);
+        if (win) win->raw = malloc((size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float));
+        if (!win || !win->raw) {
+            free(win);
+            return ib_fail(w->diag, ISOBATH_ERR_MEMORY, "out of memory for window %lld", (long long)k);
+        }
+        win->k = k;
+        win->frames_total = n;
+        for (int i = first; i < end; i++) win->source[i] = ib_source_frame_ref(w->slots[i]);
+        isobath_status st = compute_window(w, win, first, end);
+        if (st != ISOBATH_OK || !ib_channel_push(w->channel, win, 1)) {
+            ib_window_free(win);
+            return st;
+        }
+        if (n >= 0 && k + 1 >= ib_plan_windows(n)) break;
+    }
+    return ISOBATH_OK;
+}
+
+static void *worker_main(void *arg)
+{
+    ib_worker *w = arg;
+    isobath_status st = run_windows(w);
+    if (st != ISOBATH_OK) ib_fail(w->diag, st, "the network failed: %s", isobath_status_name(st));
+    ib_channel_close(w->channel);
+    return NULL;
+}
+
+isobath_status ib_worker_start(ib_source *source, ib_vda *vda, const ib_vda_shape *shape, const ib_vda_memory *memory,
+                               ib_worker_redo redo, int check_features, ib_diag *diag, ib_worker **out)
+{
+    *out = NULL;
+    ib_worker *w = calloc(1, sizeof *w);
+    if (!w) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a worker");
+    w->source = source;
+    w->vda = vda;
+    w->shape = *shape;
+    w->memory = *memory;
+    w->redo = redo;
+    w->check_features = check_features;
+    w->diag = diag;
+    isobath_status st = ib_channel_create(1, diag, &w->channel);
+    if (st == ISOBATH_OK && pthread_create(&w->thread, NULL, worker_main, w) != 0)
+        st = ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start the worker thread");
+    if (st != ISOBATH_OK) {
+        ib_channel_destroy(w->channel, NULL);
+        free(w);
+        return st;
+    }
+    *out = w;
+    return ISOBATH_OK;
+}
+
+ib_window *ib_worker_next(ib_worker *worker) { return ib_channel_pop(worker->channel); }
+
+void ib_worker_stop(ib_worker *worker)
+{
+    atomic_store(&worker->stopped, 1);
+    ib_channel_stop(worker->channel);
+    ib_source_stop(worker->source);
+}
+
+static void drop_window(void *item) { ib_window_free(item); }
+
+void ib_worker_destroy(ib_worker *w)
+{
+    if (!w) return;
+    ib_worker_stop(w);
+    pthread_join(w->thread, NULL);
+    ib_channel_destroy(w->channel, drop_window);
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_unref(w->slots[i]);
+    ib_vda_destroy(w->redo_vda);
+    ib_backend_close(w->redo_backend);
+    free(w);
+}
+
+double ib_worker_flops(const ib_worker *w)
+{
+    return (double)atomic_load_explicit(&((ib_worker *)w)->mflops, memory_order_relaxed) * 1e6;
+}
+
+double ib_worker_busy_s(const ib_worker *w)
+{
+    return (double)atomic_load_explicit(&((ib_worker *)w)->busy, memory_order_relaxed) * 1e-6;
+}
