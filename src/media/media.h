@@ -21,6 +21,7 @@ typedef struct ib_media_options {
     const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL */
     int threads;        /* decoder threads; 0: as many as CPUs */
     ib_pool *pool;      /* for colour conversion and resize; NULL: the calling thread */
+    int64_t max_pixels; /* larger pictures are refused; 0: libav's limit */
 } ib_media_options;
 
 /* What is known before the first frame. Sizes are after rotation and max_res: the "source size" of all that follows. */
@@ -59,11 +60,14 @@ isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);
 
 /* ---- pure parts, tested by themselves -------------------------------------------------------------------------- */
 
-/* YUV to RGB, our own fixed-point arithmetic (docs/MODEL.md): the same bits on every backend. */
+/* YUV to RGB, our own fixed-point arithmetic (docs/MEDIA.md): the same bits on every backend. */
 typedef enum ib_yuv_matrix { IB_YUV_BT601, IB_YUV_BT709, IB_YUV_BT2020 } ib_yuv_matrix;
-typedef struct ib_yuv_coefficients { /* see MODEL.md: r = clip8((y' + rv*v' + half) >> shift) ... */
-    int32_t y_offset, y_gain, rv, gu, gv, bu, shift;
+typedef struct ib_yuv_coefficients { /* used by ib_yuv_pixel (yuv.h), which is the definition */
+    int32_t y_offset, c_offset; /* black of luma, zero of chroma */
+    int32_t y_gain, rv, gu, gv, bu; /* all >= 0, scaled by 2^shift */
+    int32_t shift;
 } ib_yuv_coefficients;
+/* bits: 8 to 16. */
 ib_yuv_coefficients ib_yuv_coefficients_for(ib_yuv_matrix matrix, int full_range, int bits);
 
 /* FACTS section 3: the reduced size. */

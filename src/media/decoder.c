@@ -1,0 +1,357 @@
+/* libavcodec's send/receive loop with an answer to damage; see decoder.h.
+ *
+ * Damage is an error that the decoder returns for a packet, a frame that it flags as concealed or corrupt, an image file
+ * that cannot be read, or a container that breaks off. Before the first good frame of a video it is the usual start of
+ * a cut stream and passed over. After it, a decoder with threads is replaced by one with a single thread that replays
+ * the frames that were out already: so position and pictures are the same for any number of threads. */
+#include "media/decoder.h"
+#include "media/clock.h"
+#include "media/compat.h"
+#include "media/input.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DRAIN_ERRORS 256 /* errors in a row while draining after which the decoder counts as empty */
+
+struct ib_decoder {
+    ib_diag *diag;
+    char *name;
+    ib_media_options options;
+    int threads;
+    ib_input in;
+    AVCodecContext *codec;
+    AVPacket *packet;
+    int have_packet; /* images: read but not yet sent, because its codec differs */
+    AVFrame *held;   /* decoded, not yet handed out */
+    int have_held;
+    AVFrame *last; /* handed out last */
+    int have_last, clean_seen;
+    int draining, ended; /* ended: no more packets in the input */
+    int drain_errors;
+    int64_t *missing; /* timestamps of damaged packets that need a stand-in, ascending */
+    int64_t missing_count, missing_capacity;
+    int64_t delivered;
+    ib_clock clock;
+    char damage[512]; /* the first one */
+    isobath_status status; /* behind STEP_FAILED */
+};
+
+typedef enum step { STEP_FRAME, STEP_END, STEP_FAILED, STEP_RESTART } step;
+
+static isobath_status out_of_memory(ib_decoder *d)
+{
+    return ib_fail(d->diag, ISOBATH_ERR_MEMORY, "%s: out of memory while decoding", d->in.name);
+}
+
+static step failed(ib_decoder *d, isobath_status status)
+{
+    d->status = status;
+    return STEP_FAILED;
+}
+
+static isobath_status open_codec(ib_decoder *d)
+{
+    const AVCodec *codec = avcodec_find_decoder(d->in.codec->codec_id);
+    if (!codec)
+        return ib_fail(d->diag, ISOBATH_ERR_UNSUPPORTED, "%s: this build of libavcodec cannot decode %s", d->in.name,
+                       avcodec_get_name(d->in.codec->codec_id));
+    d->codec = avcodec_alloc_context3(codec);
+    if (!d->codec || avcodec_parameters_to_context(d->codec, d->in.codec) < 0) return out_of_memory(d);
+    d->codec->pkt_timebase = d->in.time_base;
+    d->codec->thread_count = d->threads;
+    if (d->options.max_pixels > 0) d->codec->max_pixels = d->options.max_pixels;
+    ib_compat_track_position(d->codec);
+    int err = avcodec_open2(d->codec, codec, NULL);
+    if (err == AVERROR(ENOMEM)) return out_of_memory(d);
+    if (err < 0)
+        return ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: the %s decoder refuses the stream's parameters", d->in.name,
+                       codec->name);
+    return ISOBATH_OK;
+}
+
+/* Everything that a restart renews. */
+static isobath_status open_stream(ib_decoder *d)
+{
+    IB_TRY(ib_input_open(&d->in, d->name, &d->options, d->diag));
+    if (!d->in.reopenable) d->threads = 1;
+    int jumps = d->in.format && (d->in.format->iformat->flags & AVFMT_TS_DISCONT);
+    d->clock = ib_clock_init(d->in.time_base, d->in.fps, jumps);
+    return d->in.format ? open_codec(d) : ISOBATH_OK; /* images: with the first file */
+}
+
+static void close_stream(ib_decoder *d)
+{
+    avcodec_free_context(&d->codec);
+    av_packet_unref(d->packet);
+    av_frame_unref(d->held);
+    av_frame_unref(d->last);
+    ib_input_close(&d->in);
+    d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
+    d->draining = d->ended = d->drain_errors = 0;
+    d->missing_count = d->delivered = 0;
+    d->damage[0] = '\0';
+}
+
+isobath_status ib_decoder_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_decoder **out)
+{
+    *out = NULL;
+    ib_decoder *d = calloc(1, sizeof *d);
+    if (!d) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a decoder");
+    d->diag = diag;
+    d->options = *options;
+    d->threads = options->threads > 0 ? options->threads : ib_cpu_count();
+    d->name = strdup(input);
+    d->packet = av_packet_alloc();
+    d->held = av_frame_alloc();
+    d->last = av_frame_alloc();
+    isobath_status st = ISOBATH_OK;
+    if (!d->name || !d->packet || !d->held || !d->last)
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a decoder");
+    if (st == ISOBATH_OK) st = open_stream(d);
+    if (st != ISOBATH_OK) {
+        ib_decoder_close(d);
+        return st;
+    }
+    *out = d;
+    return ISOBATH_OK;
+}
+
+void ib_decoder_close(ib_decoder *d)
+{
+    if (!d) return;
+    if (d->packet && d->held && d->last) close_stream(d);
+    av_packet_free(&d->packet);
+    av_frame_free(&d->held);
+    av_frame_free(&d->last);
+    free(d->missing);
+    free(d->name);
+    free(d);
+}
+
+/* 0 before the first good frame of a video: damage there is the usual start of a cut stream. */
+static int expects_clean(const ib_decoder *d) { return d->clean_seen || !d->in.format; }
+
+/* Remembers that a frame with this timestamp is missing (repeat); STEP_FRAME. */
+static step add_missing(ib_decoder *d, int64_t ts)
+{
+    if (d->missing_count == d->missing_capacity) {
+        int64_t capacity = d->missing_capacity ? d->missing_capacity * 2 : 16;
+        int64_t *grown = realloc(d->missing, (size_t)capacity * sizeof *grown);
+        if (!grown) return failed(d, out_of_memory(d));
+        d->missing = grown;
+        d->missing_capacity = capacity;
+    }
+    int64_t i = d->missing_count++;
+    for (; i > 0 && d->missing[i - 1] > ts; i--) d->missing[i] = d->missing[i - 1];
+    d->missing[i] = ts;
+    return STEP_FRAME;
+}
+
+static void pop_missing(ib_decoder *d)
+{
+    d->missing_count--;
+    memmove(d->missing, d->missing + 1, (size_t)d->missing_count * sizeof *d->missing);
+}
+
+/* Decides what damage means here. STEP_FRAME: passed over, go on. `what` names it. */
+static step damaged(ib_decoder *d, const char *what)
+{
+    if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", what);
+    if (!expects_clean(d)) return STEP_FRAME;
+    if (d->threads > 1 && d->in.reopenable) return STEP_RESTART;
+    if (d->options.on_error == IB_ON_ERROR_REPEAT) return STEP_FRAME;
+    return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged at frame %lld: %s (--on-error repeat goes on)",
+                             d->in.name, (long long)d->delivered, what));
+}
+
+/* A packet that the decoder did not take. */
+static step damaged_packet(ib_decoder *d, int err)
+{
+    if (err == AVERROR(ENOMEM)) return failed(d, out_of_memory(d));
+    if (d->draining && ++d->drain_errors > DRAIN_ERRORS) return STEP_END;
+    char where[256], text[384];
+    snprintf(text, sizeof text, "%s cannot be decoded", ib_input_where(&d->in, d->packet, where, sizeof where));
+    step s = damaged(d, text);
+    if (s != STEP_FRAME || !expects_clean(d) || d->draining || (d->packet->flags & AV_PKT_FLAG_DISCARD)) return s;
+    return add_missing(d, d->packet->pts);
+}
+
+/* Images: makes the decoder fit the packet's codec. *wait = 1 when the old one must be drained first. */
+static step fit_codec(ib_decoder *d, int *wait)
+{
+    *wait = 0;
+    if (d->codec && d->codec->codec_id == d->in.codec->codec_id) return STEP_FRAME;
+    if (!d->codec) {
+        isobath_status st = open_codec(d);
+        return st == ISOBATH_OK ? STEP_FRAME : failed(d, st);
+    }
+    *wait = 1;
+    return STEP_FRAME;
+}
+
+/* Sends one packet, or the drain packet at the end. */
+static step feed(ib_decoder *d)
+{
+    char text[384];
+    if (!d->have_packet && !d->ended) {
+        ib_packet_result r = ib_input_next(&d->in, d->packet, text, sizeof text);
+        if (r == IB_PACKET_FAILED) return failed(d, ISOBATH_ERR_MEMORY);
+        if (r == IB_PACKET_DAMAGED) {
+            step s = damaged(d, text);
+            if (s != STEP_FRAME) return s;
+            if (d->in.format) d->ended = 1;
+            else return add_missing(d, d->packet->pts);
+        }
+        if (r == IB_PACKET_END) d->ended = 1;
+        if (r == IB_PACKET_OK) d->have_packet = 1;
+    }
+    int wait = 0;
+    if (d->have_packet && !d->in.format) {
+        step s = fit_codec(d, &wait);
+        if (s != STEP_FRAME) return s;
+    }
+    if (!d->codec) return STEP_END; /* no image could be read */
+    if (!d->have_packet || wait) {
+        d->draining = 1;
+        avcodec_send_packet(d->codec, NULL);
+        return STEP_FRAME;
+    }
+    int err = avcodec_send_packet(d->codec, d->packet);
+    d->have_packet = 0;
+    if (err < 0) return damaged_packet(d, err);
+    return STEP_FRAME;
+}
+
+static int is_flagged(const AVFrame *f) { return f->decode_error_flags != 0 || (f->flags & AV_FRAME_FLAG_CORRUPT) != 0; }
+
+/* Fills d->held with the next frame in presentation order. */
+static step receive(ib_decoder *d)
+{
+    for (;;) {
+        int err = d->codec ? avcodec_receive_frame(d->codec, d->held) : AVERROR(EAGAIN);
+        step s = STEP_FRAME;
+        if (err == AVERROR(EAGAIN)) {
+            if (d->ended && d->draining) return STEP_END;
+            s = feed(d);
+        } else if (err == AVERROR_EOF) {
+            if (!d->have_packet) return STEP_END;
+            avcodec_free_context(&d->codec); /* drained; the next image has another codec */
+            d->draining = d->drain_errors = 0;
+        } else if (err < 0) {
+            s = damaged_packet(d, err);
+        } else if (is_flagged(d->held) && expects_clean(d)) {
+            char text[160];
+            snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
+                     (long long)ib_compat_position(d->held));
+            s = damaged(d, text);
+            if (s == STEP_FRAME) s = add_missing(d, d->held->best_effort_timestamp);
+            av_frame_unref(d->held);
+        } else {
+            d->clean_seen |= !is_flagged(d->held);
+            d->have_held = 1;
+            return STEP_FRAME;
+        }
+        if (s != STEP_FRAME) return s;
+    }
+}
+
+/* Timestamp (microseconds) of image file i. */
+static int64_t image_ts(const ib_decoder *d, int64_t i) { return llrint((double)i * 1e6 / d->in.fps); }
+
+/* Images: every file is one frame. When the decoder skipped the file that is due without a word, that is damage too. */
+static step check_skipped(ib_decoder *d)
+{
+    int64_t i = d->delivered;
+    if (d->in.format || i >= d->in.images.count) return STEP_FRAME;
+    int64_t due = image_ts(d, i);
+    if ((d->have_held && d->held->best_effort_timestamp <= due) || (d->missing_count && d->missing[0] <= due))
+        return STEP_FRAME;
+    char text[384];
+    snprintf(text, sizeof text, "%s holds no picture", d->in.images.paths[i]);
+    step s = damaged(d, text);
+    return s == STEP_FRAME ? add_missing(d, due) : s;
+}
+
+static void deliver(ib_decoder *d, int64_t ts, int repeated, ib_decoded *out)
+{
+    out->frame = d->last;
+    out->pts_us = d->in.format ? ib_clock_next(&d->clock, ts) : image_ts(d, d->delivered);
+    out->repeated = repeated;
+    out->path = !d->in.format && d->delivered < d->in.images.count ? d->in.images.paths[d->delivered] : NULL;
+    d->delivered++;
+}
+
+static step next_step(ib_decoder *d, ib_decoded *out, int *got)
+{
+    *got = 0;
+    step s = d->have_held ? STEP_FRAME : receive(d);
+    if (s == STEP_FRAME || s == STEP_END) {
+        step c = check_skipped(d);
+        if (c != STEP_FRAME) s = c;
+    }
+    if (s == STEP_FAILED || s == STEP_RESTART) return s;
+    int64_t ts = d->have_held ? d->held->best_effort_timestamp : INT64_MAX;
+    /* the decoder made something of a packet that it had complained about */
+    while (d->have_held && d->missing_count && ts != AV_NOPTS_VALUE && d->missing[0] == ts) pop_missing(d);
+    if (d->missing_count && (!d->have_held || ts == AV_NOPTS_VALUE || d->missing[0] < ts)) {
+        int64_t missing = d->missing[0];
+        pop_missing(d);
+        if (!d->have_last)
+            return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT,
+                                     "%s: the first frame is damaged and there is none before it to repeat: %s",
+                                     d->in.name, d->damage));
+        deliver(d, missing, 1, out);
+    } else if (d->have_held) {
+        av_frame_unref(d->last);
+        av_frame_move_ref(d->last, d->held);
+        d->have_held = 0;
+        d->have_last = 1;
+        deliver(d, ts, 0, out);
+    } else {
+        return STEP_END;
+    }
+    *got = 1;
+    return STEP_FRAME;
+}
+
+/* Starts again with one thread and goes to where we were. */
+static isobath_status restart(ib_decoder *d)
+{
+    int64_t target = d->delivered;
+    close_stream(d);
+    d->threads = 1;
+    IB_TRY(open_stream(d));
+    while (d->delivered < target) {
+        ib_decoded skipped;
+        int got;
+        if (next_step(d, &skipped, &got) == STEP_FAILED) return d->status;
+        if (!got)
+            return ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged, and its %lld frames cannot be decoded twice alike",
+                           d->in.name, (long long)target);
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_decoder_next(ib_decoder *d, ib_decoded *out, int *got)
+{
+    step s = next_step(d, out, got);
+    if (s == STEP_RESTART) {
+        IB_TRY(restart(d));
+        s = next_step(d, out, got);
+    }
+    return s == STEP_FAILED ? d->status : ISOBATH_OK;
+}
+
+double ib_decoder_fps(const ib_decoder *d) { return d->in.fps; }
+int64_t ib_decoder_frames_hint(const ib_decoder *d) { return d->in.frames_hint; }
+const int32_t *ib_decoder_matrix(const ib_decoder *d) { return d->in.matrix; }
+const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
+
+void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)
+{
+    unsigned v = avcodec_version();
+    snprintf(buf, size, "%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", v >> 16, v >> 8 & 255, v & 255);
+}

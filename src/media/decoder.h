@@ -1,0 +1,34 @@
+/* Decoded frames in presentation order, with times, damage handled; the pictures stay in libav's frames. */
+#ifndef IB_MEDIA_DECODER_H
+#define IB_MEDIA_DECODER_H
+
+#include "media/media.h"
+#include <libavutil/frame.h>
+
+typedef struct ib_decoder ib_decoder;
+
+typedef struct ib_decoded {
+    const AVFrame *frame; /* of the decoder, until the next call */
+    int64_t pts_us;       /* strictly increasing, first frame 0 */
+    int repeated;         /* stands in for a damaged frame: `frame` is the one before */
+    const char *path;     /* image sequences: the file; else NULL */
+} ib_decoded;
+
+/* `input` is copied; options->pool is not used here. Errors: as ib_media_open. */
+isobath_status ib_decoder_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_decoder **out);
+void ib_decoder_close(ib_decoder *decoder); /* NULL allowed */
+
+/* The next frame; *got = 0 at the end. As many as libavcodec puts out, plus (on_error repeat) one per damaged packet.
+ * Errors: ISOBATH_ERR_INPUT with the position of the damage, ISOBATH_ERR_MEMORY. */
+isobath_status ib_decoder_next(ib_decoder *decoder, ib_decoded *out, int *got);
+
+/* What is known from the container before the first frame. */
+double ib_decoder_fps(const ib_decoder *decoder);            /* 0: unknown */
+int64_t ib_decoder_frames_hint(const ib_decoder *decoder);   /* -1: unknown */
+const int32_t *ib_decoder_matrix(const ib_decoder *decoder); /* display matrix of the stream, or NULL */
+/* "h264 libavcodec 59.37.100" */
+void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
+/* The first damage that was passed over, or "". */
+const char *ib_decoder_damage(const ib_decoder *decoder);
+
+#endif

@@ -1,0 +1,221 @@
+/* Opening inputs and reading their packets; see input.h. */
+#include "media/input.h"
+#include "media/compat.h"
+
+#include <errno.h>
+#include <libavutil/opt.h>
+#include <libavutil/pixdesc.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *av_text(int err, char *buf, size_t size)
+{
+    if (av_strerror(err, buf, size) < 0) snprintf(buf, size, "libav error %d", err);
+    return buf;
+}
+
+/* "640x480:rgb24:30" to options of libav's rawvideo demuxer. */
+static isobath_status raw_options(const char *spec, AVDictionary **dict, ib_diag *diag)
+{
+    int width = 0, height = 0, used = 0;
+    char format[32];
+    double fps = 0;
+    if (sscanf(spec, "%dx%d:%31[^:]:%lf%n", &width, &height, format, &fps, &used) != 4 || spec[used] || width <= 0 ||
+        height <= 0 || !(fps > 0 && fps <= 1e6))
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "raw video is described as WIDTHxHEIGHT:PIXFMT:FPS (640x480:rgb24:30), not %s",
+                       spec);
+    if (av_get_pix_fmt(format) == AV_PIX_FMT_NONE)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "raw video format %s: %s is not a pixel format of libav", spec, format);
+    char text[64];
+    snprintf(text, sizeof text, "%dx%d", width, height);
+    int err = av_dict_set(dict, "video_size", text, 0);
+    AVRational rate = av_d2q(fps, 1000000);
+    snprintf(text, sizeof text, "%d/%d", rate.num, rate.den);
+    if (err >= 0) err = av_dict_set(dict, "framerate", text, 0);
+    if (err >= 0) err = av_dict_set(dict, "pixel_format", format, 0);
+    return err < 0 ? ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory") : ISOBATH_OK;
+}
+
+/* Packets are not frames, so this is an estimate only. */
+static void estimate(ib_input *in, AVFormatContext *format, AVStream *stream)
+{
+    AVRational rate = av_guess_frame_rate(format, stream, NULL);
+    if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0) rate = stream->avg_frame_rate;
+    in->fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0.0;
+    in->frames_hint = -1;
+    if (!in->reopenable) return;
+    double seconds = stream->duration > 0 ? (double)stream->duration * av_q2d(stream->time_base)
+                     : format->duration > 0 ? (double)format->duration / AV_TIME_BASE
+                                            : 0.0;
+    double frames = stream->nb_frames > 0 ? (double)stream->nb_frames : seconds * in->fps;
+    if (frames >= 0.5 && frames < 9e15) in->frames_hint = (int64_t)llrint(frames);
+}
+
+static isobath_status open_demuxer(ib_input *in, const char *name, const ib_media_options *options)
+{
+    int is_pipe = strcmp(name, "-") == 0;
+    struct stat sb;
+    int exists = !is_pipe && stat(name, &sb) == 0;
+    in->reopenable = !is_pipe && (!exists || S_ISREG(sb.st_mode));
+    char *url = is_pipe ? strdup("pipe:0") : NULL;
+    if (exists && asprintf(&url, "file:%s", name) < 0) url = NULL; /* a ':' in a name is not a protocol */
+    else if (!is_pipe && !exists) url = strdup(name);
+    if (!url) return ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory");
+
+    AVDictionary *dict = NULL;
+    const AVInputFormat *demuxer = NULL;
+    isobath_status st = ISOBATH_OK;
+    char text[128];
+    int err;
+    if (options->raw_format) {
+        demuxer = av_find_input_format("rawvideo");
+        IB_TRY_GOTO(st, raw_options(options->raw_format, &dict, in->diag), done);
+    }
+    err = avformat_open_input(&in->format, url, demuxer, &dict);
+    if (err == AVERROR(ENOMEM)) st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
+    else if (err < 0 && is_pipe)
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT,
+                     "standard input: %s; Y4M or a container was expected, and --raw WIDTHxHEIGHT:PIXFMT:FPS describes "
+                     "video without a header",
+                     av_text(err, text, sizeof text));
+    else if (err == AVERROR_INVALIDDATA)
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: not a video or image that libav knows, or damaged at its head", in->name);
+    else if (err < 0) st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "cannot open %s: %s", in->name, av_text(err, text, sizeof text));
+    if (st != ISOBATH_OK) goto done;
+
+    err = avformat_find_stream_info(in->format, NULL);
+    if (err < 0) {
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: no stream can be made out: %s", in->name, av_text(err, text, sizeof text));
+        goto done;
+    }
+    int best = av_find_best_stream(in->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if (best < 0 || (in->format->streams[best]->disposition & AV_DISPOSITION_ATTACHED_PIC)) {
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: there is no video stream in it", in->name);
+        goto done;
+    }
+    in->stream = in->format->streams[best];
+    for (unsigned i = 0; i < in->format->nb_streams; i++)
+        if ((int)i != best) in->format->streams[i]->discard = AVDISCARD_ALL;
+    in->codec = in->stream->codecpar;
+    in->time_base = in->stream->time_base;
+    in->matrix = ib_compat_stream_matrix(in->stream);
+    estimate(in, in->format, in->stream);
+done:
+    av_dict_free(&dict);
+    free(url);
+    return st;
+}
+
+isobath_status ib_input_open(ib_input *in, const char *name, const ib_media_options *options, ib_diag *diag)
+{
+    *in = (ib_input){.diag = diag, .name = strcmp(name, "-") == 0 ? "standard input" : name};
+    int is_list = 0;
+    isobath_status st = ISOBATH_OK;
+    if (strcmp(name, "-") != 0 && !options->raw_format) st = ib_image_list_find(name, diag, &in->images, &is_list);
+    if (st == ISOBATH_OK && !is_list) st = open_demuxer(in, name, options);
+    if (st == ISOBATH_OK && is_list) {
+        in->reopenable = 1;
+        in->time_base = (AVRational){1, 1000000};
+        in->fps = options->image_fps > 0 ? options->image_fps : 30.0;
+        in->frames_hint = in->images.count;
+        in->codec = avcodec_parameters_alloc();
+        if (!in->codec) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
+        else in->codec->codec_type = AVMEDIA_TYPE_VIDEO;
+    }
+    if (st != ISOBATH_OK) ib_input_close(in);
+    return st;
+}
+
+void ib_input_close(ib_input *in)
+{
+    if (in->format) avformat_close_input(&in->format);
+    else if (in->codec) avcodec_parameters_free(&in->codec);
+    in->codec = NULL;
+    in->stream = NULL;
+    ib_image_list_free(&in->images);
+}
+
+/* The next image file as one packet. */
+static ib_packet_result next_image(ib_input *in, AVPacket *packet, char *text, size_t text_size)
+{
+    if (in->packets >= in->images.count) return IB_PACKET_END;
+    const char *path = in->images.paths[in->packets];
+    packet->pts = packet->dts = llrint((double)in->packets * 1e6 / in->fps);
+    packet->pos = -1;
+    in->packets++;
+    FILE *f = fopen(path, "rb");
+    struct stat sb;
+    if (!f || fstat(fileno(f), &sb) != 0) {
+        snprintf(text, text_size, "cannot read %s: %s", path, strerror(errno));
+        if (f) fclose(f);
+        return IB_PACKET_DAMAGED;
+    }
+    ib_packet_result result = IB_PACKET_OK;
+    int64_t pts = packet->pts;
+    if (!S_ISREG(sb.st_mode) || sb.st_size <= 0 || sb.st_size > INT32_MAX / 2) {
+        snprintf(text, text_size, "%s is %s", path,
+                 !S_ISREG(sb.st_mode) ? "not a file" : sb.st_size > 0 ? "too large for an image" : "empty");
+        result = IB_PACKET_DAMAGED;
+    } else if (av_new_packet(packet, (int)sb.st_size) < 0) {
+        ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory for %s (%lld bytes)", path, (long long)sb.st_size);
+        result = IB_PACKET_FAILED;
+    } else if (fread(packet->data, 1, (size_t)sb.st_size, f) != (size_t)sb.st_size) {
+        snprintf(text, text_size, "cannot read all of %s", path);
+        result = IB_PACKET_DAMAGED;
+    } else {
+        int id = ib_image_codec(packet->data, (size_t)packet->size, path);
+        if (id == AV_CODEC_ID_NONE) {
+            snprintf(text, text_size, "%s is not an image of a known format", path);
+            result = IB_PACKET_DAMAGED;
+        } else {
+            in->codec->codec_id = (enum AVCodecID)id;
+        }
+    }
+    packet->pts = packet->dts = pts;
+    packet->flags |= AV_PKT_FLAG_KEY;
+    fclose(f);
+    return result;
+}
+
+ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_t text_size)
+{
+    av_packet_unref(packet);
+    if (!in->format) return next_image(in, packet, text, text_size);
+    for (int retries = 0;;) {
+        int err = av_read_frame(in->format, packet);
+        if (err == AVERROR(EAGAIN) && ++retries < 1000) continue;
+        if (err == AVERROR_EOF) {
+            /* some demuxers report a failed read as the end; the I/O layer knows better */
+            if (!in->format->pb || in->format->pb->error >= 0 || in->format->pb->error == AVERROR_EOF) return IB_PACKET_END;
+            err = in->format->pb->error;
+        }
+        if (err == AVERROR(ENOMEM)) {
+            ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory while reading", in->name);
+            return IB_PACKET_FAILED;
+        }
+        if (err < 0) {
+            char why[128];
+            int64_t pos = in->format->pb ? avio_tell(in->format->pb) : -1;
+            snprintf(text, text_size, "the file cannot be read on near byte %lld, after packet %lld: %s", (long long)pos,
+                     (long long)in->packets, av_text(err, why, sizeof why));
+            return IB_PACKET_DAMAGED;
+        }
+        if (packet->stream_index == in->stream->index) break;
+        av_packet_unref(packet);
+    }
+    in->packets++;
+    ib_compat_tag_packet(packet);
+    return IB_PACKET_OK;
+}
+
+char *ib_input_where(const ib_input *in, const AVPacket *packet, char *buf, size_t size)
+{
+    if (!in->format && in->packets > 0) snprintf(buf, size, "%s", in->images.paths[in->packets - 1]);
+    else if (packet->pos >= 0)
+        snprintf(buf, size, "packet %lld at byte %lld", (long long)in->packets - 1, (long long)packet->pos);
+    else snprintf(buf, size, "packet %lld", (long long)in->packets - 1);
+    return buf;
+}

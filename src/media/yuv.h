@@ -1,0 +1,98 @@
+/* YUV to RGB: the definition of our fixed-point arithmetic, and pictures as the converters see them.
+ *
+ * The static inline functions here are the definition (docs/MEDIA.md): a CUDA kernel may include this file and call
+ * them per pixel; the fast rows of yuv_x86.c are tested to give the same bytes. Nothing here knows libav. */
+#ifndef IB_MEDIA_YUV_H
+#define IB_MEDIA_YUV_H
+
+#include "media/media.h"
+#include <stddef.h>
+
+/* Clamps to 0..255. */
+static inline uint8_t ib_clip8(int32_t x) { return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x); }
+
+/* One pixel. y, u, v are samples of `bits` bits as stored (no offset removed); rgb gets 3 bytes. Right shifts of
+ * negative numbers are arithmetic. No intermediate leaves int32 for any sample of up to 16 bits. */
+static inline void ib_yuv_pixel(const ib_yuv_coefficients *k, int32_t y, int32_t u, int32_t v, uint8_t rgb[3])
+{
+    int32_t luma = (y - k->y_offset) * k->y_gain + (1 << (k->shift - 1));
+    u -= k->c_offset;
+    v -= k->c_offset;
+    rgb[0] = ib_clip8((luma + k->rv * v) >> k->shift);
+    rgb[1] = ib_clip8((luma - k->gu * u - k->gv * v) >> k->shift);
+    rgb[2] = ib_clip8((luma + k->bu * u) >> k->shift);
+}
+
+/* The row of chroma samples that belongs to luma row y: the nearest one of the same field. `rows` is the number of
+ * chroma rows. Columns are x >> ssx. */
+static inline int ib_chroma_row(int y, int ssy, int interlaced, int rows)
+{
+    int row = y >> ssy;
+    if (interlaced && ssy == 1) row = ((y >> 2) << 1) | (y & 1);
+    return row < rows ? row : rows - 1;
+}
+
+/* Full-range RGB samples of `bits` bits to 8 bits, rounded to nearest. */
+static inline uint8_t ib_depth_to_8(uint32_t v, int bits)
+{
+    uint32_t max = (1u << bits) - 1;
+    if (v > max) v = max;
+    return (uint8_t)((v * 255u + max / 2) / max);
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------------- */
+
+/* One row: `width` luma samples, ceil(width / 2^ssx) of u and v (ssx 0 or 1), uint8_t or (wide) uint16_t in host order,
+ * into width*3 bytes. */
+typedef void (*ib_yuv_row_fn)(const ib_yuv_coefficients *k, const void *y, const void *u, const void *v, int width,
+                              uint8_t *rgb);
+/* The fastest row function of this machine, or the plain C one with simd = 0. */
+ib_yuv_row_fn ib_yuv_row_function(int wide, int ssx, int simd);
+/* NULL when this machine has nothing better than C. */
+ib_yuv_row_fn ib_yuv_row_x86(int wide, int ssx);
+
+/* ---- pictures ----------------------------------------------------------------------------------------------------- */
+
+typedef enum ib_picture_kind {
+    IB_PICTURE_YUV,
+    IB_PICTURE_RGB,
+    IB_PICTURE_GRAY,
+    IB_PICTURE_RGB_FLOAT, /* scene-linear, native-endian floats */
+    IB_PICTURE_GRAY_FLOAT
+} ib_picture_kind;
+
+/* One component: samples `step` bytes apart, rows `stride` bytes apart (may be negative). */
+typedef struct ib_component {
+    const uint8_t *data;
+    ptrdiff_t stride;
+    int step;
+} ib_component;
+
+/* A decoded picture by reference: any layout that can be described by a start, a step and a stride per component.
+ * Alpha is simply not described. Owns nothing. */
+typedef struct ib_picture {
+    ib_picture_kind kind;
+    int width, height;
+    int bits;       /* of a sample, 8 to 16; samples are one byte when bits + shift <= 8, else two */
+    int shift;      /* sample = stored >> shift (P010: 6) */
+    int big_endian; /* of two-byte samples */
+    int ssx, ssy;   /* chroma subsampling as shifts, 0 to 2 */
+    int interlaced; /* chroma rows belong to fields */
+    ib_yuv_matrix matrix;
+    int full_range; /* YUV and GRAY */
+    ib_component c[3]; /* Y U V, or R G B, or one of grey */
+} ib_picture;
+
+typedef struct ib_colour ib_colour; /* a converter: tables and scratch rows for one kind of picture */
+
+/* Prepares for pictures like `like` (its data is not read). The pool may be NULL and must outlive the object.
+ * Errors: ISOBATH_ERR_MEMORY. */
+isobath_status ib_colour_create(const ib_picture *like, ib_pool *pool, ib_diag *diag, ib_colour **out);
+void ib_colour_destroy(ib_colour *colour); /* NULL allowed */
+/* 1 when `pic` is of the kind that `colour` was made for (size, layout, matrix, range). */
+int ib_colour_fits(const ib_colour *colour, const ib_picture *pic);
+/* Converts the whole picture into rgb (height rows of width*3 bytes, rows `stride` bytes apart). Same bytes for any
+ * pool. One caller at a time. */
+void ib_colour_run(ib_colour *colour, const ib_picture *pic, uint8_t *rgb, ptrdiff_t stride);
+
+#endif
