@@ -58,6 +58,9 @@ typedef struct ib_sink_config {
     int64_t queue_bytes;   /* bound of the queue; 0: 64 MiB */
     int (*cancelled)(void *ctx); /* polled in long finishing passes; NULL allowed */
     void *cancel_ctx;
+    int png16_present;     /* 1: the png16 sink is in the same run and finishes first: preview reads its frames */
+    void (*note)(void *ctx, const char *line); /* something for the log ("libx264 is missing ..."); NULL allowed */
+    void *note_ctx;
 } ib_sink_config;
 
 typedef struct ib_sink ib_sink;

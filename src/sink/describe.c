@@ -1,0 +1,52 @@
+/* JSON that sinks share; see describe.h. */
+#include "sink/describe.h"
+
+#include "base/hash.h"
+#include "sink/file.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+json_t *ib_describe_file(const char *format, const ib_sink_config *config, const char *relative, ib_diag *diag)
+{
+    char sha256[65];
+    struct stat sb;
+    json_t *object = NULL;
+    char *path = ib_text("%s/%s", config->folder, relative);
+    if (path && ib_sha256_file(path, diag, sha256) == ISOBATH_OK && stat(path, &sb) == 0)
+        object = json_pack("{s:s, s:s, s:I, s:s}", "format", format, "path", relative, "bytes", (json_int_t)sb.st_size,
+                           "sha256", sha256);
+    free(path);
+    return object;
+}
+
+json_t *ib_describe_folder(const char *format, const ib_sink_config *config, const char *relative, const char *pattern,
+                           int64_t files, int64_t bytes, const char *sha256)
+{
+    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "format", format, "path", relative, "pattern", pattern,
+                     "start_number", config->start_number, "files", (json_int_t)files, "bytes", (json_int_t)bytes,
+                     "sha256", sha256);
+}
+
+void ib_describe_kind(json_t *object, ib_depth_kind kind)
+{
+    int metric = kind == IB_DEPTH_METRIC;
+    json_object_set_new(object, "kind", json_string(metric ? "metric" : "disparity"));
+    json_object_set_new(object, "unit", json_string(metric ? "metre" : "relative"));
+    json_object_set_new(object, "larger_is", json_string(metric ? "farther" : "nearer"));
+}
+
+void ib_describe_scale(json_t *object, const ib_quant *quant, int exponent)
+{
+    json_object_set_new(object, "scale", json_real(ib_quant_scale(quant, exponent)));
+    json_object_set_new(object, "offset", json_real(ib_quant_offset(quant)));
+    json_object_set_new(object, "invalid", ib_quant_has_invalid(quant) ? json_integer(0) : json_null());
+}
+
+char *ib_json_text(const json_t *json)
+{
+    char *body = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    char *text = body ? ib_text("%s\n", body) : NULL;
+    free(body);
+    return text;
+}

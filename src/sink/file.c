@@ -1,0 +1,183 @@
+/* Complete files or none; see file.h. */
+#include "sink/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct ib_out_file {
+    char *path, *tmp;
+    int fd;
+    int64_t size;
+    ib_diag *diag;
+};
+
+char *ib_text(const char *format, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    return n < 0 ? NULL : text;
+}
+
+isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **out)
+{
+    *out = NULL;
+    ib_out_file *file = calloc(1, sizeof *file);
+    if (!file || !(file->path = strdup(path)) || !(file->tmp = ib_text("%s.tmp", path))) {
+        if (file) free(file->path);
+        free(file);
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
+    }
+    file->diag = diag;
+    file->fd = open(file->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file->fd < 0) {
+        isobath_status st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot create: %s", file->tmp, strerror(errno));
+        free(file->path);
+        free(file->tmp);
+        free(file);
+        return st;
+    }
+    *out = file;
+    return ISOBATH_OK;
+}
+
+static isobath_status write_at(ib_out_file *file, int64_t offset, const void *data, size_t size)
+{
+    const char *p = data;
+    while (size > 0) {
+        ssize_t n = pwrite(file->fd, p, size, offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0)
+            return ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot write after %lld bytes: %s", file->path,
+                           (long long)offset, strerror(n < 0 ? errno : EIO));
+        p += n;
+        offset += n;
+        size -= (size_t)n;
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_out_file_write(ib_out_file *file, const void *data, size_t size)
+{
+    IB_TRY(write_at(file, file->size, data, size));
+    file->size += (int64_t)size;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_out_file_patch(ib_out_file *file, int64_t offset, const void *data, size_t size)
+{
+    return write_at(file, offset, data, size);
+}
+
+int64_t ib_out_file_size(const ib_out_file *file) { return file->size; }
+
+isobath_status ib_out_file_commit(ib_out_file *file, int durable)
+{
+    const char *failed = NULL;
+    if (durable && fsync(file->fd) != 0) failed = "sync";
+    int saved = errno;
+    /* close reports late write errors of network file systems */
+    if (close(file->fd) != 0 && !failed) failed = "close", saved = errno;
+    if (!failed && rename(file->tmp, file->path) != 0) failed = "rename", saved = errno;
+    isobath_status st = ISOBATH_OK;
+    if (failed) {
+        unlink(file->tmp);
+        st = ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot %s: %s", file->path, failed, strerror(saved));
+    }
+    free(file->path);
+    free(file->tmp);
+    free(file);
+    return st;
+}
+
+void ib_out_file_abort(ib_out_file *file)
+{
+    if (!file) return;
+    close(file->fd);
+    unlink(file->tmp);
+    free(file->path);
+    free(file->tmp);
+    free(file);
+}
+
+isobath_status ib_write_file(const char *path, const void *data, size_t size, int durable, ib_diag *diag)
+{
+    ib_out_file *file;
+    IB_TRY(ib_out_file_open(path, diag, &file));
+    isobath_status st = ib_out_file_write(file, data, size);
+    if (st == ISOBATH_OK) return ib_out_file_commit(file, durable);
+    ib_out_file_abort(file);
+    return st;
+}
+
+isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size)
+{
+    *data = NULL;
+    *size = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
+    struct stat sb;
+    isobath_status st = ISOBATH_OK;
+    uint8_t *buf = NULL;
+    size_t have = 0, want = 0;
+    if (fstat(fd, &sb) != 0 || !S_ISREG(sb.st_mode))
+        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a regular file", path);
+    else if ((uint64_t)sb.st_size > limit)
+        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %lld bytes, more than the %zu expected at most", path,
+                     (long long)sb.st_size, limit);
+    else if (want = (size_t)sb.st_size, !(buf = malloc(want + 1)))
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for %zu bytes", path, want);
+    while (st == ISOBATH_OK && have < want) {
+        ssize_t n = read(fd, buf + have, want - have);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0)
+            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot read after %zu of %zu bytes: %s", path, have, want,
+                         n < 0 ? strerror(errno) : "the file became shorter");
+        else
+            have += (size_t)n;
+    }
+    close(fd);
+    if (st != ISOBATH_OK) {
+        free(buf);
+        return st;
+    }
+    buf[want] = 0;
+    *data = buf;
+    *size = want;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_sync_path(const char *path, ib_diag *diag)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int bad = fd < 0 || fsync(fd) != 0;
+    int saved = errno;
+    if (fd >= 0) close(fd);
+    if (bad && saved != EINVAL) /* some file systems cannot sync a folder */
+        return ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot sync: %s", path, strerror(saved));
+    return ISOBATH_OK;
+}
+
+isobath_status ib_commit_path(const char *tmp, const char *path, ib_diag *diag)
+{
+    isobath_status st = ib_sync_path(tmp, diag);
+    if (st == ISOBATH_OK && rename(tmp, path) != 0)
+        st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot rename: %s", path, strerror(errno));
+    if (st != ISOBATH_OK) unlink(tmp);
+    return st;
+}
+
+isobath_status ib_make_folder(const char *path, ib_diag *diag)
+{
+    struct stat sb;
+    if (mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &sb) == 0 && S_ISDIR(sb.st_mode))) return ISOBATH_OK;
+    return ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot create this folder: %s", path, strerror(errno));
+}

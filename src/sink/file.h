@@ -1,0 +1,39 @@
+/* Output files that are complete or absent: written as x.tmp, synced, renamed. */
+#ifndef IB_SINK_FILE_H
+#define IB_SINK_FILE_H
+
+#include "base/diag.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/* printf into a fresh string; NULL: out of memory. The caller frees. */
+char *ib_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A file being written. Every failure is one line with the path, ISOBATH_ERR_IO (a full disk, EIO, permission; the
+ * program must ignore SIGXFSZ to get EFBIG as an error). One thread at a time. */
+typedef struct ib_out_file ib_out_file;
+
+/* Creates PATH.tmp, replacing a stale one. */
+isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **out);
+isobath_status ib_out_file_write(ib_out_file *file, const void *data, size_t size);
+/* Overwrites bytes that were written before. */
+isobath_status ib_out_file_patch(ib_out_file *file, int64_t offset, const void *data, size_t size);
+int64_t ib_out_file_size(const ib_out_file *file);
+/* Syncs (when `durable`), renames to PATH and frees; on failure PATH.tmp is removed. */
+isobath_status ib_out_file_commit(ib_out_file *file, int durable);
+/* Removes PATH.tmp and frees; NULL allowed. */
+void ib_out_file_abort(ib_out_file *file);
+
+/* All of it in one call. */
+isobath_status ib_write_file(const char *path, const void *data, size_t size, int durable, ib_diag *diag);
+/* Reads a whole file, at most `limit` bytes, into fresh memory that the caller frees; one more byte, a zero, follows.
+ * Errors: ISOBATH_ERR_INPUT (missing, unreadable, larger than the limit), ISOBATH_ERR_MEMORY. */
+isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size);
+/* For files that a library wrote: syncs TMP and renames it to PATH; on failure TMP is removed. */
+isobath_status ib_commit_path(const char *tmp, const char *path, ib_diag *diag);
+/* fsync of a finished file or folder. */
+isobath_status ib_sync_path(const char *path, ib_diag *diag);
+/* Creates a folder unless it is there. */
+isobath_status ib_make_folder(const char *path, ib_diag *diag);
+
+#endif

@@ -1,0 +1,259 @@
+/* npz: NAME_depths.npz with depths (N,H,W) float32 or float16 and times_us (N) int64, as numpy.load reads it.
+ * Frames are cut into blocks of a fixed size, each deflated alone by ISA-L and ended with a full flush, so the bytes
+ * do not depend on threads or timing. The header of the array is a stored block that is patched when N is known. */
+#include "base/half.h"
+#include "sink/describe.h"
+#include "sink/formats.h"
+#include "sink/queue.h"
+#include "sink/zip_writer.h"
+
+#include <inttypes.h>
+#include <isa-l/igzip_lib.h>
+#include <libdeflate.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#define BLOCK_BYTES ((size_t)1 << 20)
+#define NPY_HEADER 128
+
+typedef struct scratch { /* of one thread */
+    uint16_t *half;      /* (H,W), float16 output only */
+    uint8_t *packed;
+    size_t packed_capacity, packed_size;
+    uint32_t crc;
+    struct isal_zstream *stream;
+    uint8_t *level_buf;
+} scratch;
+
+typedef struct npz_sink {
+    ib_sink_config config;
+    ib_diag *diag;
+    ib_out_file *file;
+    ib_zip_writer *zip;
+    ib_frame_queue *queue;
+    int threads, level; /* level: 0 store, 1..3 of ISA-L */
+    size_t frame_bytes;
+    scratch *scratch;
+    uint32_t crc; /* of the frames written so far */
+    int64_t *times_us, count, capacity;
+    char *name; /* of the file, below config.folder */
+} npz_sink;
+
+static void npz_outputs(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    char *path = ib_text("%s/%s_depths.npz", config->folder, config->name);
+    if (path) add(ctx, path);
+    free(path);
+}
+
+static double npz_bytes_per_frame(const ib_sink_config *config)
+{
+    return (config->npz_half ? 2.0 : 4.0) * config->width * config->height + 64;
+}
+
+/* The 128 bytes in front of an array (format 1.0), padded with spaces. */
+static void npy_header(char out[NPY_HEADER], const char *descr, const char *shape)
+{
+    memcpy(out, "\x93NUMPY\x01\x00", 8);
+    out[8] = NPY_HEADER - 10;
+    out[9] = 0;
+    int n = snprintf(out + 10, NPY_HEADER - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+    memset(out + 10 + n, ' ', (size_t)(NPY_HEADER - 10 - n));
+    out[NPY_HEADER - 1] = '\n';
+}
+
+static void depths_header(const npz_sink *sink, char out[NPY_HEADER])
+{
+    char shape[64];
+    snprintf(shape, sizeof shape, "%" PRId64 ", %d, %d", sink->count, sink->config.height, sink->config.width);
+    npy_header(out, sink->config.npz_half ? "<f2" : "<f4", shape);
+}
+
+/* Deflates one block behind what s->packed holds; 0 on failure. */
+static int deflate_block(npz_sink *sink, scratch *s, const uint8_t *data, size_t size)
+{
+    struct isal_zstream *stream = s->stream;
+    isal_deflate_stateless_init(stream);
+    stream->next_in = (uint8_t *)data;
+    stream->avail_in = (uint32_t)size;
+    stream->next_out = s->packed + s->packed_size;
+    stream->avail_out = (uint32_t)(s->packed_capacity - s->packed_size);
+    stream->level = (uint32_t)sink->level;
+    stream->level_buf = s->level_buf;
+    stream->level_buf_size = ISAL_DEF_LVL3_DEFAULT;
+    stream->flush = FULL_FLUSH;
+    stream->end_of_stream = 0;
+    if (isal_deflate_stateless(stream) != COMP_OK || stream->avail_in != 0) return 0;
+    s->packed_size += stream->total_out;
+    return 1;
+}
+
+static isobath_status npz_work(void *ctx, ib_depth_frame *frame, int thread)
+{
+    npz_sink *sink = ctx;
+    scratch *s = &sink->scratch[thread];
+    const uint8_t *data = (const uint8_t *)frame->depth;
+    if (sink->config.npz_half) {
+        int64_t n = (int64_t)frame->width * frame->height;
+        for (int64_t i = 0; i < n; i++) s->half[i] = ib_f32_to_f16(frame->depth[i]);
+        data = (const uint8_t *)s->half;
+    }
+    s->crc = libdeflate_crc32(0, data, sink->frame_bytes);
+    s->packed_size = 0;
+    for (size_t at = 0; sink->level > 0 && at < sink->frame_bytes; at += BLOCK_BYTES) {
+        size_t n = sink->frame_bytes - at < BLOCK_BYTES ? sink->frame_bytes - at : BLOCK_BYTES;
+        if (!deflate_block(sink, s, data + at, n))
+            return ib_fail(sink->diag, ISOBATH_ERR_INTERNAL, "%s: deflate failed in frame %" PRId64, sink->name,
+                           frame->index);
+    }
+    return ISOBATH_OK;
+}
+
+static isobath_status npz_commit(void *ctx, ib_depth_frame *frame, int thread)
+{
+    npz_sink *sink = ctx;
+    scratch *s = &sink->scratch[thread];
+    const void *plain = sink->config.npz_half ? (const void *)s->half : (const void *)frame->depth;
+    sink->crc = (uint32_t)crc32_combine(sink->crc, s->crc, (z_off_t)sink->frame_bytes);
+    if (sink->level > 0) return ib_zip_write(sink->zip, s->packed, s->packed_size);
+    return ib_zip_write(sink->zip, plain, sink->frame_bytes);
+}
+
+static void npz_close(ib_sink *base)
+{
+    npz_sink *sink = (npz_sink *)base;
+    if (!sink) return;
+    ib_frame_queue_destroy(sink->queue);
+    ib_zip_writer_destroy(sink->zip);
+    ib_out_file_abort(sink->file);
+    for (int i = 0; sink->scratch && i < sink->threads; i++) {
+        free(sink->scratch[i].half);
+        free(sink->scratch[i].packed);
+        free(sink->scratch[i].stream);
+        free(sink->scratch[i].level_buf);
+    }
+    free(sink->scratch);
+    free(sink->times_us);
+    free(sink->name);
+    free(sink);
+}
+
+static int scratch_create(const npz_sink *sink, scratch *s)
+{
+    size_t blocks = (sink->frame_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    if (sink->config.npz_half && !(s->half = malloc(sink->frame_bytes))) return 0;
+    if (sink->level == 0) return 1;
+    s->packed_capacity = sink->frame_bytes + sink->frame_bytes / 32 + blocks * 1024 + 4096;
+    s->packed = malloc(s->packed_capacity);
+    s->stream = malloc(sizeof *s->stream);
+    s->level_buf = malloc(ISAL_DEF_LVL3_DEFAULT);
+    return s->packed && s->stream && s->level_buf;
+}
+
+/* The member begins with the array's header, as one stored block when the rest is deflated. */
+static isobath_status begin_depths(npz_sink *sink)
+{
+    static const uint8_t stored[5] = {0, NPY_HEADER, 0, (uint8_t)~NPY_HEADER, 0xff};
+    char header[NPY_HEADER];
+    depths_header(sink, header);
+    IB_TRY(ib_zip_begin(sink->zip, "depths.npy", sink->level > 0, 64));
+    if (sink->level > 0) IB_TRY(ib_zip_write(sink->zip, stored, sizeof stored));
+    return ib_zip_write(sink->zip, header, NPY_HEADER);
+}
+
+static isobath_status npz_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
+{
+    *out = NULL;
+    npz_sink *sink = calloc(1, sizeof *sink);
+    if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the npz sink");
+    sink->config = *config;
+    sink->diag = diag;
+    sink->level = config->npz_level < 0 ? 1 : config->npz_level > 3 ? 3 : config->npz_level;
+    sink->frame_bytes = (size_t)config->width * (size_t)config->height * (config->npz_half ? 2 : 4);
+    sink->threads = ib_sink_threads(config);
+    sink->name = ib_text("%s_depths.npz", config->name);
+    sink->scratch = calloc((size_t)sink->threads, sizeof *sink->scratch);
+    char *path = ib_text("%s/%s_depths.npz", config->folder, config->name);
+    int ok = sink->name && path && sink->scratch;
+    for (int i = 0; ok && i < sink->threads; i++) ok = scratch_create(sink, &sink->scratch[i]);
+    isobath_status st = ok ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the npz sink");
+    static const ib_frame_queue_ops ops = {npz_work, npz_commit};
+    if (st == ISOBATH_OK) st = ib_out_file_open(path, diag, &sink->file);
+    if (st == ISOBATH_OK) st = ib_zip_writer_create(sink->file, diag, &sink->zip);
+    if (st == ISOBATH_OK) st = begin_depths(sink);
+    if (st == ISOBATH_OK) st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
+    free(path);
+    if (st != ISOBATH_OK)
+        npz_close((ib_sink *)sink);
+    else
+        *out = (ib_sink *)sink;
+    return st;
+}
+
+static isobath_status npz_push(ib_sink *base, ib_depth_frame *frame)
+{
+    npz_sink *sink = (npz_sink *)base;
+    if (frame->index != sink->count || frame->width != sink->config.width || frame->height != sink->config.height)
+        return ib_fail(sink->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " of %dx%d came, expected %" PRId64,
+                       sink->name, frame->index, frame->width, frame->height, sink->count);
+    IB_TRY(ib_times_append(&sink->times_us, &sink->count, &sink->capacity, frame->pts_us, sink->diag));
+    return ib_frame_queue_push(sink->queue, frame);
+}
+
+static isobath_status write_times(npz_sink *sink)
+{
+    char header[NPY_HEADER], shape[32];
+    snprintf(shape, sizeof shape, "%" PRId64 ",", sink->count);
+    npy_header(header, "<i8", shape);
+    size_t bytes = (size_t)sink->count * sizeof *sink->times_us;
+    uint32_t crc = libdeflate_crc32(0, header, NPY_HEADER);
+    if (bytes) crc = libdeflate_crc32(crc, sink->times_us, bytes);
+    IB_TRY(ib_zip_begin(sink->zip, "times_us.npy", 0, 64));
+    IB_TRY(ib_zip_write(sink->zip, header, NPY_HEADER));
+    if (bytes) IB_TRY(ib_zip_write(sink->zip, sink->times_us, bytes));
+    return ib_zip_end(sink->zip, crc, NPY_HEADER + (int64_t)bytes);
+}
+
+static isobath_status npz_finish(ib_sink *base)
+{
+    npz_sink *sink = (npz_sink *)base;
+    char header[NPY_HEADER];
+    IB_TRY(ib_frame_queue_drain(sink->queue));
+    depths_header(sink, header);
+    int64_t data_bytes = (int64_t)sink->frame_bytes * sink->count;
+    IB_TRY(ib_out_file_patch(sink->file, ib_zip_data_offset(sink->zip) + (sink->level > 0 ? 5 : 0), header, NPY_HEADER));
+    if (sink->level > 0) IB_TRY(ib_zip_write(sink->zip, "\x03\x00", 2)); /* an empty last block ends the stream */
+    uint32_t crc = (uint32_t)crc32_combine(libdeflate_crc32(0, header, NPY_HEADER), sink->crc, (z_off_t)data_bytes);
+    IB_TRY(ib_zip_end(sink->zip, crc, NPY_HEADER + data_bytes));
+    IB_TRY(write_times(sink));
+    IB_TRY(ib_zip_finish(sink->zip));
+    ib_out_file *file = sink->file;
+    sink->file = NULL;
+    return ib_out_file_commit(file, 1);
+}
+
+static json_t *npz_describe(ib_sink *base)
+{
+    npz_sink *sink = (npz_sink *)base;
+    json_t *object = ib_describe_file("npz", &sink->config, sink->name, sink->diag);
+    if (!object) return NULL;
+    ib_describe_kind(object, sink->config.kind);
+    json_object_set_new(object, "frames", json_integer(sink->count));
+    json_object_set_new(object, "dtype", json_string(sink->config.npz_half ? "float16" : "float32"));
+    return object;
+}
+
+const ib_sink_format ib_sink_npz = {
+    .name = "npz",
+    .summary = "one NumPy archive: depths (N,H,W) and times_us (N)",
+    .first_pass_order = 0,
+    .outputs = npz_outputs,
+    .bytes_per_frame = npz_bytes_per_frame,
+    .open = npz_open,
+    .push = npz_push,
+    .finish = npz_finish,
+    .describe = npz_describe,
+    .close = npz_close,
+};

@@ -1,0 +1,199 @@
+/* The PNG writer: rows filtered with vector code, one zlib stream by ISA-L (or libdeflate), CRCs by libdeflate. */
+#include "sink/png_file.h"
+
+#include <isa-l/igzip_lib.h>
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __SSSE3__
+#include <tmmintrin.h>
+#endif
+
+/* Bytes in front of a row, so that "the pixel to the left" always exists; they stay 0. */
+#define ROW_MARGIN 16
+
+struct ib_png_encoder {
+    int width, height, level;
+    size_t row_bytes; /* 2 * width */
+    uint8_t *rows;    /* two rows, big-endian, each with a margin in front and slack behind */
+    uint8_t *filtered;
+    size_t filtered_size;
+    uint8_t *out; /* the whole file */
+    size_t out_capacity;
+    struct isal_zstream *stream;
+    uint8_t *level_buf;
+    struct libdeflate_compressor *compressor;
+};
+
+static size_t row_stride(const ib_png_encoder *encoder) { return ROW_MARGIN + ((encoder->row_bytes + 31) & ~(size_t)15); }
+
+isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *diag, ib_png_encoder **out)
+{
+    *out = NULL;
+    if (((uint64_t)width * 2 + 1) * (uint64_t)height >= UINT32_MAX)
+        return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "a PNG of %dx%d is too large", width, height);
+    ib_png_encoder *encoder = calloc(1, sizeof *encoder);
+    if (!encoder) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a PNG writer");
+    encoder->width = width;
+    encoder->height = height;
+    encoder->level = level;
+    encoder->row_bytes = (size_t)width * 2;
+    encoder->filtered_size = (encoder->row_bytes + 1) * (size_t)height;
+    encoder->rows = calloc(2, row_stride(encoder));
+    encoder->filtered = malloc(encoder->filtered_size + 16); /* vector stores run over the end of the last row */
+    size_t bound = encoder->filtered_size + encoder->filtered_size / 64 + 4096;
+    if (level > 0) {
+        encoder->compressor = libdeflate_alloc_compressor(level > 9 ? 12 : level + 3);
+        if (encoder->compressor) bound = libdeflate_zlib_compress_bound(encoder->compressor, encoder->filtered_size);
+    } else {
+        encoder->stream = malloc(sizeof *encoder->stream);
+        encoder->level_buf = malloc(ISAL_DEF_LVL3_DEFAULT);
+    }
+    encoder->out_capacity = bound + 65536; /* room for headers and texts */
+    encoder->out = malloc(encoder->out_capacity);
+    if (!encoder->rows || !encoder->filtered || !encoder->out ||
+        (level > 0 ? !encoder->compressor : !encoder->stream || !encoder->level_buf)) {
+        ib_png_encoder_destroy(encoder);
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a PNG writer of %dx%d", width, height);
+    }
+    *out = encoder;
+    return ISOBATH_OK;
+}
+
+void ib_png_encoder_destroy(ib_png_encoder *encoder)
+{
+    if (!encoder) return;
+    free(encoder->rows);
+    free(encoder->filtered);
+    free(encoder->out);
+    free(encoder->stream);
+    free(encoder->level_buf);
+    libdeflate_free_compressor(encoder->compressor);
+    free(encoder);
+}
+
+/* out[i] = cur[i] - paeth(cur[i-2], up[i], up[i-2]) over n bytes; cur and up have ROW_MARGIN zero bytes in front. */
+static void filter_paeth(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *out)
+{
+    size_t i = 0;
+#ifdef __SSSE3__
+    const __m128i zero = _mm_setzero_si128();
+    for (; i < n; i += 8) { /* rows and out have slack for the last step */
+        __m128i a = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(cur + i - 2)), zero);
+        __m128i b = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(up + i)), zero);
+        __m128i c = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(up + i - 2)), zero);
+        __m128i x = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(cur + i)), zero);
+        __m128i bc = _mm_sub_epi16(b, c), ac = _mm_sub_epi16(a, c);
+        __m128i pa = _mm_abs_epi16(bc), pb = _mm_abs_epi16(ac), pc = _mm_abs_epi16(_mm_add_epi16(bc, ac));
+        __m128i smallest = _mm_min_epi16(pa, _mm_min_epi16(pb, pc));
+        __m128i use_a = _mm_cmpeq_epi16(smallest, pa), use_b = _mm_cmpeq_epi16(smallest, pb);
+        __m128i bc_choice = _mm_or_si128(_mm_and_si128(use_b, b), _mm_andnot_si128(use_b, c));
+        __m128i p = _mm_or_si128(_mm_and_si128(use_a, a), _mm_andnot_si128(use_a, bc_choice));
+        __m128i r = _mm_and_si128(_mm_sub_epi16(x, p), _mm_set1_epi16(255));
+        _mm_storel_epi64((__m128i *)(out + i), _mm_packus_epi16(r, r));
+    }
+#else
+    for (; i < n; i++) {
+        int a = cur[(ptrdiff_t)i - 2], b = up[i], c = up[(ptrdiff_t)i - 2];
+        int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
+        int p = pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
+        out[i] = (uint8_t)(cur[i] - p);
+    }
+#endif
+}
+
+static void filter_up(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++) out[i] = (uint8_t)(cur[i] - up[i]);
+}
+
+static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
+{
+    size_t stride = row_stride(encoder);
+    uint8_t *up = encoder->rows + ROW_MARGIN, *cur = up + stride;
+    memset(encoder->rows, 0, 2 * stride);
+    uint8_t *out = encoder->filtered;
+    for (int y = 0; y < encoder->height; y++) {
+        const uint16_t *src = q + (size_t)y * (size_t)encoder->width;
+        for (int x = 0; x < encoder->width; x++) {
+            uint16_t swapped = __builtin_bswap16(src[x]);
+            memcpy(cur + 2 * x, &swapped, 2);
+        }
+        *out++ = encoder->level > 0 ? 2 : 4;
+        if (encoder->level > 0)
+            filter_up(cur, up, encoder->row_bytes, out);
+        else
+            filter_paeth(cur, up, encoder->row_bytes, out);
+        out += encoder->row_bytes;
+        uint8_t *t = up;
+        up = cur;
+        cur = t;
+    }
+}
+
+static void put_be32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24);
+    p[1] = (uint8_t)(v >> 16);
+    p[2] = (uint8_t)(v >> 8);
+    p[3] = (uint8_t)v;
+}
+
+/* Completes the chunk whose `length` data bytes already stand at p + 8; returns its end. */
+static uint8_t *finish_chunk(uint8_t *p, const char *type, size_t length)
+{
+    put_be32(p, (uint32_t)length);
+    memcpy(p + 4, type, 4);
+    put_be32(p + 8 + length, libdeflate_crc32(0, p + 4, length + 4));
+    return p + 12 + length;
+}
+
+/* The zlib stream of the filtered rows; returns its size, 0 on failure. */
+static size_t compress_rows(ib_png_encoder *encoder, uint8_t *out, size_t capacity)
+{
+    if (encoder->level > 0)
+        return libdeflate_zlib_compress(encoder->compressor, encoder->filtered, encoder->filtered_size, out, capacity);
+    struct isal_zstream *stream = encoder->stream;
+    isal_deflate_stateless_init(stream);
+    stream->next_in = encoder->filtered;
+    stream->avail_in = (uint32_t)encoder->filtered_size;
+    stream->next_out = out;
+    stream->avail_out = (uint32_t)capacity;
+    stream->level = 3;
+    stream->level_buf = encoder->level_buf;
+    stream->level_buf_size = ISAL_DEF_LVL3_DEFAULT;
+    stream->end_of_stream = 1;
+    stream->flush = NO_FLUSH;
+    stream->gzip_flag = IGZIP_ZLIB;
+    if (isal_deflate_stateless(stream) != COMP_OK || stream->avail_in != 0) return 0;
+    return stream->total_out;
+}
+
+isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const ib_png_text *texts, int text_count,
+                             ib_diag *diag, const uint8_t **data, size_t *size)
+{
+    static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    uint8_t *p = encoder->out;
+    memcpy(p, signature, 8);
+    p += 8;
+    put_be32(p + 8, (uint32_t)encoder->width);
+    put_be32(p + 12, (uint32_t)encoder->height);
+    memcpy(p + 16, "\x10\0\0\0", 5); /* 16 bits, grey, deflate, adaptive filters, not interlaced */
+    p = finish_chunk(p, "IHDR", 13);
+    for (int i = 0; i < text_count; i++) {
+        size_t key = strlen(texts[i].key), value = strlen(texts[i].value);
+        memcpy(p + 8, texts[i].key, key + 1);
+        memcpy(p + 8 + key + 1, texts[i].value, value);
+        p = finish_chunk(p, "tEXt", key + 1 + value);
+    }
+    filter_frame(encoder, q);
+    size_t room = encoder->out_capacity - (size_t)(p - encoder->out) - 32;
+    size_t n = compress_rows(encoder, p + 8, room);
+    if (n == 0)
+        return ib_fail(diag, ISOBATH_ERR_INTERNAL, "deflate of a %dx%d frame failed", encoder->width, encoder->height);
+    p = finish_chunk(p, "IDAT", n);
+    p = finish_chunk(p, "IEND", 0);
+    *data = encoder->out;
+    *size = (size_t)(p - encoder->out);
+    return ISOBATH_OK;
+}

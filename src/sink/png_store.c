@@ -1,0 +1,268 @@
+/* Frames of one growing step; see png_store.h. Every frame remembers the exponent it was written with, so the finishing
+ * pass touches only those that an increase left behind. */
+#include "sink/png_store.h"
+
+#include "base/hash.h"
+#include "sink/file.h"
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct stored_frame {
+    int64_t pts_us, bytes, clamped;
+    int exponent;
+    char sha256[65];
+} stored_frame;
+
+typedef struct scratch { /* of one thread */
+    ib_png_encoder *encoder;
+    uint16_t *q;
+} scratch;
+
+struct ib_png_store {
+    ib_sink_config config;
+    ib_quant quant;
+    char *folder;
+    ib_diag *diag;
+    int threads;
+    scratch *scratch;
+    atomic_int exponent;    /* only grows */
+    pthread_mutex_t lock;   /* of frames */
+    stored_frame *frames;
+    int64_t count, capacity;
+    int finish_durable;
+    atomic_int finish_status; /* first failure of the finishing pass */
+};
+
+char *ib_png_store_path(const char *folder, int64_t number) { return ib_text("%s/frame_%05" PRId64 ".png", folder, number); }
+
+/* frame_ digits .png, perhaps .tmp behind; depth.json likewise. */
+static int is_ours(const char *name)
+{
+    if (strcmp(name, "depth.json") == 0 || strcmp(name, "depth.json.tmp") == 0) return 1;
+    if (strncmp(name, "frame_", 6) != 0) return 0;
+    const char *p = name + 6;
+    size_t digits = strspn(p, "0123456789");
+    p += digits;
+    return digits >= 5 && (strcmp(p, ".png") == 0 || strcmp(p, ".png.tmp") == 0);
+}
+
+/* Removes what a run leaves in such a folder; only_tmp: unfinished files. */
+static void clean_folder(const char *folder, int only_tmp)
+{
+    DIR *dir = opendir(folder);
+    if (!dir) return;
+    for (struct dirent *e; (e = readdir(dir));) {
+        size_t n = strlen(e->d_name);
+        int tmp = n > 4 && strcmp(e->d_name + n - 4, ".tmp") == 0;
+        if (is_ours(e->d_name) && (tmp || !only_tmp)) unlinkat(dirfd(dir), e->d_name, 0);
+    }
+    closedir(dir);
+}
+
+isobath_status ib_png_store_open(const ib_sink_config *config, const char *folder, int threads, ib_diag *diag,
+                                 ib_png_store **out)
+{
+    *out = NULL;
+    ib_quant quant;
+    IB_TRY(ib_quant_init(config, diag, &quant));
+    ib_png_store *store = calloc(1, sizeof *store);
+    if (!store) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
+    pthread_mutex_init(&store->lock, NULL);
+    store->config = *config;
+    store->quant = quant;
+    store->diag = diag;
+    store->threads = threads;
+    atomic_init(&store->exponent, ib_quant_exponent(&quant, 0));
+    atomic_init(&store->finish_status, ISOBATH_OK);
+    store->folder = strdup(folder);
+    store->scratch = calloc((size_t)threads, sizeof *store->scratch);
+    isobath_status st = ISOBATH_OK;
+    if (!store->folder || !store->scratch) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
+    for (int i = 0; st == ISOBATH_OK && i < threads; i++) {
+        scratch *s = &store->scratch[i];
+        st = ib_png_encoder_create(config->width, config->height, config->png_level, diag, &s->encoder);
+        s->q = malloc((size_t)config->width * (size_t)config->height * sizeof *s->q);
+        if (st == ISOBATH_OK && !s->q) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
+    }
+    if (st == ISOBATH_OK) st = ib_make_folder(folder, diag);
+    if (st != ISOBATH_OK) {
+        ib_png_store_close(store);
+        return st;
+    }
+    clean_folder(folder, 0);
+    *out = store;
+    return ISOBATH_OK;
+}
+
+void ib_png_store_close(ib_png_store *store)
+{
+    if (!store) return;
+    if (store->folder) clean_folder(store->folder, 1);
+    for (int i = 0; store->scratch && i < store->threads; i++) {
+        ib_png_encoder_destroy(store->scratch[i].encoder);
+        free(store->scratch[i].q);
+    }
+    pthread_mutex_destroy(&store->lock);
+    free(store->scratch);
+    free(store->frames);
+    free(store->folder);
+    free(store);
+}
+
+void ib_png_store_remove(ib_png_store *store)
+{
+    clean_folder(store->folder, 0);
+    rmdir(store->folder);
+}
+
+isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *frame)
+{
+    if (frame->index != store->count || frame->width != store->config.width || frame->height != store->config.height)
+        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " of %dx%d came, expected %" PRId64
+                       " of %dx%d", store->folder, frame->index, frame->width, frame->height, store->count,
+                       store->config.width, store->config.height);
+    int exponent = ib_quant_exponent(&store->quant, frame->max);
+    if (exponent > atomic_load(&store->exponent)) atomic_store(&store->exponent, exponent);
+    pthread_mutex_lock(&store->lock);
+    isobath_status st = ISOBATH_OK;
+    if (store->count == store->capacity) {
+        int64_t capacity = store->capacity ? 2 * store->capacity : 256;
+        stored_frame *frames = realloc(store->frames, (size_t)capacity * sizeof *frames);
+        if (frames) {
+            store->frames = frames;
+            store->capacity = capacity;
+        } else
+            st = ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
+    }
+    if (st == ISOBATH_OK) store->frames[store->count++] = (stored_frame){.pts_us = frame->pts_us};
+    pthread_mutex_unlock(&store->lock);
+    return st;
+}
+
+/* Compresses and writes q as frame `index`, and notes size and digest. */
+static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *record, const scratch *s)
+{
+    const ib_quant *quant = &store->quant;
+    int metric = quant->kind == IB_DEPTH_METRIC;
+    ib_png_text texts[7];
+    memset(texts, 0, sizeof texts);
+#define TEXT(i, k, ...) (strcpy(texts[i].key, "isobath:" k), snprintf(texts[i].value, sizeof texts[i].value, __VA_ARGS__))
+    TEXT(0, "kind", "%s", metric ? "metric" : "disparity");
+    TEXT(1, "unit", "%s", metric ? "metre" : "relative");
+    TEXT(2, "scale", "%.17g", ib_quant_scale(quant, record->exponent));
+    TEXT(3, "offset", "%.17g", ib_quant_offset(quant));
+    TEXT(4, "frame", "%" PRId64, index);
+    TEXT(5, "time_us", "%" PRId64, record->pts_us);
+    TEXT(6, "invalid", "0");
+#undef TEXT
+    const uint8_t *data;
+    size_t size;
+    IB_TRY(ib_png_encode(s->encoder, s->q, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, &data, &size));
+    char *path = ib_png_store_path(store->folder, store->config.start_number + index);
+    if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
+    isobath_status st = ib_write_file(path, data, size, 0, store->diag);
+    free(path);
+    if (st != ISOBATH_OK) return st;
+    record->bytes = (int64_t)size;
+    ib_sha256_memory(data, size, record->sha256);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread)
+{
+    const scratch *s = &store->scratch[thread];
+    stored_frame record = {.pts_us = frame->pts_us, .exponent = atomic_load(&store->exponent)};
+    record.clamped = ib_quant_apply(&store->quant, record.exponent, frame->depth,
+                                    (int64_t)frame->width * frame->height, s->q);
+    if (record.clamped < 0)
+        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " holds a depth that is negative, not "
+                       "finite or above its stated maximum %g", store->folder, frame->index, (double)frame->max);
+    IB_TRY(write_q(store, frame->index, &record, s));
+    pthread_mutex_lock(&store->lock);
+    store->frames[frame->index] = record;
+    pthread_mutex_unlock(&store->lock);
+    return ISOBATH_OK;
+}
+
+/* Brings frame i to the final step. */
+static isobath_status finish_frame(ib_png_store *store, int64_t i, int thread)
+{
+    if (store->config.cancelled && store->config.cancelled(store->config.cancel_ctx))
+        return ib_fail(store->diag, ISOBATH_ERR_INTERRUPTED, "%s: stopped before the last frames were done",
+                       store->folder);
+    stored_frame *record = &store->frames[i];
+    int shift = atomic_load(&store->exponent) - record->exponent;
+    char *path = ib_png_store_path(store->folder, store->config.start_number + i);
+    if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
+    isobath_status st = ISOBATH_OK;
+    if (shift > 0) {
+        ib_png_image image;
+        st = ib_png_read(path, store->diag, &image);
+        if (st == ISOBATH_OK && (image.width != store->config.width || image.height != store->config.height))
+            st = ib_fail(store->diag, ISOBATH_ERR_IO, "%s: changed by someone else during the run", path);
+        if (st == ISOBATH_OK) {
+            const scratch *s = &store->scratch[thread];
+            int64_t n = (int64_t)image.width * image.height;
+            for (int64_t k = 0; k < n; k++) s->q[k] = shift > 15 ? 0 : (uint16_t)(image.q[k] >> shift);
+            record->exponent += shift;
+            st = write_q(store, i, record, s);
+        }
+        ib_png_image_free(&image);
+    }
+    if (st == ISOBATH_OK && store->finish_durable) st = ib_sync_path(path, store->diag);
+    free(path);
+    return st;
+}
+
+static void finish_job(void *ctx, int64_t i, int thread)
+{
+    ib_png_store *store = ctx;
+    if (atomic_load(&store->finish_status) != ISOBATH_OK) return;
+    int st = finish_frame(store, i, thread), none = ISOBATH_OK;
+    if (st != ISOBATH_OK) atomic_compare_exchange_strong(&store->finish_status, &none, st);
+}
+
+isobath_status ib_png_store_finish(ib_png_store *store, int durable)
+{
+    ib_pool *pool;
+    store->finish_durable = durable;
+    IB_TRY(ib_pool_create(store->threads, store->diag, &pool));
+    ib_pool_run(pool, store->count, finish_job, store);
+    ib_pool_destroy(pool);
+    IB_TRY((isobath_status)atomic_load(&store->finish_status));
+    return durable ? ib_sync_path(store->folder, store->diag) : ISOBATH_OK;
+}
+
+const ib_quant *ib_png_store_quant(const ib_png_store *store) { return &store->quant; }
+int ib_png_store_exponent(const ib_png_store *store) { return atomic_load(&((ib_png_store *)store)->exponent); }
+int64_t ib_png_store_frames(const ib_png_store *store) { return store->count; }
+
+int64_t ib_png_store_bytes(const ib_png_store *store)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < store->count; i++) sum += store->frames[i].bytes;
+    return sum;
+}
+
+int64_t ib_png_store_clamped(const ib_png_store *store)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < store->count; i++) sum += store->frames[i].clamped;
+    return sum;
+}
+
+void ib_png_store_digest(const ib_png_store *store, char hex[65])
+{
+    ib_sha256 *hash = ib_sha256_create();
+    for (int64_t i = 0; i < store->count; i++) {
+        ib_sha256_update(hash, store->frames[i].sha256, 64);
+        ib_sha256_update(hash, "\n", 1);
+    }
+    ib_sha256_finish(hash, hex);
+}

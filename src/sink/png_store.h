@@ -1,0 +1,41 @@
+/* A folder of 16-bit frames with one step for the whole video: the body of the png16 sink, and the preview's spool. */
+#ifndef IB_SINK_PNG_STORE_H
+#define IB_SINK_PNG_STORE_H
+
+#include "base/pool.h"
+#include "sink/png_file.h"
+#include "sink/quant.h"
+
+typedef struct ib_png_store ib_png_store;
+
+/* Creates the folder and removes the frames of an earlier run (frame_N.png, depth.json, *.tmp) from it.
+ * `threads` callers of ib_png_store_write at most. `folder` is copied. */
+isobath_status ib_png_store_open(const ib_sink_config *config, const char *folder, int threads, ib_diag *diag,
+                                 ib_png_store **out);
+void ib_png_store_close(ib_png_store *store); /* removes .tmp files of this run; NULL allowed */
+/* Removes every frame and the folder: for a spool. */
+void ib_png_store_remove(ib_png_store *store);
+
+/* Tells the store of a frame that is about to be written (in order, one thread): grows the step. */
+isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *frame);
+/* Quantises, compresses and writes one announced frame with the step known by now. Thread-safe for distinct `thread`.
+ * Errors: ISOBATH_ERR_IO, ISOBATH_ERR_INTERNAL (a value that is not finite, negative, or above frame->max). */
+isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread);
+/* Rewrites, in parallel, the frames that were written with an earlier step; syncs everything when `durable`. The
+ * result is what quantisation with the final step gives, byte for byte. ISOBATH_ERR_INTERRUPTED when cancelled. */
+isobath_status ib_png_store_finish(ib_png_store *store, int durable);
+
+/* After the last announce. */
+const ib_quant *ib_png_store_quant(const ib_png_store *store);
+int ib_png_store_exponent(const ib_png_store *store);
+int64_t ib_png_store_frames(const ib_png_store *store);
+/* After finish: all bytes; the digest over the frames ("sha256 of the frames' hex digests, one a line, in order"); values
+ * that --range clamped. */
+int64_t ib_png_store_bytes(const ib_png_store *store);
+void ib_png_store_digest(const ib_png_store *store, char hex[65]);
+int64_t ib_png_store_clamped(const ib_png_store *store);
+
+/* FOLDER/frame_%05d.png; NULL: out of memory. The caller frees. */
+char *ib_png_store_path(const char *folder, int64_t number);
+
+#endif

@@ -1,0 +1,167 @@
+/* A byte-bounded queue with worker threads; see queue.h. Frames wait in a linked list; a worker takes the oldest, so
+ * the worker whose turn it is to commit is never waiting for a frame that nobody has taken. */
+#include "sink/queue.h"
+
+#include "base/pool.h"
+#include <stdlib.h>
+
+typedef struct waiting {
+    struct waiting *next;
+    ib_depth_frame *frame;
+    int64_t bytes;
+    int64_t sequence; /* 0, 1, 2 ... of the pushes */
+} waiting;
+
+typedef struct worker {
+    ib_frame_queue *queue;
+    int thread;
+    pthread_t handle;
+} worker;
+
+struct ib_frame_queue {
+    ib_frame_queue_ops ops;
+    void *ctx;
+    int64_t bound_bytes;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* room, work, turn, or the end: few threads, one condition */
+    waiting *head, **tail;
+    int64_t bytes;            /* queued and in work */
+    int64_t pushed, finished; /* frames */
+    int64_t turn;             /* sequence whose commit is next */
+    isobath_status status;    /* first failure */
+    int quit;
+    int threads;
+    worker *workers;
+};
+
+static int64_t frame_bytes(const ib_depth_frame *frame)
+{
+    int64_t bytes = (int64_t)frame->width * frame->height * 4;
+    if (frame->rgb) bytes += (int64_t)frame->rgb_width * frame->rgb_height * 3;
+    return bytes;
+}
+
+/* Runs one frame; called without the lock. */
+static isobath_status run_one(ib_frame_queue *queue, const waiting *item, int thread)
+{
+    isobath_status st = queue->ops.work(queue->ctx, item->frame, thread);
+    if (!queue->ops.commit) return st;
+    pthread_mutex_lock(&queue->lock);
+    if (st != ISOBATH_OK && queue->status == ISOBATH_OK) queue->status = st;
+    while (queue->turn != item->sequence) pthread_cond_wait(&queue->changed, &queue->lock);
+    int skip = queue->status != ISOBATH_OK || queue->quit;
+    pthread_mutex_unlock(&queue->lock);
+    if (!skip) st = queue->ops.commit(queue->ctx, item->frame, thread);
+    return st;
+}
+
+static void *worker_main(void *arg)
+{
+    worker *self = arg;
+    ib_frame_queue *queue = self->queue;
+    pthread_mutex_lock(&queue->lock);
+    for (;;) {
+        while (!queue->head && !queue->quit) pthread_cond_wait(&queue->changed, &queue->lock);
+        waiting *item = queue->head;
+        if (!item) break;
+        queue->head = item->next;
+        if (!queue->head) queue->tail = &queue->head;
+        int skip = queue->status != ISOBATH_OK || queue->quit;
+        isobath_status st = ISOBATH_OK;
+        pthread_mutex_unlock(&queue->lock);
+        if (!skip) st = run_one(queue, item, self->thread);
+        ib_depth_frame_unref(item->frame);
+        pthread_mutex_lock(&queue->lock);
+        if (skip)
+            while (queue->turn != item->sequence && queue->ops.commit) pthread_cond_wait(&queue->changed, &queue->lock);
+        if (queue->ops.commit) queue->turn = item->sequence + 1;
+        if (st != ISOBATH_OK && queue->status == ISOBATH_OK) queue->status = st;
+        queue->bytes -= item->bytes;
+        queue->finished++;
+        pthread_cond_broadcast(&queue->changed);
+        free(item);
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return NULL;
+}
+
+isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_frame_queue_ops *ops, void *ctx,
+                                     ib_diag *diag, ib_frame_queue **out)
+{
+    *out = NULL;
+    if (threads <= 0) threads = ib_cpu_count();
+    ib_frame_queue *queue = calloc(1, sizeof *queue);
+    worker *workers = calloc((size_t)threads, sizeof *workers);
+    if (!queue || !workers) {
+        free(queue);
+        free(workers);
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a sink with %d threads", threads);
+    }
+    queue->ops = *ops;
+    queue->ctx = ctx;
+    queue->bound_bytes = bound_bytes > 0 ? bound_bytes : (int64_t)64 << 20;
+    queue->tail = &queue->head;
+    queue->workers = workers;
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_cond_init(&queue->changed, NULL);
+    for (int i = 0; i < threads; i++) {
+        workers[i].queue = queue;
+        workers[i].thread = i;
+        if (pthread_create(&workers[i].handle, NULL, worker_main, &workers[i]) != 0) {
+            ib_frame_queue_destroy(queue);
+            return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start sink thread %d of %d", i + 1, threads);
+        }
+        queue->threads++;
+    }
+    *out = queue;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
+{
+    waiting *item = malloc(sizeof *item);
+    int64_t bytes = frame_bytes(frame);
+    pthread_mutex_lock(&queue->lock);
+    if (!item && queue->status == ISOBATH_OK) queue->status = ISOBATH_ERR_MEMORY;
+    while (queue->status == ISOBATH_OK && queue->bytes > 0 && queue->bytes + bytes > queue->bound_bytes)
+        pthread_cond_wait(&queue->changed, &queue->lock);
+    isobath_status st = queue->status;
+    if (st == ISOBATH_OK) {
+        ib_depth_frame_ref(frame);
+        *item = (waiting){NULL, frame, bytes, queue->pushed++};
+        *queue->tail = item;
+        queue->tail = &item->next;
+        queue->bytes += bytes;
+        pthread_cond_broadcast(&queue->changed);
+    }
+    pthread_mutex_unlock(&queue->lock);
+    if (st != ISOBATH_OK) free(item);
+    return st;
+}
+
+isobath_status ib_frame_queue_drain(ib_frame_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    while (queue->finished < queue->pushed) pthread_cond_wait(&queue->changed, &queue->lock);
+    isobath_status st = queue->status;
+    pthread_mutex_unlock(&queue->lock);
+    return st;
+}
+
+void ib_frame_queue_destroy(ib_frame_queue *queue)
+{
+    if (!queue) return;
+    pthread_mutex_lock(&queue->lock);
+    queue->quit = 1;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+    for (int i = 0; i < queue->threads; i++) pthread_join(queue->workers[i].handle, NULL);
+    pthread_cond_destroy(&queue->changed);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue->workers);
+    free(queue);
+}
+
+int ib_frame_queue_threads(const ib_frame_queue *queue) { return queue->threads; }
+
+int ib_sink_threads(const ib_sink_config *config) { return config->threads > 0 ? config->threads : ib_cpu_count(); }
