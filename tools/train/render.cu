@@ -1,0 +1,25 @@
+/* The renderer's CUDA build: nvcc -O3 --use_fast_math -shared (render.py does it). One thread per pixel; arrays as in
+ * render_cpu.c, on the device. */
+#include "render_core.h"
+
+__global__ void k_render(const float *prims, const float *groups, const float *mats, const float *views, int S, int P,
+                         int G, int M, int H, int W, float *rgb, float *z, float *id)
+{
+    int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    long f = blockIdx.z;
+    if (x >= W || y >= H) return;
+    float c[3];
+    long at = (f * H + y) * W + x;
+    pixel(prims + f * S * P * PRIM, groups + f * S * G * GROUP, mats + f * M * MAT, views + f * S * VIEW, P, G, S, x, y, c,
+          z + at, id + at);
+    for (int k = 0; k < 3; k++) rgb[((f * 3 + k) * H + y) * W + x] = c[k];
+}
+
+/* Queues the kernel on `stream`; returns the CUDA error code. */
+extern "C" int render(const float *prims, const float *groups, const float *mats, const float *views, int F, int S, int P,
+                      int G, int M, int H, int W, float *rgb, float *z, float *id, void *stream)
+{
+    dim3 block(16, 8), grid((W + 15) / 16, (H + 7) / 8, F);
+    k_render<<<grid, block, 0, (cudaStream_t)stream>>>(prims, groups, mats, views, S, P, G, M, H, W, rgb, z, id);
+    return (int)cudaGetLastError();
+}
