@@ -22,7 +22,7 @@ typedef struct ib_checkpoint_tensor {
 typedef struct ib_checkpoint ib_checkpoint;
 
 /* Opens by content, not by extension. Errors, each with one line that names the file, the place and what was expected:
- * ISOBATH_ERR_MODEL (truncated, oversized, overlapping, duplicate, unknown dtype, forbidden pickle opcode or global...),
+ * ISOBATH_ERR_MODEL (no such file, truncated, oversized, overlapping, duplicate, unknown dtype, forbidden pickle opcode or global...),
  * ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. The object is immutable and may be read from several threads. */
 isobath_status ib_checkpoint_open(const char *path, ib_diag *diag, ib_checkpoint **out);
 void ib_checkpoint_close(ib_checkpoint *checkpoint); /* NULL allowed */
