@@ -276,9 +276,16 @@ static int alloc_slots(encode_run *run)
     return 1;
 }
 
+/* libav prints to stderr by default. A program that has chosen a level of its own keeps it. */
+static void quiet_libav(void)
+{
+    if (av_log_get_level() == AV_LOG_INFO) av_log_set_level(AV_LOG_FATAL);
+}
+
 isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, char encoder[64])
 {
     encoder[0] = 0;
+    quiet_libav();
     encode_run run = {.job = job, .diag = diag, .codec = find_encoder(job->encoder)};
     atomic_init(&run.status, ISOBATH_OK);
     if (!run.codec)
