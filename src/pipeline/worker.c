@@ -17,6 +17,7 @@ struct ib_worker {
     ib_channel *channel;
     pthread_t thread;
     atomic_int stopped;
+    const atomic_int *cancelled;
     atomic_int_fast64_t mflops; /* millions */
     ib_busy busy;
     ib_source_frame *slots[IB_PLAN_WINDOW]; /* what the window's slots hold: kept for the fp32 redo */
@@ -28,6 +29,11 @@ void ib_window_free(ib_window *w)
     for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_unref(w->source[i]);
     free(w->raw);
     free(w);
+}
+
+static int must_stop(const ib_worker *w)
+{
+    return atomic_load(&w->stopped) || (w->cancelled && atomic_load(w->cancelled));
 }
 
 static void set_slot(ib_worker *w, int slot, ib_source_frame *frame)
@@ -44,7 +50,7 @@ static void count_flops(ib_worker *w, double flops)
 /* Encodes slots [first, end) frame batch by frame batch, so that progress moves and a stop is quick. */
 static isobath_status encode_slots(ib_worker *w, ib_vda *vda, int first, int end)
 {
-    for (int slot = first; slot < end && !w->stopped;) {
+    for (int slot = first; slot < end && !must_stop(w);) {
         int count = end - slot < w->shape.encode_batch ? end - slot : w->shape.encode_batch;
         const uint8_t *rgb[IB_PLAN_WINDOW];
         for (int i = 0; i < count; i++) rgb[i] = w->slots[slot + i]->rgb;
@@ -108,7 +114,7 @@ static isobath_status compute_window(ib_worker *w, ib_window *win, int first, in
 static isobath_status run_windows(ib_worker *w)
 {
     int64_t n = -1;
-    for (int64_t k = 0; !w->stopped; k++) {
+    for (int64_t k = 0; !must_stop(w); k++) {
         int first = k == 0 ? 0 : IB_PLAN_OVERLAP;
         if (k > 0) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
             IB_TRY(ib_vda_advance(w->vda));
@@ -116,7 +122,7 @@ static isobath_status run_windows(ib_worker *w)
             for (int i = 0; i < 8; i++) set_slot(w, 2 + i, ib_source_frame_ref(w->slots[24 + i]));
         }
         int end = fill_slots(w, k, first, &n);
-        if (w->stopped || ib_diag_status(w->diag) != ISOBATH_OK) break;
+        if (must_stop(w) || ib_diag_status(w->diag) != ISOBATH_OK) break;
         if (n == 0) return ib_fail(w->diag, ISOBATH_ERR_INPUT, "the input holds no frames");
         ib_window *win = calloc(1, sizeof *win);
         if (win) win->raw = malloc((size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float));
@@ -128,7 +134,7 @@ static isobath_status run_windows(ib_worker *w)
         win->frames_total = n;
         for (int i = first; i < end; i++) win->source[i] = ib_source_frame_ref(w->slots[i]);
         isobath_status st = compute_window(w, win, first, end);
-        if (st != ISOBATH_OK || !ib_channel_push(w->channel, win, 1)) {
+        if (st != ISOBATH_OK || must_stop(w) || !ib_channel_push(w->channel, win, 1)) {
             ib_window_free(win);
             return st;
         }
@@ -147,7 +153,8 @@ static void *worker_main(void *arg)
 }
 
 isobath_status ib_worker_start(ib_source *source, ib_vda *vda, const ib_vda_shape *shape, const ib_vda_memory *memory,
-                               ib_worker_redo redo, int check_features, ib_diag *diag, ib_worker **out)
+                               ib_worker_redo redo, int check_features, const atomic_int *cancelled, ib_diag *diag,
+                               ib_worker **out)
 {
     *out = NULL;
     ib_worker *w = calloc(1, sizeof *w);
@@ -158,6 +165,7 @@ isobath_status ib_worker_start(ib_source *source, ib_vda *vda, const ib_vda_shap
     w->memory = *memory;
     w->redo = redo;
     w->check_features = check_features;
+    w->cancelled = cancelled;
     w->diag = diag;
     isobath_status st = ib_channel_create(1, diag, &w->channel);
     if (st == ISOBATH_OK && pthread_create(&w->thread, NULL, worker_main, w) != 0)

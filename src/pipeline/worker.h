@@ -28,9 +28,10 @@ void ib_window_free(ib_window *window); /* NULL allowed */
 typedef struct ib_worker ib_worker;
 
 /* Starts a thread that pulls from `source` and uses `vda` (both stay the caller's) until the end. Results wait in a channel
- * that holds one window. */
+ * that holds one window. `cancelled` is polled between batches; NULL allowed. */
 isobath_status ib_worker_start(ib_source *source, ib_vda *vda, const ib_vda_shape *shape, const ib_vda_memory *memory,
-                               ib_worker_redo redo, int check_features, ib_diag *diag, ib_worker **out);
+                               ib_worker_redo redo, int check_features, const atomic_int *cancelled, ib_diag *diag,
+                               ib_worker **out);
 /* Next window in order, NULL at the end, after an error (see diag) or after a stop. */
 ib_window *ib_worker_next(ib_worker *worker);
 void ib_worker_stop(ib_worker *worker); /* any thread */

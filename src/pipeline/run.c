@@ -1,0 +1,173 @@
+/* One run; see run.h. The thread that calls ib_run_all aligns and renders in order; decoding, the network and every sink
+ * have threads of their own, with bounded queues between them. */
+#include "pipeline/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void *hash_main(void *arg)
+{
+    ib_run *r = arg;
+    ib_media_hash(r->setup->options.input, NULL, r->input_sha256);
+    return NULL;
+}
+
+static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
+{
+    ib_run *r = ctx;
+    if (r->setup->options.note)
+        r->setup->options.note(r->setup->options.note_ctx,
+                               "values that are not finite: the window is redone in fp32 (see the log and the manifest)");
+    return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, r->diag, backend, vda, NULL);
+}
+
+static isobath_status open_all(ib_run *r)
+{
+    ib_setup *s = r->setup;
+    IB_TRY(ib_setup_prepare_output(s, r->diag));
+    IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
+    IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
+    IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
+    ib_backend_options host = {.act = IB_F32, .isa = s->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
+    IB_TRY(ib_cpu_open(&host, &r->host));
+    const isobath_plan *p = &s->plan;
+    IB_TRY(ib_align_chain_init(&r->chain, r->host, p->metric, s->options.guard, p->output_height, p->output_width,
+                               p->network_height, p->network_width, r->diag));
+    r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
+    if (!r->tail) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the alignment");
+    for (int i = 0; i < s->format_count; i++) {
+        r->wants_rgb |= s->formats[i]->wants_rgb || (s->options.side_by_side && strcmp(s->formats[i]->name, "preview") == 0);
+        IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
+    }
+    r->hashing = strcmp(s->options.input, "-") != 0 && pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, r->diag, &r->source));
+    ib_worker_redo redo = {s->act == IB_F32 ? NULL : open_redo, r};
+    IB_TRY(ib_worker_start(r->source, r->vda, &s->shape, &s->memory, redo, s->act != IB_F32, r->cancelled, r->diag,
+                           &r->worker));
+    atomic_store(&r->counters->source, r->source);
+    atomic_store(&r->counters->worker, r->worker);
+    return ISOBATH_OK;
+}
+
+/* Appends to a growing array of `size`-byte items. */
+static isobath_status append(ib_run *r, void **list, int64_t *count, int64_t *cap, const void *item, size_t size)
+{
+    if (*count == *cap) {
+        int64_t next = *cap ? 2 * *cap : 256;
+        void *p = realloc(*list, (size_t)next * size);
+        if (!p) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
+        *list = p;
+        *cap = next;
+    }
+    memcpy((char *)*list + (size_t)(*count)++ * size, item, size);
+    return ISOBATH_OK;
+}
+
+/* Renders output frame i, which window w finishes, and hands it to every sink. */
+static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_alignment *al, int64_t i)
+{
+    const isobath_plan *p = &r->setup->plan;
+    size_t map = (size_t)p->network_height * (size_t)p->network_width;
+    int slot = (int)(i - IB_PLAN_STEP * w->k);
+    int carried = w->k > 0 && slot < IB_PLAN_OVERLAP;
+    /* The end of the video only cuts; w->k finishes i, so any n beyond i in the same window gives the same answer. */
+    ib_plan_render how = {.window = w->k, .slot = slot, .fade = carried, .fade_slot = slot + IB_PLAN_STEP,
+                          .weight = carried ? ib_plan_frame(i, i + 1 + IB_PLAN_STEP).weight : 0};
+    ib_source_frame *src = carried ? r->tail_source[slot - 2] : w->source[slot];
+    ib_depth_frame *f;
+    int64_t start = ib_now_us();
+    IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag, &f));
+    f->index = i;
+    f->pts_us = src->pts_us;
+    if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
+    isobath_status st = ib_align_render(r->host, &how, w->raw + (size_t)slot * map, al,
+                                        carried ? r->tail + (size_t)(slot - 2) * map : NULL, &r->tail_alignment,
+                                        p->network_height, p->network_width, f->depth, p->output_height, p->output_width,
+                                        &f->min, &f->max);
+    ib_busy_add(&r->counters->align, start);
+    start = ib_now_us();
+    for (int s = 0; st == ISOBATH_OK && s < r->setup->format_count; s++) st = r->setup->formats[s]->push(r->sinks[s], f);
+    ib_busy_add(&r->counters->write, start);
+    if (st == ISOBATH_OK) st = append(r, (void **)&r->pts_us, &r->frame_count, &r->frame_cap, &f->pts_us, sizeof f->pts_us);
+    if (i == 0 || f->min < r->depth_min) r->depth_min = f->min;
+    if (i == 0 || f->max > r->depth_max) r->depth_max = f->max;
+    ib_depth_frame_unref(f);
+    atomic_fetch_add(&r->counters->frames_done, 1);
+    return st;
+}
+
+static void keep_tail(ib_run *r, ib_window *w, const ib_alignment *al)
+{
+    size_t map = (size_t)r->setup->plan.network_height * (size_t)r->setup->plan.network_width;
+    memcpy(r->tail, w->raw + 24 * map, 8 * map * sizeof *r->tail);
+    r->tail_alignment = *al;
+    for (int i = 0; i < 8; i++) {
+        ib_source_frame_unref(r->tail_source[i]);
+        r->tail_source[i] = ib_source_frame_ref(w->source[24 + i]);
+    }
+}
+
+static isobath_status take_window(ib_run *r, ib_window *w)
+{
+    ib_window_record record = {.redone = w->redone, .nonfinite = w->nonfinite};
+    int64_t start = ib_now_us(), first, end;
+    IB_TRY(ib_align_chain_window(&r->chain, w->raw, &record.alignment));
+    ib_busy_add(&r->counters->align, start);
+    atomic_fetch_add(&r->counters->guards, record.alignment.guarded + record.redone);
+    IB_TRY(append(r, (void **)&r->windows, &r->window_count, &r->window_cap, &record, sizeof record));
+    ib_plan_final_frames(w->k, w->frames_total, &first, &end);
+    for (int64_t i = first; i < end && !*r->cancelled; i++) IB_TRY(render_frame(r, w, &record.alignment, i));
+    keep_tail(r, w, &record.alignment);
+    atomic_fetch_add(&r->counters->windows_done, 1);
+    return ISOBATH_OK;
+}
+
+static isobath_status process(ib_run *r)
+{
+    IB_TRY(open_all(r));
+    for (ib_window *w; !*r->cancelled && (w = ib_worker_next(r->worker));) {
+        isobath_status st = take_window(r, w);
+        ib_window_free(w);
+        IB_TRY(st);
+    }
+    IB_TRY(ib_diag_status(r->diag));
+    if (*r->cancelled) return ib_fail(r->diag, ISOBATH_ERR_INTERRUPTED, "stopped; what is in %s is complete", r->setup->options.output);
+    if (!r->frame_count) return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->setup->options.input);
+    int64_t start = ib_now_us();
+    for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->finish(r->sinks[s]));
+    ib_busy_add(&r->counters->write, start);
+    if (r->hashing) pthread_join(r->hash_thread, NULL);
+    r->hashing = 0;
+    return ib_run_write_manifest(r);
+}
+
+isobath_status ib_run_all(ib_run *r)
+{
+    atomic_store(&r->counters->start_us, ib_now_us());
+    isobath_status st = process(r);
+    if (st != ISOBATH_OK) st = ib_fail(r->diag, st, "the run failed: %s", isobath_status_name(st));
+    atomic_store(&r->counters->worker, NULL);
+    atomic_store(&r->counters->source, NULL);
+    return st;
+}
+
+void ib_run_free(ib_run *r)
+{
+    if (r->source) ib_source_stop(r->source);
+    ib_worker_destroy(r->worker);
+    ib_source_destroy(r->source);
+    if (r->hashing) pthread_join(r->hash_thread, NULL);
+    for (int s = 0; s < r->setup->format_count; s++)
+        if (r->sinks[s]) r->setup->formats[s]->close(r->sinks[s]);
+    for (int i = 0; i < 8; i++) ib_source_frame_unref(r->tail_source[i]);
+    free(r->tail);
+    ib_align_chain_free(&r->chain);
+    ib_vda_destroy(r->vda);
+    ib_backend_close(r->device);
+    ib_backend_close(r->host);
+    ib_pool_destroy(r->compute_pool);
+    ib_pool_destroy(r->host_pool);
+    free(r->windows);
+    free(r->pts_us);
+    for (size_t i = 0; i < sizeof r->outputs / sizeof *r->outputs; i++) free(r->outputs[i]);
+}

@@ -1,0 +1,60 @@
+/* One run: threads, alignment in order, rendering, sinks, manifest. */
+#ifndef IB_PIPELINE_RUN_H
+#define IB_PIPELINE_RUN_H
+
+#include "pipeline/align.h"
+#include "pipeline/setup.h"
+#include "pipeline/worker.h"
+#include "base/clock.h"
+
+/* What the manifest says of a window. */
+typedef struct ib_window_record {
+    ib_alignment alignment;
+    int redone;
+    int64_t nonfinite;
+} ib_window_record;
+
+/* Numbers that other threads may read while the run goes on. */
+typedef struct ib_run_counters {
+    atomic_int_fast64_t frames_done, windows_done, guards;
+    ib_busy align, write;
+    atomic_int_fast64_t start_us;
+    _Atomic(ib_source *) source; /* alive while a run is in progress */
+    _Atomic(ib_worker *) worker;
+} ib_run_counters;
+
+typedef struct ib_run {
+    ib_setup *setup;
+    ib_diag *diag;
+    ib_run_counters *counters;
+    atomic_int *cancelled;
+    ib_pool *compute_pool, *host_pool;
+    ib_backend *device, *host; /* the network's; and a CPU one for alignment and rendering */
+    ib_vda *vda;
+    ib_source *source;
+    ib_worker *worker;
+    ib_sink *sinks[IB_MAX_SINKS];
+    int wants_rgb;
+    ib_align_chain chain;
+    float *tail;                        /* raw slots 24..31 of the window before: (8,h,w) */
+    ib_source_frame *tail_source[8];
+    ib_alignment tail_alignment;
+    char model_sha256[65], input_sha256[65];
+    pthread_t hash_thread;
+    int hashing;
+    ib_window_record *windows; /* for the manifest */
+    int64_t window_count, window_cap;
+    int64_t *pts_us;
+    int64_t frame_count, frame_cap;
+    double depth_min, depth_max;
+    char *outputs[IB_MAX_SINKS + 2]; /* paths for the caller, ended by NULL */
+} ib_run;
+
+/* Runs to the end. On any failure the sinks leave complete files or none. */
+isobath_status ib_run_all(ib_run *run);
+void ib_run_free(ib_run *run);
+
+/* NAME_isobath.json: only what is a function of input, model, options and kind (contract 2). */
+isobath_status ib_run_write_manifest(ib_run *run);
+
+#endif

@@ -1,0 +1,102 @@
+/* The public session: see include/isobath/session.h. */
+#include "pipeline/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct isobath_session {
+    ib_diag diag;
+    ib_setup setup;
+    ib_run run;
+    ib_run_counters counters;
+    atomic_int cancelled;
+    atomic_int_fast64_t end_us;
+};
+
+static int is_cancelled(void *ctx) { return atomic_load(&((isobath_session *)ctx)->cancelled); }
+
+isobath_status isobath_session_create(const isobath_run_options *options, isobath_session **out)
+{
+    isobath_session *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s) return ISOBATH_ERR_MEMORY;
+    ib_diag_init(&s->diag);
+    s->run = (ib_run){.setup = &s->setup, .diag = &s->diag, .counters = &s->counters, .cancelled = &s->cancelled};
+    isobath_status st = ib_setup_init(&s->setup, options, &s->diag);
+    if (st != ISOBATH_OK) return ib_fail(&s->diag, st, "%s", isobath_status_name(st));
+    s->setup.sink.cancelled = is_cancelled;
+    s->setup.sink.cancel_ctx = s;
+    return ISOBATH_OK;
+}
+
+const isobath_plan *isobath_session_plan(const isobath_session *session) { return &session->setup.plan; }
+
+isobath_status isobath_session_run(isobath_session *s)
+{
+    isobath_status st = ib_run_all(&s->run);
+    atomic_store(&s->end_us, ib_now_us());
+    return st;
+}
+
+/* Only stores: the run's own thread notices between frames. A worker in the middle of a window notices between batches. */
+void isobath_session_cancel(isobath_session *s) { atomic_store(&s->cancelled, 1); }
+
+static void fill_shares(isobath_progress *p)
+{
+    const double share[4] = {p->decode_share, p->network_share, p->align_share, p->write_share};
+    static const char *const names[4] = {"decode", "network", "align", "write"};
+    int best = 1;
+    for (int i = 0; i < 4; i++)
+        if (share[i] > share[best]) best = i;
+    p->slowest = names[best];
+}
+
+void isobath_session_progress(isobath_session *s, isobath_progress *p)
+{
+    ib_run_counters *c = &s->counters;
+    const isobath_plan *plan = &s->setup.plan;
+    *p = (isobath_progress){.frames_hint = plan->frames_hint, .fraction = -1, .left_s = -1};
+    int64_t start = atomic_load(&c->start_us), end = atomic_load(&s->end_us);
+    p->frames_done = atomic_load(&c->frames_done);
+    p->windows_done = atomic_load(&c->windows_done);
+    p->guards = atomic_load(&c->guards);
+    if (start) p->elapsed_s = (double)((end ? end : ib_now_us()) - start) * 1e-6;
+    double t = p->elapsed_s > 0 ? p->elapsed_s : 1;
+    ib_source *source = atomic_load(&c->source);
+    ib_worker *worker = atomic_load(&c->worker);
+    double flops = 0;
+    if (source && worker) {
+        p->frames_decoded = ib_source_decoded(source);
+        p->decode_share = ib_source_busy_s(source) / t;
+        p->network_share = ib_worker_busy_s(worker) / t;
+        flops = ib_worker_flops(worker);
+    }
+    p->align_share = (double)atomic_load(&c->align) * 1e-6 / t;
+    p->write_share = (double)atomic_load(&c->write) * 1e-6 / t;
+    fill_shares(p);
+    p->frames_per_s = (double)p->frames_done / t;
+    if (plan->frames_hint > 0) {
+        int64_t n = plan->frames_hint, windows = ib_plan_windows(n);
+        double total = (double)n * s->setup.memory.encode_flops + (double)(windows * IB_PLAN_WINDOW) * s->setup.memory.depth_flops;
+        p->fraction = flops / total < 1 ? flops / total : 1;
+        if (end && s->run.frame_count == p->frames_done && p->frames_done > 0) p->fraction = 1;
+        if (p->fraction > 0) p->left_s = p->elapsed_s * (1 - p->fraction) / p->fraction;
+    }
+}
+
+const char *isobath_session_output(const isobath_session *s, int i)
+{
+    int max = (int)(sizeof s->run.outputs / sizeof *s->run.outputs);
+    return i >= 0 && i < max ? s->run.outputs[i] : NULL;
+}
+
+const char *isobath_session_error(const isobath_session *s) { return s->diag.text; }
+
+void isobath_session_destroy(isobath_session *s)
+{
+    if (!s) return;
+    ib_run_free(&s->run);
+    ib_setup_free(&s->setup);
+    ib_diag_destroy(&s->diag);
+    free(s);
+}
