@@ -1,0 +1,171 @@
+/* Inside of the cpu backend.
+ *
+ * Two halves. The *drivers* (linear.c, conv.c, ...) know tensors: they cut an op into tiles and hand the tiles to the
+ * pool. The *kernels* (k_*.h) know vectors: they are templates that isa_*.c compile once per instruction path, each with
+ * its own -m flags, into one ib_cpu_kernels table. Nothing outside of isa_*.c may contain an instruction beyond
+ * x86-64-v2.
+ *
+ * Batch invariance holds by construction: an element of a product is one chain of multiply-adds over taps and k in
+ * ascending order, in its own vector lane, whichever tile, thread or row position computes it.
+ */
+#ifndef IB_BACKEND_CPU_CPU_H
+#define IB_BACKEND_CPU_CPU_H
+
+#include "backend/backend.h"
+
+#define IB_CPU_KEY_BLOCK 256 /* keys per step of the online softmax; a multiple of every panel width */
+#define IB_CPU_NORM_BLOCK 64 /* pixels whose sums groupnorm adds in f32 before it goes on in f64 */
+
+/* A product of packed panels with rows of activations, and what happens to the result. Lengths are in elements. */
+typedef struct ib_cpu_product {
+    const void *a; /* act: row r of tap s begins at a + r*lda + tap[s] */
+    int64_t lda;
+    int64_t rows;
+    int64_t tap[9];
+    int taps;
+    int64_t k;     /* inner size of one tap; even for bf16 */
+    const void *b; /* first panel of the weight */
+    int64_t first_panel, panels;
+    int64_t columns; /* of the whole weight; GEGLU: outputs, not twice that */
+    const float *bias;
+    ib_act act;
+    const void *res, *res2; /* row 0, column 0; NULL: none */
+    int64_t ldres, ldres2;
+    int res_f32; /* res is f32 whatever act is; res2 is always act */
+    void *y;
+    int64_t ldy;
+    int y_f32;
+} ib_cpu_product;
+
+/* Attention of `rows` queries of one head over `keys` keys that pack_keys and pack_values have laid out. */
+typedef struct ib_cpu_attend {
+    const void *q; /* act, row stride ldq */
+    int64_t ldq, rows, keys, d;
+    float scale;
+    const void *kt, *v; /* packed */
+    void *y;            /* act, row stride ldy */
+    int64_t ldy;
+    void *scratch; /* attend_scratch(d) bytes, 64-byte aligned */
+} ib_cpu_attend;
+
+/* One axis of a bilinear map: source indices and the weight of the second, per output position. */
+typedef struct ib_cpu_lerp {
+    int32_t *i0, *i1;
+    float *w1;
+} ib_cpu_lerp;
+
+/* The vector code of one instruction path and activation type. `act` pointers are float or bfloat16. */
+typedef struct ib_cpu_kernels {
+    const char *isa;
+    ib_dtype act;
+    int vector;      /* floats in a vector */
+    int row_tile;    /* most rows of a register tile */
+    int panel_width; /* columns of a weight panel and keys of a panel of packed keys */
+
+    void (*product)(const ib_cpu_product *p);
+    /* dst (rows of `width` pixels of cpad channels, one zero pixel before and after) <- one source row of a map; relu
+     * on the way. src == NULL: a row of zeros. */
+    void (*pad_row)(void *dst, const void *src, int64_t width, int64_t c, int64_t cpad, int relu);
+    void (*pack_keys)(void *kt, const void *k, int64_t ldk, int64_t keys, int64_t d);
+    void (*pack_values)(void *out, const void *v, int64_t ldv, int64_t keys, int64_t d);
+    size_t (*attend_scratch)(int64_t d);
+    void (*attend)(const ib_cpu_attend *a);
+    /* One token: y = norm(x)*weight + bias + pos (NULL: none). */
+    void (*layernorm)(const float *x, int64_t c, const float *weight, const float *bias, const float *pos, float eps,
+                      void *y, int y_f32);
+    /* Per channel over up to IB_CPU_NORM_BLOCK pixels: sums of x - shift[c] and of its square, added in f32. */
+    void (*channel_sums)(const void *x, int64_t pixels, int64_t c, const float *shift, float *sum, float *square);
+    /* y[p,c] = (x[p,c] - mean[c])*scale[c] + bias[c]. */
+    void (*channel_affine)(const void *x, int64_t pixels, int64_t c, const float *mean, const float *scale,
+                           const float *bias, void *y, int64_t ldy);
+    /* y[x,:] of one output row from source rows p0 and p1 (pixel stride ldx); x_f32: source is f32 whatever act. */
+    void (*lerp_row)(const void *p0, const void *p1, int64_t ldx, int x_f32, int64_t width, int64_t c,
+                     const ib_cpu_lerp *t, float w1y, void *y, int64_t ldy);
+    /* y[i] = relu(dot(t[i,0..32), w) + bias); t holds rows of 32 f32. */
+    void (*head_row)(const float *t, int64_t width, float bias, const float *w, float *y);
+    /* out[i] = x[i] (+ b[i] if not NULL), with conversion. */
+    void (*convert)(const void *x, int x_f32, const void *b, int b_f32, int64_t n, void *out, int out_f32);
+    int64_t (*count_nonfinite)(const void *x, ib_dtype dtype, int64_t n);
+    /* Horizontal part of a one-channel bilinear: out[x] = (1-w1)*row[i0] + w1*row[i1]. */
+    void (*hlerp)(const float *row, int64_t width, const ib_cpu_lerp *t, float *out);
+    /* out[x] = clamp(((1-w1)*h0 + w1*h1)*scale + shift); affine 0: no scaling and no clamp. */
+    void (*vlerp)(const float *h0, const float *h1, float w1, int64_t width, int affine, float scale, float shift,
+                  float *out);
+    /* v = v*w0 + b*w1. */
+    void (*blend)(float *v, const float *b, int64_t width, float w0, float w1);
+    /* Extends [*lo, *hi] by v; returns 1 when a NaN is in v. */
+    int (*range)(const float *v, int64_t width, float *lo, float *hi);
+    /* sums[4] = {p, p*p, r, p*r} of one row in the order that op.h fixes. */
+    void (*row_sums)(const float *p, const float *r, int64_t width, double *sums);
+    /* Cubic resize: one source row to `width` RGB pixels (unit[v] is v/255; index holds the 4 source pixels of each
+     * output pixel, coef their weights), then four such rows to n = 3*width normalised values; mean and std repeat. */
+    void (*cubic_h)(const uint8_t *row, int64_t width, const int32_t *index, const float *coef, const float *unit,
+                    float *out);
+    void (*cubic_v)(const float *const row[4], const float coef[4], int64_t n, const float *mean, const float *std,
+                    float *out);
+} ib_cpu_kernels;
+
+extern const ib_cpu_kernels ib_cpu_kernels_sse4, ib_cpu_kernels_avx2, ib_cpu_kernels_avx512,
+    ib_cpu_kernels_avx512_bf16;
+
+/* A weight cut into panels of panel_width columns: [panel][tap][k or k/2][column (x2 for bf16)], columns beyond the last
+ * one zero. GEGLU panels hold half a panel of value columns, then their gates. */
+typedef struct ib_cpu_weight {
+    ib_weight base;
+    int taps;
+    int64_t k;       /* per tap, rounded up to even for bf16 */
+    int64_t panels;  /* of one tap group: CONVT has kernel*kernel groups */
+    size_t panel_bytes;
+    void *data;
+    float *head; /* HEAD: the 32 weights of the 1x1 */
+} ib_cpu_weight;
+
+typedef struct ib_cpu {
+    ib_backend base;
+    const ib_cpu_kernels *k;
+    int threads;
+    void *local, *shared; /* scratch: local_bytes for each thread; shared_bytes for all of them */
+    size_t local_bytes, shared_bytes;
+} ib_cpu;
+
+static inline ib_cpu *ib_cpu_of(ib_backend *b) { return (ib_cpu *)b; }
+static inline const ib_cpu_weight *ib_cpu_weight_of(const ib_weight *w) { return (const ib_cpu_weight *)w; }
+
+/* Makes sure that every thread has `local` bytes of scratch and that there are `shared` bytes for all of them together.
+ * Memory only grows, so a second call with the same shapes allocates nothing. ISOBATH_ERR_MEMORY. */
+isobath_status ib_cpu_reserve(ib_cpu *cpu, size_t local, size_t shared);
+static inline void *ib_cpu_local(const ib_cpu *cpu, int thread)
+{
+    return (char *)cpu->local + (size_t)thread * cpu->local_bytes;
+}
+
+/* Carves 64-byte aligned arrays out of scratch. */
+static inline void *ib_cpu_take(char **at, size_t bytes)
+{
+    void *p = *at;
+    *at += (bytes + 63) & ~(size_t)63;
+    return p;
+}
+
+static inline size_t ib_cpu_round(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+static inline int64_t ib_cpu_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t ib_cpu_ceil(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, ib_weight **out);
+void ib_cpu_weight_destroy(ib_backend *b, ib_weight *w);
+
+/* Elements of a tensor in bytes: the address of element `offset`. */
+static inline void *ib_cpu_at(const ib_tensor *t, int64_t offset)
+{
+    return (char *)t->data + offset * (int64_t)ib_dtype_size(t->dtype);
+}
+/* Source indices and weights of one bilinear axis into t, whose arrays hold `out` entries. */
+void ib_cpu_lerp_axis(int64_t in, int64_t out, ib_cpu_lerp *t);
+static inline size_t ib_cpu_lerp_bytes(int64_t out) { return 3 * ib_cpu_round((size_t)out * 4); }
+void ib_cpu_lerp_take(char **at, int64_t out, ib_cpu_lerp *t);
+
+#define IB_CPU_DECLARE(op) isobath_status ib_cpu_##op(ib_backend *, const ib_##op##_args *);
+IB_OPS(IB_CPU_DECLARE)
+#undef IB_CPU_DECLARE
+
+#endif

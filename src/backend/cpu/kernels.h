@@ -1,0 +1,39 @@
+/* Assembles the templates into one table; included once by every isa_*.c, which defines IB_CPU_TABLE (the table's name),
+ * IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16. */
+#include "backend/cpu/cpu.h"
+
+#include "backend/cpu/vec.h"
+
+#include "backend/cpu/k_product.h"
+
+#include "backend/cpu/k_attention.h"
+#include "backend/cpu/k_image.h"
+#include "backend/cpu/k_norm.h"
+
+const ib_cpu_kernels IB_CPU_TABLE = {
+    .isa = IB_CPU_ISA,
+    .act = ACT_TYPE,
+    .vector = VL,
+    .row_tile = ROW_TILE,
+    .panel_width = NR,
+    .product = k_product,
+    .pad_row = k_pad_row,
+    .pack_keys = k_pack_keys,
+    .pack_values = k_pack_values,
+    .attend_scratch = k_attend_scratch,
+    .attend = k_attend,
+    .layernorm = k_layernorm,
+    .channel_sums = k_channel_sums,
+    .channel_affine = k_channel_affine,
+    .lerp_row = k_lerp_row,
+    .head_row = k_head_row,
+    .convert = k_convert,
+    .count_nonfinite = k_count_nonfinite,
+    .hlerp = k_hlerp,
+    .vlerp = k_vlerp,
+    .blend = k_blend,
+    .range = k_range,
+    .row_sums = k_row_sums,
+    .cubic_h = k_cubic_h,
+    .cubic_v = k_cubic_v,
+};

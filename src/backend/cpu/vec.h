@@ -1,0 +1,181 @@
+/* Vectors of VL floats for the kernel templates: SSE4.1, AVX2 with FMA, or AVX-512, by the flags of the file that includes
+ * this. Arithmetic uses GCC's operators on the intrinsic types; what operators lack is a small function here. */
+#ifndef IB_BACKEND_CPU_VEC_H
+#define IB_BACKEND_CPU_VEC_H
+
+#include "base/half.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VL 16
+typedef __m512 vf;
+typedef __m512i vi;
+#define VSET1(x) _mm512_set1_ps(x)
+#define VLD(p) _mm512_loadu_ps(p)
+#define VST(p, v) _mm512_storeu_ps(p, v)
+#define VFMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define VROUND(x) _mm512_roundscale_ps(x, 8)
+#define VSQRT(x) _mm512_sqrt_ps(x)
+/* x op c ? c : x, which keeps a NaN in x. */
+#define VMAXC(x, c) _mm512_max_ps(c, x)
+#define VMINC(x, c) _mm512_min_ps(c, x)
+#define VABS(x) _mm512_abs_ps(x)
+static inline __mmask16 tail_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
+static inline vf vldn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(tail_mask(n), p); }
+static inline void vstn(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, tail_mask(n), v); }
+/* 2^n * p for whole n; underflows to zero. */
+static inline vf vscale2(vf p, vf n) { return _mm512_scalef_ps(p, n); }
+
+#elif defined(__AVX2__)
+#define VL 8
+typedef __m256 vf;
+typedef __m256i vi;
+#define VSET1(x) _mm256_set1_ps(x)
+#define VLD(p) _mm256_loadu_ps(p)
+#define VST(p, v) _mm256_storeu_ps(p, v)
+#define VFMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define VROUND(x) _mm256_round_ps(x, 8)
+#define VSQRT(x) _mm256_sqrt_ps(x)
+#define VMAXC(x, c) _mm256_max_ps(c, x)
+#define VMINC(x, c) _mm256_min_ps(c, x)
+#define VABS(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
+static inline vf vscale2(vf p, vf n)
+{
+    vf ok = _mm256_cmp_ps(n, VSET1(-126.0f), _CMP_NLT_UQ); /* keeps NaN */
+    vi e = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_and_ps(ok, p * _mm256_castsi256_ps(_mm256_add_epi32(e, _mm256_set1_epi32(0x3f800000))));
+}
+
+#else
+#define VL 4
+typedef __m128 vf;
+typedef __m128i vi;
+#define VSET1(x) _mm_set1_ps(x)
+#define VLD(p) _mm_loadu_ps(p)
+#define VST(p, v) _mm_storeu_ps(p, v)
+#define VFMA(a, b, c) ((a) * (b) + (c))
+#define VROUND(x) _mm_round_ps(x, 8)
+#define VSQRT(x) _mm_sqrt_ps(x)
+#define VMAXC(x, c) _mm_max_ps(c, x)
+#define VMINC(x, c) _mm_min_ps(c, x)
+#define VABS(x) _mm_andnot_ps(_mm_set1_ps(-0.0f), x)
+static inline vf vscale2(vf p, vf n)
+{
+    vf ok = _mm_cmpnlt_ps(n, VSET1(-126.0f));
+    vi e = _mm_slli_epi32(_mm_cvtps_epi32(n), 23);
+    return _mm_and_ps(ok, p * _mm_castsi128_ps(_mm_add_epi32(e, _mm_set1_epi32(0x3f800000))));
+}
+#endif
+
+#ifndef __AVX512F__
+static inline vf vldn(const float *p, int64_t n)
+{
+    float t[VL] = {0};
+    memcpy(t, p, (size_t)n * 4);
+    return VLD(t);
+}
+static inline void vstn(float *p, vf v, int64_t n)
+{
+    float t[VL];
+    VST(t, v);
+    memcpy(p, t, (size_t)n * 4);
+}
+#endif
+
+/* Sum of the lanes: halves are added to each other until one is left. */
+static inline float vsum(vf v)
+{
+    float t[VL];
+    VST(t, v);
+    for (int h = VL / 2; h; h /= 2)
+        for (int i = 0; i < h; i++) t[i] += t[i + h];
+    return t[0];
+}
+
+/* ---- the activation type ------------------------------------------------------------------------------------------ */
+
+#ifdef IB_CPU_BF16
+#define ACT_TYPE IB_BF16
+#define ACT_PAIR 2 /* k values that one multiply-add of a lane takes */
+typedef uint16_t act_t;
+static inline vf widen(__m256i h) { return (vf)_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16); }
+static inline vf act_ld(const act_t *p) { return widen(_mm256_loadu_si256((const __m256i *)p)); }
+static inline vf act_ldn(const act_t *p, int64_t n) { return widen(_mm256_maskz_loadu_epi16(tail_mask(n), p)); }
+static inline void act_st(act_t *p, vf v) { _mm256_storeu_si256((__m256i *)p, (__m256i)_mm512_cvtneps_pbh(v)); }
+static inline void act_stn(act_t *p, vf v, int64_t n)
+{
+    _mm256_mask_storeu_epi16(p, tail_mask(n), (__m256i)_mm512_cvtneps_pbh(v));
+}
+static inline float act_get(act_t x) { return ib_bf16_to_f32(x); }
+#else
+#define ACT_TYPE IB_F32
+#define ACT_PAIR 1
+typedef float act_t;
+#define act_ld(p) VLD(p)
+#define act_ldn(p, n) vldn(p, n)
+#define act_st(p, v) VST(p, v)
+#define act_stn(p, v, n) vstn(p, v, n)
+static inline float act_get(act_t x) { return x; }
+#endif
+
+/* n values (VL, or fewer at the end of a row) at index i of an array that is f32 or act. */
+static inline vf any_ld(const void *p, int64_t i, int f32, int64_t n)
+{
+    if (f32) return n == VL ? VLD((const float *)p + i) : vldn((const float *)p + i, n);
+    return n == VL ? act_ld((const act_t *)p + i) : act_ldn((const act_t *)p + i, n);
+}
+static inline void any_st(void *p, int64_t i, int f32, vf v, int64_t n)
+{
+    if (f32) {
+        if (n == VL) VST((float *)p + i, v);
+        else vstn((float *)p + i, v, n);
+    } else {
+        if (n == VL) act_st((act_t *)p + i, v);
+        else act_stn((act_t *)p + i, v, n);
+    }
+}
+
+/* ---- functions ---------------------------------------------------------------------------------------------------- */
+
+/* x < 0 ? 0 : x */
+static inline vf vrelu(vf x) { return VMAXC(x, VSET1(0.0f)); }
+
+/* 2^x for x <= 127: relative error below 1e-7 (a minimax polynomial of degree 6 on [-1/2, 1/2], 2e-9 before rounding).
+ * Zero below 2^-126 except with AVX-512, which goes on to the subnormals. NaN stays. */
+static inline vf vexp2(vf x)
+{
+    x = VMAXC(x, VSET1(-1000.0f));
+    vf n = VROUND(x), f = x - n;
+    vf p = VSET1(1.534580806e-04f);
+    p = VFMA(p, f, VSET1(1.339993090e-03f));
+    p = VFMA(p, f, VSET1(9.618489072e-03f));
+    p = VFMA(p, f, VSET1(5.550328642e-02f));
+    p = VFMA(p, f, VSET1(2.402264625e-01f));
+    p = VFMA(p, f, VSET1(6.931471825e-01f));
+    p = VFMA(p, f, VSET1(1.0f));
+    return vscale2(p, n);
+}
+
+/* Exact GELU as max(x,0)*(1 - Q) + min(x,0)*Q with Q = P(Z > |x|) = exp(-x^2/2) * R(1/(1 + 0.3|x|)), R a minimax
+ * polynomial of degree 9 (4e-8): the negative tail keeps its relative accuracy. -inf gives NaN, as x*Phi(x) does. */
+static inline vf vgelu(vf x)
+{
+    vf z = VMINC(VABS(x), VSET1(14.5f));
+    vf u = VSET1(1.0f) / VFMA(z, VSET1(0.3f), VSET1(1.0f));
+    vf r = VSET1(-3.836416639e-03f);
+    r = VFMA(r, u, VSET1(5.827516690e-02f));
+    r = VFMA(r, u, VSET1(-2.136318684e-01f));
+    r = VFMA(r, u, VSET1(2.847188115e-01f));
+    r = VFMA(r, u, VSET1(-1.203304306e-01f));
+    r = VFMA(r, u, VSET1(1.645105928e-01f));
+    r = VFMA(r, u, VSET1(8.763168007e-02f));
+    r = VFMA(r, u, VSET1(1.233142167e-01f));
+    r = VFMA(r, u, VSET1(1.193338856e-01f));
+    r = VFMA(r, u, VSET1(1.438405434e-05f));
+    vf q = r * vexp2(z * z * VSET1(-0.72134752f)); /* exp(-z^2/2): log2(e)/2 */
+    return VMAXC(x, VSET1(0.0f)) * (VSET1(1.0f) - q) + VMINC(x, VSET1(0.0f)) * q;
+}
+
+#endif
