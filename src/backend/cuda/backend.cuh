@@ -33,6 +33,7 @@ typedef struct ib_cuda_backend {
     cudaStream_t stream;
     void *workspace;    /* device scratch of one op, IB_CUDA_WORKSPACE_BYTES; valid until the op's last kernel */
     void *host_results; /* pinned, IB_CUDA_HOST_BYTES, for ops with host results */
+    void *encode_tiled, *encode_im2col; /* the driver's tensor map encoders; set where path is IB_CUDA_WGMMA */
     int sync_uploads;   /* 1 where a copy from pageable memory is not staged by the driver */
 } ib_cuda_backend;
 

@@ -18,7 +18,7 @@ isobath_status ib_cuda_gemm(ib_cuda_backend *be, ib_gemm *g, const ib_cuda_weigh
     const int bn = g->vector_in ? tile_columns(g->cols, simt ? 64 : 32) : 64;
     if (simt)
         ib_gemm_launch_simt(be->stream, *g, be->base.act, taps, bn);
-    else
+    else if (be->path < IB_CUDA_WGMMA || !g->vector_in || !ib_gemm_launch_wgmma(be, *g, taps, bn))
         ib_gemm_launch_mma(be->stream, *g, be->base.act, taps, bn);
     return ib_cuda_launched(&be->base, op);
 }

@@ -229,6 +229,50 @@ __device__ __forceinline__ void ib_gemm_emit(const ib_gemm &g, const ib_gemm_row
     ib_gemm_finish<N>(g, r, col, limit, acc);
 }
 
+/* Shared memory that a warp needs to bring fragments into rows, in floats. */
+constexpr int IB_GEMM_PITCH = 36, IB_GEMM_SCRATCH = 16 * IB_GEMM_PITCH;
+
+/* The two rows of a block of 16 that a lane writes: lane/4 and lane/4 + 8. */
+typedef struct ib_gemm_lane_rows {
+    ib_gemm_row row[2];
+    bool inside[2];
+} ib_gemm_lane_rows;
+
+__device__ __forceinline__ ib_gemm_lane_rows ib_gemm_lane_rows_at(const ib_gemm &g, uint32_t first, int lane)
+{
+    ib_gemm_lane_rows r;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const uint32_t row = first + (uint32_t)(half * 8 + lane / 4);
+        r.inside[half] = row < g.rows;
+        r.row[half] = ib_gemm_row_at(g, row);
+    }
+    return r;
+}
+
+/* The way out for four m16n8 fragments of a warp: 16 rows x 32 columns from `col` on, through the warp's scratch, so that
+ * a lane holds 8 adjacent columns. */
+__device__ __forceinline__ void ib_gemm_emit_16x32(const ib_gemm &g, const ib_gemm_lane_rows &rows, int col,
+                                                   const float (&acc)[4][4], float *scratch, int lane)
+{
+#pragma unroll
+    for (int n = 0; n < 4; n++) {
+        float *p = scratch + lane / 4 * IB_GEMM_PITCH + n * 8 + lane % 4 * 2;
+        *(float2 *)p = make_float2(acc[n][0], acc[n][1]);
+        *(float2 *)(p + 8 * IB_GEMM_PITCH) = make_float2(acc[n][2], acc[n][3]);
+    }
+    __syncwarp();
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        const float *p = scratch + (half * 8 + lane / 4) * IB_GEMM_PITCH + lane % 4 * 8;
+        float v[8];
+        *(float4 *)v = *(const float4 *)p;
+        *(float4 *)(v + 4) = *(const float4 *)(p + 4);
+        if (rows.inside[half]) ib_gemm_emit<8>(g, rows.row[half], col + lane % 4 * 8, v);
+    }
+    __syncwarp();
+}
+
 /* A thread's view of one row of A: where it starts and which taps fall inside the map. */
 template <int TAPS> struct ib_gemm_source {
     int64_t base; /* element offset of tap (0,0), channel 0 */

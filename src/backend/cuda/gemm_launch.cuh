@@ -7,5 +7,7 @@
 
 void ib_gemm_launch_simt(cudaStream_t stream, const ib_gemm &g, ib_dtype act, int taps, int columns);
 void ib_gemm_launch_mma(cudaStream_t stream, const ib_gemm &g, ib_dtype act, int taps, int columns);
+/* 1 when it ran; 0 when the copy engine cannot read x (alignment, strides): nothing was launched then. */
+int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns);
 
 #endif

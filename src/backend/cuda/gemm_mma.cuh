@@ -127,30 +127,14 @@ __global__ void __launch_bounds__(256, 2) k_gemm_mma(const __grid_constant__ ib_
         }
     }
 
-    /* Way out: 16 rows at a time through shared memory, so that a lane holds 8 adjacent columns. */
+    /* The pipeline's memory becomes the way out's scratch. */
     ib_cp_async_wait<0>();
     __syncthreads();
-    constexpr int PITCH = 36;
-    float *stage = (float *)shared + warp * 16 * PITCH;
+    float *scratch = (float *)shared + warp * IB_GEMM_SCRATCH;
 #pragma unroll
     for (int m = 0; m < MF; m++) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            float *p = stage + lane / 4 * PITCH + n * 8 + lane % 4 * 2;
-            *(float2 *)p = make_float2(acc[m][n][0], acc[m][n][1]);
-            *(float2 *)(p + 8 * PITCH) = make_float2(acc[m][n][2], acc[m][n][3]);
-        }
-        __syncwarp();
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int r = half * 8 + lane / 4;
-            const uint32_t row = row0 + (uint32_t)((warp_m * MF + m) * 16 + r);
-            float v[8];
-#pragma unroll
-            for (int e = 0; e < 8; e++) v[e] = stage[r * PITCH + lane % 4 * 8 + e];
-            if (row < g.rows) ib_gemm_emit<8>(g, ib_gemm_row_at(g, row), col0 + warp_n * 32 + lane % 4 * 8, v);
-        }
-        __syncwarp();
+        const ib_gemm_lane_rows rows = ib_gemm_lane_rows_at(g, row0 + (uint32_t)((warp_m * MF + m) * 16), lane);
+        ib_gemm_emit_16x32(g, rows, col0 + warp_n * 32, acc[m], scratch, lane);
     }
 #endif
 }

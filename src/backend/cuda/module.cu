@@ -1,5 +1,5 @@
 /* The CUDA module's entry point: the op table, device count, open and close. */
-#include "backend/cuda/backend.cuh"
+#include "backend/cuda/tma.cuh"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +110,7 @@ static isobath_status choose_path(ib_cuda_backend *be)
                          "probe copy"));
     IB_TRY(ib_cuda_check(&be->base, cudaStreamSynchronize(be->stream), "probe"));
     be->code_arch = probe[0];
-    be->path = probe[1] ? IB_CUDA_WGMMA : probe[0] >= 800 ? IB_CUDA_MMA : IB_CUDA_SIMT;
+    be->path = probe[1] && ib_cuda_find_encoders(be) ? IB_CUDA_WGMMA : probe[0] >= 800 ? IB_CUDA_MMA : IB_CUDA_SIMT;
 
     const char *wanted = getenv("ISOBATH_CUDA_PATH");
     if (!wanted || !*wanted) return ISOBATH_OK;
