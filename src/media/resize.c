@@ -27,8 +27,8 @@ void ib_resize_axis_free(ib_resize_axis *axis)
     memset(axis, 0, sizeof *axis);
 }
 
-/* Taps of output i in doubled units that keep everything an integer: the centre of output i lies at (2i+1)*in/(2*out),
- * input j at (2j+1)/2, the triangle's half width is max(in/out, 1). Times 2*out: */
+/* The centre of output i lies at (2i+1)*in/(2*out), that of input j at (2j+1)/2, the triangle's half width is
+ * max(in/out, 1). Everything times 2*out is an integer. */
 isobath_status ib_resize_axis_init(ib_resize_axis *axis, int in, int out, ib_diag *diag)
 {
     int64_t half = 2 * (int64_t)(in > out ? in : out); /* half width */
@@ -51,15 +51,15 @@ isobath_status ib_resize_axis_init(ib_resize_axis *axis, int in, int out, ib_dia
             int64_t d = llabs((2 * (j0 + k) + 1) * out - centre);
             if (d < half) raw_sum += half - d;
         }
-        int32_t sum = 0, best = 0;
+        /* differences of the rounded running sum: never negative, and exactly 2^14 in all */
+        int64_t running = 0, before = 0;
         for (int k = 0; k < taps; k++) {
             int64_t d = llabs((2 * (j0 + k) + 1) * out - centre);
-            int64_t raw = d < half ? half - d : 0;
-            w[k] = (int16_t)(((raw << (IB_RESIZE_BITS + 1)) + raw_sum) / (2 * raw_sum)); /* to nearest */
-            sum += w[k];
-            if (w[k] > w[best]) best = k;
+            if (d < half) running += half - d;
+            int64_t upto = ((running << (IB_RESIZE_BITS + 1)) + raw_sum) / (2 * raw_sum);
+            w[k] = (int16_t)(upto - before);
+            before = upto;
         }
-        w[best] = (int16_t)(w[best] + (1 << IB_RESIZE_BITS) - sum); /* the first largest takes the rest */
         axis->first[i] = (int32_t)j0;
     }
     return ISOBATH_OK;
