@@ -24,7 +24,7 @@ struct ib_vda {
 };
 
 /* The scratch that one call needs, found by running it on the null backend with an endless arena. */
-#define ENDLESS ((size_t)1 << 46)
+#define ENDLESS ((size_t)1 << 42)
 
 static isobath_status take_features(ib_vda *v)
 {
