@@ -178,7 +178,7 @@ static isobath_status add_tensors(const reader *r, const ib_pickle_value *dict)
         const ib_pickle_value *key = dict->as.seq.items[i], *value = dict->as.seq.items[i + 1];
         if (value->kind != IB_PICKLE_TENSOR) continue;
         if (key->kind != IB_PICKLE_STRING)
-            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the name of a tensor is a %s, expected a string", r->path,
+            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the name of a tensor is of type %s, expected string", r->path,
                            ib_pickle_kind_name(key->kind));
         const char *text = key->as.string.text;
         size_t length = key->as.string.length;
