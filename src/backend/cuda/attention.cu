@@ -190,6 +190,7 @@ isobath_status ib_cuda_attention(ib_backend *backend, const ib_attention_args *a
     if (be->path < IB_CUDA_MMA || !half || a->y.dtype != a->qkv.dtype || c != (int64_t)a->heads * D ||
         !ib_cuda_aligned(&a->qkv, 16) || !ib_cuda_aligned(&a->y, 16))
         return ib_cuda_attention_simt(backend, a);
+    if (be->path >= IB_CUDA_WGMMA) return ib_cuda_attention_wgmma(backend, a);
 
     attention_params p = {a->qkv.data,     a->y.data, a->qkv.stride[0], a->qkv.stride[1], a->y.stride[0],
                           a->y.stride[1], (int)n,    (int)c,           1.44269504088896340736f / sqrtf((float)D)};

@@ -12,10 +12,11 @@ struct preprocess_params {
     double scale_h, scale_w;
 };
 
-/* First of the four source samples of output `dst` and their weights, in f32 as OpenCV computes them. */
+/* First of the four source samples of output `dst` and their weights in f32; the coordinate is in double, as in ref. */
 __device__ __forceinline__ int cubic_axis(int dst, double scale, float (&w)[4])
 {
-    const float a = -0.75f, s = (float)(((double)dst + 0.5) * scale - 0.5), base = floorf(s), x = s - base;
+    const double s = ((double)dst + 0.5) * scale - 0.5, base = floor(s);
+    const float a = -0.75f, x = (float)(s - base);
     w[0] = ((a * (x + 1.0f) - 5.0f * a) * (x + 1.0f) + 8.0f * a) * (x + 1.0f) - 4.0f * a;
     w[1] = ((a + 2.0f) * x - (a + 3.0f)) * x * x + 1.0f;
     w[2] = ((a + 2.0f) * (1.0f - x) - (a + 3.0f)) * (1.0f - x) * (1.0f - x) + 1.0f;
