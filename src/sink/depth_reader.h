@@ -16,8 +16,11 @@ typedef struct ib_depth_reader_info {
     int has_times;
 } ib_depth_reader_info;
 
-/* Opens a folder of PNG files, an .npz or .npy. Errors: ISOBATH_ERR_INPUT with one line, ISOBATH_ERR_MEMORY. */
+/* Opens a folder of PNG files (ours, or grey ones of 8 or 16 bits in the order of the numbers in their names), one PNG
+ * file, an .npz (member depths, depth, disparity or the only array) or .npy, (N,H,W) or (H,W). Errors: ISOBATH_ERR_INPUT with one line, ISOBATH_ERR_MEMORY. */
 isobath_status ib_depth_reader_open(const char *path, ib_diag *diag, ib_depth_reader **out);
+/* For 16- and 8-bit files that do not say their scale: depth = (q + offset) * scale from now on. */
+void ib_depth_reader_set_scale(ib_depth_reader *reader, double scale, double offset);
 void ib_depth_reader_close(ib_depth_reader *reader);
 const ib_depth_reader_info *ib_depth_reader_get_info(const ib_depth_reader *reader);
 /* Frame i as float (H,W): any i, any order (sequential is fast). 16-bit invalid values (metric 0) become 0. */

@@ -77,6 +77,15 @@ isobath_status ib_out_file_patch(ib_out_file *file, int64_t offset, const void *
     return write_at(file, offset, data, size);
 }
 
+isobath_status ib_out_file_skip(ib_out_file *file, int64_t bytes)
+{
+    if (ftruncate(file->fd, file->size + bytes) != 0)
+        return ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot write after %lld bytes: %s", file->path,
+                       (long long)file->size, strerror(errno));
+    file->size += bytes;
+    return ISOBATH_OK;
+}
+
 int64_t ib_out_file_size(const ib_out_file *file) { return file->size; }
 
 isobath_status ib_out_file_commit(ib_out_file *file, int durable)

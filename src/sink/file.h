@@ -18,6 +18,8 @@ isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **o
 isobath_status ib_out_file_write(ib_out_file *file, const void *data, size_t size);
 /* Overwrites bytes that were written before. */
 isobath_status ib_out_file_patch(ib_out_file *file, int64_t offset, const void *data, size_t size);
+/* Leaves a hole of zeros. */
+isobath_status ib_out_file_skip(ib_out_file *file, int64_t bytes);
 int64_t ib_out_file_size(const ib_out_file *file);
 /* Syncs (when `durable`), renames to PATH and frees; on failure PATH.tmp is removed. */
 isobath_status ib_out_file_commit(ib_out_file *file, int durable);

@@ -1,4 +1,5 @@
-/* npz: NAME_depths.npz with depths (N,H,W) float32 or float16 and times_us (N) int64, as numpy.load reads it.
+/* npz: NAME_depths.npz with depths (N,H,W) float32 or float16, times_us (N) int64 and the texts kind ("disparity" or
+ * "metric") and unit ("relative" or "metre"), as numpy.load reads it.
  * Frames are cut into blocks of a fixed size, each deflated alone by ISA-L and ended with a full flush, so the bytes
  * do not depend on threads or timing. The header of the array is a stored block that is patched when N is known. */
 #include "base/half.h"
@@ -216,6 +217,22 @@ static isobath_status write_times(npz_sink *sink)
     return ib_zip_end(sink->zip, crc, NPY_HEADER + (int64_t)bytes);
 }
 
+/* A scalar text, as numpy.array("text") is stored: four bytes a letter. */
+static isobath_status write_text(npz_sink *sink, const char *member, const char *text)
+{
+    char header[NPY_HEADER], descr[8];
+    uint8_t letters[64] = {0};
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n && i < 16; i++) letters[4 * i] = (uint8_t)text[i];
+    snprintf(descr, sizeof descr, "<U%d", (int)n);
+    npy_header(header, descr, "");
+    uint32_t crc = libdeflate_crc32(libdeflate_crc32(0, header, NPY_HEADER), letters, 4 * n);
+    IB_TRY(ib_zip_begin(sink->zip, member, 0, 64));
+    IB_TRY(ib_zip_write(sink->zip, header, NPY_HEADER));
+    IB_TRY(ib_zip_write(sink->zip, letters, 4 * n));
+    return ib_zip_end(sink->zip, crc, NPY_HEADER + (int64_t)(4 * n));
+}
+
 static isobath_status npz_finish(ib_sink *base)
 {
     npz_sink *sink = (npz_sink *)base;
@@ -228,6 +245,9 @@ static isobath_status npz_finish(ib_sink *base)
     uint32_t crc = (uint32_t)crc32_combine(libdeflate_crc32(0, header, NPY_HEADER), sink->crc, (z_off_t)data_bytes);
     IB_TRY(ib_zip_end(sink->zip, crc, NPY_HEADER + data_bytes));
     IB_TRY(write_times(sink));
+    int metric = sink->config.kind == IB_DEPTH_METRIC;
+    IB_TRY(write_text(sink, "kind.npy", metric ? "metric" : "disparity"));
+    IB_TRY(write_text(sink, "unit.npy", metric ? "metre" : "relative"));
     IB_TRY(ib_zip_finish(sink->zip));
     ib_out_file *file = sink->file;
     sink->file = NULL;
