@@ -1,0 +1,37 @@
+# The two commands of the README: `make demo` and `make test`. `make` alone builds build/isobath.
+# All of them install the packages that are missing first (tools/packages.txt; root or sudo). The build itself is CMake's.
+JOBS ?= $(shell nproc)
+CMAKE_FLAGS ?=
+BUILD ?= build
+
+.PHONY: all demo test test-asan test-tsan setup install clean
+
+all: setup
+	@cmake -S . -B $(BUILD) -G Ninja $(CMAKE_FLAGS) > $(BUILD)-configure.log 2>&1 || { cat $(BUILD)-configure.log; exit 1; }
+	@mkdir -p $(BUILD) && mv $(BUILD)-configure.log $(BUILD)/configure.log
+	@cmake --build $(BUILD) -j $(JOBS)
+
+setup:
+	@tools/setup.sh
+
+demo: all
+	@tools/demo.sh $(abspath $(BUILD))
+
+# Everything through CTest: the plain build, then ASan/UBSan without the big oracles, then TSan on the pipeline.
+test: all
+	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+	@$(MAKE) --no-print-directory test-asan test-tsan
+
+test-asan: setup
+	@$(MAKE) --no-print-directory all BUILD=build-asan CMAKE_FLAGS="-DISOBATH_SANITIZE=address,undefined -DISOBATH_CUDA=OFF"
+	ctest --test-dir build-asan --output-on-failure -j $(JOBS)
+
+test-tsan: setup
+	@$(MAKE) --no-print-directory all BUILD=build-tsan CMAKE_FLAGS="-DISOBATH_SANITIZE=thread -DISOBATH_CUDA=OFF"
+	ctest --test-dir build-tsan --output-on-failure -L pipeline
+
+install: all
+	cmake --install $(BUILD)
+
+clean:
+	rm -rf build build-asan build-tsan demo-out
