@@ -311,7 +311,8 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
         d->have_last = 1;
         deliver(d, ts, 0, out);
     } else {
-        return STEP_END;
+        /* nothing at all: once more with one thread, for the position of the first damage */
+        return !d->have_last && d->damage[0] && d->threads > 1 && d->in.reopenable ? STEP_RESTART : STEP_END;
     }
     *got = 1;
     return STEP_FRAME;

@@ -169,6 +169,7 @@ static int write_ready(AVFormatContext *format, AVStream *s, AVCodecContext *e, 
 {
     int err;
     while ((err = avcodec_receive_packet(e, packet)) >= 0) {
+        if (packet->duration <= 0) packet->duration = e->time_base.den == 1000 ? 20 : 1; /* else edit lists drop the last */
         av_packet_rescale_ts(packet, e->time_base, s->time_base);
         packet->stream_index = s->index;
         if ((err = av_interleaved_write_frame(format, packet)) < 0) return err;
