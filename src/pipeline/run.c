@@ -2,6 +2,7 @@
  * have threads of their own, with bounded queues between them. */
 #include "pipeline/run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,16 +16,35 @@ static void *hash_main(void *arg)
 static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
 {
     ib_run *r = ctx;
+    ib_log_event(r->log, "redo_opened", json_pack("{s:s}", "precision", "fp32"));
     if (r->setup->options.note)
         r->setup->options.note(r->setup->options.note_ctx,
                                "values that are not finite: the window is redone in fp32 (see the log and the manifest)");
     return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, r->diag, backend, vda, NULL);
 }
 
+static isobath_status open_log(ib_run *r)
+{
+    const ib_setup *s = r->setup;
+    const isobath_plan *p = &s->plan;
+    char path[8192];
+    snprintf(path, sizeof path, "%s/%s_isobath.log.jsonl", s->options.output, s->name);
+    IB_TRY(ib_log_open(path, 0, r->diag, &r->log));
+    ib_log_event(r->log, "start", json_pack("{s:s, s:s, s:s, s:s, s:[i,i], s:[i,i], s:[i,i], s:I, s:I, s:I, s:i}", "isobath",
+                                            ISOBATH_VERSION, "input", s->options.input, "model", s->model_path, "device",
+                                            p->device, "source_size", p->source_width, p->source_height, "network_size",
+                                            p->network_width, p->network_height, "output_size", p->output_width,
+                                            p->output_height, "frames_hint", (json_int_t)p->frames_hint, "host_bytes",
+                                            (json_int_t)p->host_bytes, "device_bytes", (json_int_t)p->device_bytes, "threads",
+                                            s->threads));
+    return ISOBATH_OK;
+}
+
 static isobath_status open_all(ib_run *r)
 {
     ib_setup *s = r->setup;
     IB_TRY(ib_setup_prepare_output(s, r->diag));
+    IB_TRY(open_log(r));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
     IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
@@ -114,6 +134,10 @@ static isobath_status take_window(ib_run *r, ib_window *w)
     IB_TRY(ib_align_chain_window(&r->chain, w->raw, &record.alignment));
     ib_busy_add(&r->counters->align, start);
     atomic_fetch_add(&r->counters->guards, record.alignment.guarded + record.redone);
+    ib_log_event(r->log, "window", json_pack("{s:I, s:f, s:f, s:b, s:b, s:I}", "k", (json_int_t)w->k, "scale",
+                                             (double)record.alignment.scale, "shift", (double)record.alignment.shift, "guarded",
+                                             record.alignment.guarded, "redone", w->redone, "nonfinite",
+                                             (json_int_t)w->nonfinite));
     IB_TRY(append(r, (void **)&r->windows, &r->window_count, &r->window_cap, &record, sizeof record));
     ib_plan_final_frames(w->k, w->frames_total, &first, &end);
     for (int64_t i = first; i < end && !*r->cancelled; i++) IB_TRY(render_frame(r, w, &record.alignment, i));
@@ -148,6 +172,11 @@ isobath_status ib_run_all(ib_run *r)
     if (st != ISOBATH_OK) st = ib_fail(r->diag, st, "the run failed: %s", isobath_status_name(st));
     atomic_store(&r->counters->worker, NULL);
     atomic_store(&r->counters->source, NULL);
+    ib_log_event(r->log, st == ISOBATH_OK ? "done" : "failed",
+                 json_pack("{s:I, s:f, s:s}", "frames", (json_int_t)r->frame_count, "seconds",
+                           (double)(ib_now_us() - atomic_load(&r->counters->start_us)) * 1e-6, "error", r->diag->text));
+    ib_log_close(r->log);
+    r->log = NULL;
     return st;
 }
 

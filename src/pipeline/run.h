@@ -6,6 +6,7 @@
 #include "pipeline/setup.h"
 #include "pipeline/worker.h"
 #include "base/clock.h"
+#include "sink/log.h"
 
 /* What the manifest says of a window. */
 typedef struct ib_window_record {
@@ -26,6 +27,7 @@ typedef struct ib_run_counters {
 typedef struct ib_run {
     ib_setup *setup;
     ib_diag *diag;
+    ib_log *log;
     ib_run_counters *counters;
     atomic_int *cancelled;
     ib_pool *compute_pool, *host_pool;

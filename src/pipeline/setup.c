@@ -123,7 +123,7 @@ static isobath_status choose_sizes(ib_setup *s, ib_diag *diag)
 static isobath_status choose_device(ib_setup *s, ib_diag *diag)
 {
     const char *d = s->options.devices ? s->options.devices : "auto";
-    s->device = -1;
+    s->device = IB_DEVICE_CPU;
     if (strcmp(d, "auto") == 0) {
         if (ib_cuda_device_count() > 0) s->device = 0;
     } else if (strncmp(d, "cuda", 4) == 0) {
@@ -131,6 +131,8 @@ static isobath_status choose_device(ib_setup *s, ib_diag *diag)
         s->device = 0;
         if (d[4] && (sscanf(d, "cuda:%d%n", &s->device, &end) != 1 || d[end]))
             return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, cpu or cuda:N (one device in this version)", d);
+    } else if (strcmp(d, "null") == 0) {
+        s->device = IB_DEVICE_NULL;
     } else if (strcmp(d, "cpu") != 0) {
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, cpu or cuda:N (one device in this version)", d);
     }
@@ -150,7 +152,7 @@ static isobath_status choose_device(ib_setup *s, ib_diag *diag)
 static isobath_status open_backend(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **out)
 {
     ib_backend_options b = {.act = act, .device = s->device, .isa = s->options.cpu_isa, .pool = pool, .diag = diag};
-    return s->device >= 0 ? ib_cuda_open(&b, out) : ib_cpu_open(&b, out);
+    return s->device >= 0 ? ib_cuda_open(&b, out) : s->device == IB_DEVICE_NULL ? ib_null_open(&b, out) : ib_cpu_open(&b, out);
 }
 
 /* Micro-batches: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
@@ -172,7 +174,7 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
      * references and what the decoder holds; per sink its queue and a frame per thread; libraries and code. */
     size_t host = (3 * 32 + 8 + 2) * map + s->source_queue_bytes + (32 + 22 + 12 + (size_t)s->threads) * rgb +
                   (size_t)s->format_count * ((size_t)s->sink.queue_bytes + (size_t)s->threads * out) + ((size_t)90 << 20);
-    p->host_bytes = host + (s->device < 0 ? s->memory.total : 0);
+    p->host_bytes = host + (s->device == IB_DEVICE_CPU ? s->memory.total : 0);
     p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
     p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * 32 / 22;
     return ISOBATH_OK;
@@ -242,7 +244,12 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     IB_TRY(choose_sizes(s, diag));
     IB_TRY(choose_device(s, diag));
     fill_sink_config(s);
-    return plan_memory(s, diag);
+    IB_TRY(plan_memory(s, diag));
+    ib_backend *probe; /* what cannot run is told before anything is written */
+    IB_TRY(open_backend(s, s->act, NULL, diag, &probe));
+    snprintf(s->plan.device, sizeof s->plan.device, "%s", probe->kind);
+    ib_backend_close(probe);
+    return ISOBATH_OK;
 }
 
 void ib_setup_free(ib_setup *s)

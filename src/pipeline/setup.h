@@ -9,6 +9,8 @@
 #include <isobath/session.h>
 
 #define IB_MAX_SINKS 8
+#define IB_DEVICE_CPU (-1)
+#define IB_DEVICE_NULL (-2) /* computes nothing: for tests of everything around the network */
 
 /* Owns copies of all strings. */
 typedef struct ib_setup {
@@ -23,7 +25,7 @@ typedef struct ib_setup {
     ib_vda_shape shape;
     ib_vda_memory memory;
     ib_dtype act;
-    int device; /* CUDA ordinal, -1: CPU */
+    int device; /* CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
     int threads;
     size_t source_queue_bytes;
     const ib_sink_format *formats[IB_MAX_SINKS]; /* in finishing order */

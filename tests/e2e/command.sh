@@ -1,0 +1,69 @@
+#!/bin/sh
+# The command as a person meets it: options, exit codes, one clear line per mistake. usage: command.sh ISOBATH SYNTH
+set -u
+isobath=$1
+synth=$2
+dir=$(mktemp -d "${TMPDIR:-/tmp}/isobath-command-XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+
+# expect CODE TEXT COMMAND...: exit code, and TEXT somewhere in the output
+expect() {
+    code=$1 text=$2
+    shift 2
+    out=$("$@" 2>&1 < /dev/null)
+    got=$?
+    if [ $got != "$code" ] || ! printf '%s' "$out" | grep -qF -- "$text"; then
+        echo "FAILED: $*"
+        echo "  expected exit $code and \"$text\"; got $got and: $out"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+"$synth" tiny 1 "$dir/tiny.safetensors" || exit 1
+clip=$dir/clip.y4m # three grey frames of 32x16, made without any tool
+{
+    printf 'YUV4MPEG2 W32 H16 F25:1 Ip A1:1 C420jpeg\n'
+    for i in 1 2 3; do
+        printf 'FRAME\n'
+        head -c 768 /dev/zero | tr '\0' "$((i + 3))"
+    done
+} > "$clip"
+
+expect 0 "isobath run clip.mp4 -o out" "$isobath" --help
+expect 2 "usage: isobath COMMAND" "$isobath"
+expect 0 "isobath 0." "$isobath" --version
+expect 2 "unknown command frobnicate" "$isobath" frobnicate
+expect 0 "--max-frames N" "$isobath" run --help
+expect 2 "no INPUT" "$isobath" run
+expect 2 "no output folder" "$isobath" run "$clip"
+expect 2 "unknown option --frob" "$isobath" run "$clip" -o "$dir/o" --frob
+expect 2 "a whole number" "$isobath" run "$clip" -o "$dir/o" --max-frames many
+expect 2 "an argument is missing after --max-frames" "$isobath" run "$clip" -o "$dir/o" --max-frames
+expect 2 "expected auto, fp32, fp16 or bf16" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --precision fp8
+expect 2 "--format gif: unknown format" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format gif
+expect 2 "needs metres" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format ply
+expect 2 "expected auto, cpu or cuda:N" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --devices tpu
+expect 3 "missing.mp4" "$isobath" run "$dir/missing.mp4" -o "$dir/o" --model "$dir/tiny.safetensors"
+expect 4 "no-such-model" "$isobath" run "$clip" -o "$dir/o" --model no-such-model
+head -c 1000 "$dir/tiny.safetensors" > "$dir/cut.safetensors"
+expect 4 "cut.safetensors" "$isobath" run "$clip" -o "$dir/o" --model "$dir/cut.safetensors"
+expect 4 "cut.safetensors" "$isobath" info "$dir/cut.safetensors"
+expect 0 "128" "$isobath" info "$dir/tiny.safetensors"
+: > "$dir/file"
+expect 5 "a file is in the way" "$isobath" run "$clip" -o "$dir/file/o" --model "$dir/tiny.safetensors" --input-size 28
+expect 0 "clip_isobath.json" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --input-size 28 --format png16,npz
+expect 8 "exists already" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --input-size 28 --format png16,npz
+expect 0 '"event":"done"' "$isobath" run "$clip" -o "$dir/o2" --model "$dir/tiny.safetensors" --input-size 28 --json
+# the reference's option names
+expect 0 "clip_depths.npz" "$isobath" run --input_video "$clip" --output_dir "$dir/o3" --encoder "$dir/tiny.safetensors" --input_size 28 \
+    --max_len -1 --target_fps -1 --fp32 --save_npz --grayscale
+# stdin
+out=$("$isobath" run - -o "$dir/o4" --name pipe --model "$dir/tiny.safetensors" --input-size 28 --format png16 2>&1 < "$clip")
+if [ $? = 0 ] && [ "$(ls "$dir/o4/pipe_depths_png16" | grep -c png)" = 3 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: stdin: $out"; fi
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]

@@ -1,0 +1,143 @@
+/* What must not happen: NaN in a result, half-written files, a result overwritten unasked. */
+#include "session.h"
+
+#include "sink/manifest.h"
+#include "support/synth.h"
+#include "weights/checkpoint.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* Sets values [first, first + count) of an f32 tensor in a safetensors file. */
+static void patch_tensor(const char *path, const char *name, int64_t first, int64_t count, int64_t step, float value)
+{
+    size_t size;
+    uint8_t *data = clip_read_file(path, &size);
+    ib_checkpoint *c;
+    ib_diag diag = IB_DIAG_INIT;
+    assert_non_null(data);
+    if (ib_safetensors_parse(data, size, path, &diag, &c) != ISOBATH_OK) fail_msg("%s", diag.text);
+    const ib_checkpoint_tensor *t = ib_checkpoint_find(c, name);
+    assert_non_null(t);
+    for (int64_t i = 0; i < count; i++) memcpy((uint8_t *)(uintptr_t)t->data + 4 * (first + i * step), &value, sizeof value);
+    ib_checkpoint_close(c);
+    assert_int_equal(clip_write_file(path, data, size), 0);
+    free(data);
+}
+
+/* A checkpoint that bf16 cannot run: channel 0 between the two convolutions of an RCU is always zero (bias -1e4), and the
+ * weights that read it are 3.4e38: finite in f32, infinite in bf16, and infinity times zero is NaN. */
+static void nan_is_redone_in_fp32(void **state)
+{
+    e2e *e = *state;
+    const char *model = e2e_path(e, "nan.safetensors");
+    assert_int_equal(synth_checkpoint_write("tiny", 1, model), 0);
+    patch_tensor(model, "head.scratch.refinenet1.resConfUnit2.conv1.bias", 0, 1, 1, -1e4f);
+    patch_tensor(model, "head.scratch.refinenet1.resConfUnit2.conv2.weight", 0, 1, 1, 3.4e38f);
+    e2e_clip(e, "g.mkv", 40, 0);
+    isobath_run_options o = e2e_options(e, "g.mkv", "g32");
+    o.model = model;
+    o.formats = "npz";
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("fp32: %s", e->error);
+    o.output = e2e_path(e, "gb16");
+    o.precision = "bf16";
+    isobath_status st = e2e_run(e, &o);
+    if (st == ISOBATH_ERR_UNSUPPORTED) {
+        print_message("SKIPPED on this machine: %s\n", e->error);
+        skip();
+    }
+    if (st != ISOBATH_OK) fail_msg("bf16: %s", e->error);
+    int64_t n, n2;
+    int h, w;
+    float *a = e2e_read_depth(e2e_path(e, "g32/clip_depths.npz"), &n, &h, &w);
+    float *b = e2e_read_depth(e2e_path(e, "gb16/clip_depths.npz"), &n2, &h, &w);
+    assert_true(a && b && n == 40 && n2 == 40);
+    assert_memory_equal(a, b, (size_t)n * (size_t)h * (size_t)w * sizeof *a); /* the fp32 answer, to the bit */
+    free(a);
+    free(b);
+    json_t *m;
+    assert_int_equal(ib_json_read(e2e_path(e, "gb16/clip_isobath.json"), NULL, &m), ISOBATH_OK);
+    json_t *first = json_array_get(json_object_get(m, "windows"), 0);
+    assert_string_equal(json_string_value(json_object_get(first, "redone")), "fp32");
+    assert_true(json_integer_value(json_object_get(first, "nonfinite")) > 0);
+    json_decref(m);
+}
+
+/* NaN in the weights themselves: fp32 cannot help; the run fails with a line and leaves no result. */
+static void nan_in_fp32_is_an_error(void **state)
+{
+    e2e *e = *state;
+    const char *model = e2e_path(e, "bad.safetensors");
+    assert_int_equal(synth_checkpoint_write("tiny", 1, model), 0);
+    patch_tensor(model, "pretrained.norm.weight", 3, 1, 1, NAN);
+    e2e_clip(e, "b.mkv", 5, 0);
+    isobath_run_options o = e2e_options(e, "b.mkv", "b");
+    o.model = model;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_MODEL);
+    assert_non_null(strstr(e->error, "not finite"));
+    assert_int_equal(e2e_count_files(e2e_path(e, "b"), ".tmp"), 0);
+    assert_int_equal(e2e_count_files(e2e_path(e, "b"), ".npz"), 0);
+    assert_int_equal(e2e_count_files(e2e_path(e, "b"), "isobath.json"), 0);
+}
+
+static void existing_result_is_refused(void **state)
+{
+    e2e *e = *state;
+    e2e_clip(e, "x.mkv", 3, 0);
+    isobath_run_options o = e2e_options(e, "x.mkv", "x");
+    assert_int_equal(e2e_run(e, &o), ISOBATH_OK);
+    char before[65], after[65];
+    e2e_digest(e2e_path(e, "x/clip_depths.npz"), before);
+    assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_EXISTS);
+    e2e_digest(e2e_path(e, "x/clip_depths.npz"), after);
+    assert_string_equal(before, after);
+    o.overwrite = 1;
+    o.max_frames = 2;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_OK);
+    assert_int_equal(e2e_count_files(e2e_path(e, "x/clip_depths_png16"), ".png"), 2);
+}
+
+static void *cancel_soon(void *arg)
+{
+    usleep(150000);
+    isobath_session_cancel(arg);
+    return NULL;
+}
+
+static void cancel_leaves_complete_files_or_none(void **state)
+{
+    e2e *e = *state;
+    clip c = {.encoder = "mpeg4", .frames = 400, .width = 320, .height = 240};
+    assert_int_equal(clip_write(e2e_path(e, "c.mkv"), &c), 0);
+    isobath_run_options o = e2e_options(e, "c.mkv", "c");
+    o.formats = "png16,npz,preview";
+    o.input_size = 56;
+    isobath_session *s;
+    assert_int_equal(isobath_session_create(&o, &s), ISOBATH_OK);
+    pthread_t t;
+    assert_int_equal(pthread_create(&t, NULL, cancel_soon, s), 0);
+    assert_int_equal(isobath_session_run(s), ISOBATH_ERR_INTERRUPTED);
+    pthread_join(t, NULL);
+    isobath_session_destroy(s);
+    assert_int_equal(e2e_count_files(e2e_path(e, "c"), ".tmp"), 0);
+    assert_int_equal(e2e_count_files(e2e_path(e, "c/clip_depths_png16"), ".tmp"), 0);
+    assert_int_equal(e2e_count_files(e2e_path(e, "c"), ".npz"), 0);
+    assert_int_equal(e2e_count_files(e2e_path(e, "c"), ".mp4"), 0);
+    assert_int_equal(e2e_count_files(e2e_path(e, "c"), "isobath.json"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nan_is_redone_in_fp32), cmocka_unit_test(nan_in_fp32_is_an_error),
+                                       cmocka_unit_test(existing_result_is_refused),
+                                       cmocka_unit_test(cancel_leaves_complete_files_or_none)};
+    return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
+}

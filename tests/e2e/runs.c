@@ -1,0 +1,141 @@
+/* Whole runs: as many frames out as in with their times, the same bytes whatever the threads, honest scales. */
+#include "session.h"
+
+#include "sink/depth_reader.h"
+#include "sink/manifest.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *manifest(e2e *e, const char *out)
+{
+    char path[2048];
+    json_t *m = NULL;
+    ib_diag diag = IB_DIAG_INIT;
+    snprintf(path, sizeof path, "%s/clip_isobath.json", e2e_path(e, out));
+    if (ib_json_read(path, &diag, &m) != ISOBATH_OK) fail_msg("%s", diag.text);
+    return m;
+}
+
+static void frames_out_are_frames_in(void **state)
+{
+    e2e *e = *state;
+    static const int counts[] = {1, 2, 21, 22, 23, 24, 31, 32, 33, 34, 43, 44, 45, 66, 500};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (int variable = 0; variable < 2; variable++) {
+            int n = counts[i];
+            e2e_clip(e, "n.mkv", n, variable);
+            isobath_run_options o = e2e_options(e, "n.mkv", "n");
+            o.overwrite = 1;
+            if (n == 500) o.devices = "null"; /* the network's values do not matter for the count */
+            if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%d frames: %s", n, e->error);
+            assert_int_equal(e2e_count_files(e2e_path(e, "n/clip_depths_png16"), ".png"), n);
+            ib_depth_reader *r;
+            assert_int_equal(ib_depth_reader_open(e2e_path(e, "n/clip_depths.npz"), NULL, &r), ISOBATH_OK);
+            assert_int_equal(ib_depth_reader_get_info(r)->frames, n);
+            json_t *m = manifest(e, "n"), *times = json_object_get(m, "times_us");
+            assert_int_equal(json_integer_value(json_object_get(m, "frames")), n);
+            assert_int_equal(json_array_size(times), n);
+            clip c = {.fps = 25, .variable = variable};
+            for (int f = 0; f < n; f++) {
+                assert_int_equal(json_integer_value(json_array_get(times, (size_t)f)), clip_time_us(&c, f));
+                assert_int_equal(ib_depth_reader_time_us(r, f), clip_time_us(&c, f));
+            }
+            assert_int_equal(json_array_size(json_object_get(m, "windows")), (n + 21) / 22);
+            ib_depth_reader_close(r);
+            json_decref(m);
+        }
+}
+
+/* Contract 2 as far as one process goes: threads change no byte of any file but previews' and the log's. */
+static void same_bytes_for_any_threads(void **state)
+{
+    e2e *e = *state;
+    e2e_clip(e, "t.mkv", 45, 0);
+    static const char *const paths[] = {"clip_depths_png16", "clip_depths.npz", "clip_isobath.json", "clip_vis.mp4"};
+    static const char *const precisions[] = {"fp32", "bf16"};
+    for (int p = 0; p < 2; p++) {
+        char first[4][65] = {{0}};
+        for (int threads = 1; threads <= 3; threads++) {
+            isobath_run_options o = e2e_options(e, "t.mkv", "t");
+            o.formats = "png16,npz,preview";
+            o.overwrite = 1;
+            o.threads = threads;
+            o.precision = precisions[p];
+            isobath_status st = e2e_run(e, &o);
+            if (st == ISOBATH_ERR_UNSUPPORTED) {
+                print_message("SKIPPED on this machine: %s: %s\n", precisions[p], e->error);
+                break;
+            }
+            if (st != ISOBATH_OK) fail_msg("%s, %d threads: %s", precisions[p], threads, e->error);
+            for (int i = 0; i < 4; i++) {
+                char hex[65], rel[128];
+                snprintf(rel, sizeof rel, "t/%s", paths[i]);
+                e2e_digest(e2e_path(e, rel), hex);
+                if (threads == 1) memcpy(first[i], hex, sizeof hex);
+                else if (strcmp(first[i], hex)) fail_msg("%s differs between 1 and %d threads (%s)", paths[i], threads, precisions[p]);
+            }
+        }
+    }
+}
+
+/* png16 read back is within half a step of npz; its scale is one power of two. */
+static void png16_has_one_honest_scale(void **state)
+{
+    e2e *e = *state;
+    e2e_clip(e, "s.mkv", 30, 0);
+    isobath_run_options o = e2e_options(e, "s.mkv", "s");
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    int64_t n1, n2;
+    int h1, w1, h2, w2, exponent;
+    float *a = e2e_read_depth(e2e_path(e, "s/clip_depths_png16"), &n1, &h1, &w1);
+    float *b = e2e_read_depth(e2e_path(e, "s/clip_depths.npz"), &n2, &h2, &w2);
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_true(n1 == 30 && n2 == 30 && h1 == 48 && h2 == 48 && w1 == 64 && w2 == 64);
+    ib_depth_reader *r;
+    assert_int_equal(ib_depth_reader_open(e2e_path(e, "s/clip_depths_png16"), NULL, &r), ISOBATH_OK);
+    double step = ib_depth_reader_get_info(r)->scale, top = 0;
+    ib_depth_reader_close(r);
+    assert_true(frexp(step, &exponent) == 0.5);
+    for (int64_t i = 0; i < n1 * h1 * w1; i++) {
+        assert_true(fabs(a[i] - b[i]) <= 0.5 * step * 1.0001);
+        if (b[i] > top) top = b[i];
+    }
+    assert_true(top / step < 65536 && top / step >= 32768); /* the smallest power of two that holds it */
+    free(a);
+    free(b);
+}
+
+static void stride_limit_and_sizes(void **state)
+{
+    e2e *e = *state;
+    e2e_clip(e, "l.mkv", 40, 0);
+    isobath_run_options o = e2e_options(e, "l.mkv", "l");
+    o.target_fps = 9; /* round(25/9) = 3 */
+    o.max_frames = 7;
+    o.output_size = "33x21";
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    int64_t n;
+    int h, w;
+    float *d = e2e_read_depth(e2e_path(e, "l/clip_depths.npz"), &n, &h, &w);
+    assert_true(d && n == 7 && h == 21 && w == 33);
+    free(d);
+    json_t *m = manifest(e, "l");
+    clip c = {.fps = 25};
+    assert_int_equal(json_integer_value(json_array_get(json_object_get(m, "times_us"), 6)), clip_time_us(&c, 18));
+    json_decref(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(frames_out_are_frames_in), cmocka_unit_test(same_bytes_for_any_threads),
+                                       cmocka_unit_test(png16_has_one_honest_scale), cmocka_unit_test(stride_limit_and_sizes)};
+    return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
+}
