@@ -72,6 +72,16 @@ static isobath_status open_codec(ib_decoder *d)
     return ISOBATH_OK;
 }
 
+/* Timestamp (microseconds) of image file i. */
+static int64_t image_ts(const ib_decoder *d, int64_t i) { return llrint((double)i * 1e6 / d->in.fps); }
+
+/* Images before the start time need not be read: each file is a frame. */
+static void skip_images(ib_decoder *d)
+{
+    while (d->delivered + 1 < d->in.images.count && image_ts(d, d->delivered) < d->options.start_s * 1e6) d->delivered++;
+    d->in.packets = d->delivered;
+}
+
 /* Everything that a restart renews. */
 static isobath_status open_stream(ib_decoder *d)
 {
@@ -79,7 +89,9 @@ static isobath_status open_stream(ib_decoder *d)
     if (!d->in.reopenable) d->threads = 1;
     int jumps = d->in.format && (d->in.format->iformat->flags & AVFMT_TS_DISCONT);
     d->clock = ib_clock_init(d->in.time_base, d->in.fps, jumps);
-    return d->in.format ? open_codec(d) : ISOBATH_OK; /* images: with the first file */
+    if (d->in.format) return open_codec(d);
+    skip_images(d); /* the decoder is opened with the first file */
+    return ISOBATH_OK;
 }
 
 static void close_stream(ib_decoder *d)
@@ -257,9 +269,6 @@ static step receive(ib_decoder *d)
         if (s != STEP_FRAME) return s;
     }
 }
-
-/* Timestamp (microseconds) of image file i. */
-static int64_t image_ts(const ib_decoder *d, int64_t i) { return llrint((double)i * 1e6 / d->in.fps); }
 
 /* Images: every file is one frame. When the decoder skipped the file that is due without a word, that is damage too. */
 static step check_skipped(ib_decoder *d)

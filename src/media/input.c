@@ -180,6 +180,13 @@ static ib_packet_result next_image(ib_input *in, AVPacket *packet, char *text, s
     return result;
 }
 
+/* libav's Y4M reader takes a frame that is cut short for the end; the bytes behind the last frame tell. */
+static int is_cut(const ib_input *in)
+{
+    return strcmp(in->format->iformat->name, "yuv4mpegpipe") == 0 && in->packet_end >= 0 &&
+           avio_tell(in->format->pb) > in->packet_end;
+}
+
 ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_t text_size)
 {
     av_packet_unref(packet);
@@ -189,8 +196,9 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
         if (err == AVERROR(EAGAIN) && ++retries < 1000) continue;
         if (err == AVERROR_EOF) {
             /* some demuxers report a failed read as the end; the I/O layer knows better */
-            if (!in->format->pb || in->format->pb->error >= 0 || in->format->pb->error == AVERROR_EOF) return IB_PACKET_END;
-            err = in->format->pb->error;
+            if (in->format->pb && in->format->pb->error < 0 && in->format->pb->error != AVERROR_EOF) err = in->format->pb->error;
+            else if (is_cut(in)) err = AVERROR_INVALIDDATA;
+            else return IB_PACKET_END;
         }
         if (err == AVERROR(ENOMEM)) {
             ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory while reading", in->name);
@@ -199,7 +207,7 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
         if (err < 0) {
             char why[128];
             int64_t pos = in->format->pb ? avio_tell(in->format->pb) : -1;
-            snprintf(text, text_size, "the file cannot be read on near byte %lld, after packet %lld: %s", (long long)pos,
+            snprintf(text, text_size, "it cannot be read on near byte %lld, after packet %lld: %s", (long long)pos,
                      (long long)in->packets, av_text(err, why, sizeof why));
             return IB_PACKET_DAMAGED;
         }
@@ -207,6 +215,7 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
         av_packet_unref(packet);
     }
     in->packets++;
+    in->packet_end = packet->pos >= 0 ? packet->pos + packet->size : -1;
     ib_compat_tag_packet(packet);
     return IB_PACKET_OK;
 }
