@@ -115,7 +115,7 @@ static void orders(void **state)
         int64_t frames = dim[cases[i].frame_axis], channels = dim[cases[i].channel_axis];
         int64_t positions = total / frames / channels;
         for (int64_t at = 0; at < total; at++) {
-            int64_t rest = at, index[8];
+            int64_t rest = at, index[8] = {0};
             for (int d = rank - 1; d >= 0; d--) {
                 index[d] = rest % dim[d];
                 rest /= dim[d];
