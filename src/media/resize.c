@@ -8,6 +8,12 @@
 
 #define BAND 8 /* output rows per task of the pool */
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define VECTORISE __attribute__((optimize("O3"))) /* gcc 12 does not at -O2; clang does */
+#else
+#define VECTORISE
+#endif
+
 void ib_media_reduced_size(int width, int height, int max_res, int *out_width, int *out_height)
 {
     int longest = width > height ? width : height;
@@ -109,14 +115,13 @@ void ib_resize_destroy(ib_resize *r)
 }
 
 /* sum[i] += w * src[i] */
-__attribute__((optimize("O3"))) static void add_row(int32_t *restrict sum, const uint8_t *restrict src, int32_t w,
-                                                    size_t n)
+VECTORISE static void add_row(int32_t *restrict sum, const uint8_t *restrict src, int32_t w, size_t n)
 {
     for (size_t i = 0; i < n; i++) sum[i] += w * src[i];
 }
 
 /* Sums of weight 2^14 to 8.6 fixed point. */
-__attribute__((optimize("O3"))) static void round_row(uint16_t *restrict row, const int32_t *restrict sum, size_t n)
+VECTORISE static void round_row(uint16_t *restrict row, const int32_t *restrict sum, size_t n)
 {
     for (size_t i = 0; i < n; i++) row[i] = (uint16_t)((sum[i] + 128) >> 8);
 }

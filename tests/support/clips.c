@@ -179,6 +179,7 @@ static int write_ready(AVFormatContext *format, AVStream *s, AVCodecContext *e, 
 
 int clip_write(const char *path, const clip *c)
 {
+    av_log_set_level(AV_LOG_ERROR); /* x264 is talkative */
     const AVCodec *codec = avcodec_find_encoder_by_name(OR(c->encoder, "mpeg4"));
     AVFormatContext *format = NULL;
     AVCodecContext *e = NULL;
