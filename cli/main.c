@@ -14,6 +14,7 @@ typedef struct subcommand {
 static const subcommand commands[] = {
     {"run", cmd_run, "turn a video into consistent depth"},
     {"info", cmd_info, "what a checkpoint is, and what it takes to run it"},
+    {"models", cmd_models, "the models known by name; fetch one"},
 };
 
 static void usage(FILE *out)

@@ -85,6 +85,7 @@ static int pull(const char *name, isobath_pull_options *options)
         return 0;
     }
     printf("%s (%s) from %s\nlicence %s: %s\n", m->name, m->file, m->page, m->licence, m->terms);
+    fflush(stdout); /* the licence comes first, also in a pipe */
     if (!options->accept_licence && !(options->accept_licence = ask()))
         return cli_fail("models", ISOBATH_ERR_USAGE, "the licence was not accepted; nothing was fetched (--accept-licence)");
     meter progress = {.terminal = isatty(STDERR_FILENO), .first = -1, .tenth = -1};

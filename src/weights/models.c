@@ -23,7 +23,7 @@
 
 static const isobath_known_model models[] = {
     {"nano", "nano.safetensors", NULL, "comes with isobath (assets/models)", FREE, 0},
-    {"nano-metric", "nano-metric.safetensors", NULL, "comes with isobath (assets/models)", FREE, 1},
+    {"nano-metric", "nano_metric.safetensors", NULL, "comes with isobath (assets/models)", FREE, 1},
     {"vits", "video_depth_anything_vits.pth", SMALL, PAGE SMALL, FREE, 0},
     {"vitb", "video_depth_anything_vitb.pth", BASE, PAGE BASE, NONCOMMERCIAL, 0},
     {"vitl", "video_depth_anything_vitl.pth", LARGE, PAGE LARGE, NONCOMMERCIAL, 0},

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -559,6 +560,58 @@ static void full_disk_lock_and_stop(void **state)
     http_server_stop(s);
 }
 
+/* ---- the command ---- */
+
+/* Runs `isobath ARGUMENTS` without a terminal; its output and errors into text. Returns the exit code. */
+static int run(const char *arguments, char text[8192])
+{
+    char line[1024];
+    snprintf(line, sizeof line, "%s %s </dev/null 2>&1", ISOBATH_BINARY, arguments);
+    FILE *f = popen(line, "r");
+    assert_non_null(f);
+    size_t n = fread(text, 1, 8191, f);
+    text[n] = 0;
+    int status = pclose(f);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void command(void **state)
+{
+    (void)state;
+    char text[8192];
+    http_behaviour b = http_honest(body, body_size);
+    b.linked_etag = quoted_hash;
+    http_server *s = http_server_start(&b);
+    assert_non_null(s);
+    setenv("ISOBATH_MODELS_URL", http_server_url(s), 1);
+    assert_int_equal(run("models", text), 0);
+    for (size_t i = 0; i < isobath_models_count(); i++) assert_non_null(strstr(text, isobath_models_at(i)->name));
+    assert_non_null(strstr(text, "not here; from https://huggingface.co/depth-anything/Metric-Video-Depth-Anything-Large"));
+    assert_int_equal(run("models pull vitl", text), ISOBATH_ERR_USAGE); /* shows the licence; nobody to ask */
+    const char *licence = strstr(text, "licence CC-BY-NC-4.0: for non-commercial use only");
+    assert_true(licence && strstr(licence, "the licence was not accepted"));
+    assert_int_equal(http_server_requests(s), 0);
+    assert_int_equal(run("models pull vits --accept-licence", text), 0);
+    assert_non_null(strstr(text, "licence Apache-2.0"));
+    assert_non_null(strstr(text, "cache/isobath/" FILE_NAME));
+    assert_int_equal(http_server_requests(s), 1);
+    assert_int_equal(run("models list", text), 0);
+    assert_non_null(strstr(text, "cache/isobath/" FILE_NAME));
+    unlink(in_folder("cache/isobath/" FILE_NAME));
+    b.fail_status = 404;
+    b.fail_count = -1;
+    http_server_set(s, &b);
+    assert_int_equal(run("models pull vits --accept-licence", text), ISOBATH_ERR_IO);
+    unlink(in_folder("cache/isobath/" FILE_NAME ".part"));
+    assert_int_equal(run("models pull vitx", text), ISOBATH_ERR_USAGE);
+    assert_non_null(strstr(text, "vitx: no known model"));
+    assert_int_equal(run("models push", text), ISOBATH_ERR_USAGE);
+    assert_int_equal(run("models pull", text), ISOBATH_ERR_USAGE);
+    unsetenv("ISOBATH_MODELS_URL");
+    http_server_stop(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -566,7 +619,7 @@ int main(void)
         cmocka_unit_test(asks_first),      cmocka_unit_test(truncates),        cmocka_unit_test(stalls),
         cmocka_unit_test(lies_about_size), cmocka_unit_test(lies_about_hash),  cmocka_unit_test(not_a_checkpoint),
         cmocka_unit_test(refuses_ranges),  cmocka_unit_test(versions),         cmocka_unit_test(errors),
-        cmocka_unit_test(full_disk_lock_and_stop),
+        cmocka_unit_test(full_disk_lock_and_stop), cmocka_unit_test(command),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
