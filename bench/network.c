@@ -1,0 +1,138 @@
+/* Speed of the network alone: windows of new frames through ib_vda, upload, preprocessing, finite check and download inside.
+ * Output frames/s are distinct frames over wall time; weights are synthetic.
+ *
+ * usage: bench_network [--backend cpu|cuda] [--model tiny|vits|vitb|vitl] [--source WxH] [--input-size N]
+ *          [--act f32|f16|bf16] [--windows N] [--repeat N] [--encode-batch N] [--depth-batch N] [--piece P] [--threads N]
+ * Prints one line: median of the repeats, spread, memory of weights, features and activations. */
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "model/vda.h"
+#include "pipeline/plan.h"
+#include "support/synth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct options {
+    const char *backend, *model, *act;
+    int width, height, input_size, windows, repeat, threads;
+    ib_vda_shape shape;
+} options;
+
+static int die(const char *what, ib_diag *diag)
+{
+    fprintf(stderr, "bench_network: %s: %s\n", what, diag->text);
+    return 1;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* `windows` windows of 22 new frames each (the carried ones are kept), as a worker computes them. */
+static isobath_status run_windows(const options *o, ib_vda *vda, ib_backend *be, const uint8_t *const *rgb, float *depth,
+                                  int64_t *nonfinite)
+{
+    for (int k = 0; k < o->windows; k++) {
+        int64_t bad = 0;
+        const uint8_t *frames[IB_PLAN_STEP];
+        for (int i = 0; i < IB_PLAN_STEP; i++) frames[i] = rgb[(k * IB_PLAN_STEP + i) % 64];
+        IB_TRY(ib_vda_advance(vda));
+        IB_TRY(ib_vda_encode_rgb(vda, frames, o->height, o->width, IB_PLAN_STEP, IB_PLAN_OVERLAP));
+        if (be->act != IB_F32) {
+            IB_TRY(ib_vda_check_features(vda, IB_PLAN_WINDOW, &bad));
+            *nonfinite += bad;
+        }
+        IB_TRY(ib_vda_depth(vda, depth, &bad));
+        *nonfinite += bad;
+    }
+    return be->ops->sync(be);
+}
+
+static int measure(const options *o, ib_vda *vda, ib_backend *be, const ib_vda_memory *m, const char *name, ib_diag *diag)
+{
+    size_t frame = (size_t)o->width * (size_t)o->height * 3;
+    uint8_t *pixels = malloc(64 * frame);
+    const uint8_t *rgb[64];
+    float *depth = malloc((size_t)IB_PLAN_WINDOW * (size_t)o->shape.width * (size_t)o->shape.height * sizeof *depth);
+    if (!pixels || !depth) return die("out of memory", diag);
+    for (int i = 0; i < 64; i++) rgb[i] = pixels + (size_t)i * frame;
+    synth_frames(0, 64, o->height, o->width, 1, pixels);
+    int64_t nonfinite = 0;
+    options warm = *o;
+    warm.windows = 2;
+    if (ib_vda_encode_rgb(vda, rgb, o->height, o->width, IB_PLAN_WINDOW, 0) != ISOBATH_OK ||
+        run_windows(&warm, vda, be, rgb, depth, &nonfinite) != ISOBATH_OK)
+        return die("warm-up", diag);
+    double fps[16];
+    for (int r = 0; r < o->repeat; r++) {
+        int64_t start = ib_now_us();
+        if (run_windows(o, vda, be, rgb, depth, &nonfinite) != ISOBATH_OK) return die("run", diag);
+        fps[r] = o->windows * IB_PLAN_STEP / ((double)(ib_now_us() - start) * 1e-6);
+    }
+    qsort(fps, (size_t)o->repeat, sizeof *fps, by_value);
+    double median = fps[o->repeat / 2], gflop = (m->encode_flops + m->depth_flops * 32 / 22) * 1e-9;
+    char size[16];
+    snprintf(size, sizeof size, "%dx%d", o->shape.width, o->shape.height);
+    printf("%-5s %-9s %-24s %8.1f output frames/s (%.1f .. %.1f)  %6.1f TFLOP/s  weights %.0f features %.0f activations %.0f MiB"
+           "  nonfinite %lld\n", name, size, be->kind, median, fps[0], fps[o->repeat - 1], median * gflop * 1e-3,
+           (double)m->weights / 1048576, (double)m->features / 1048576, (double)m->activations / 1048576, (long long)nonfinite);
+    free(pixels);
+    free(depth);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    options o = {.backend = "cpu", .model = "vits", .act = "f32", .width = 518, .height = 518, .input_size = 518, .windows = 40,
+                 .repeat = 5, .threads = ib_cpu_count(), .shape = {.encode_batch = 0}};
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const char *a = argv[i], *v = argv[i + 1];
+        if (strcmp(a, "--backend") == 0) o.backend = v;
+        else if (strcmp(a, "--model") == 0) o.model = v;
+        else if (strcmp(a, "--act") == 0) o.act = v;
+        else if (strcmp(a, "--source") == 0) sscanf(v, "%dx%d", &o.width, &o.height);
+        else if (strcmp(a, "--input-size") == 0) o.input_size = atoi(v);
+        else if (strcmp(a, "--windows") == 0) o.windows = atoi(v);
+        else if (strcmp(a, "--repeat") == 0) o.repeat = atoi(v) < 16 ? atoi(v) : 16;
+        else if (strcmp(a, "--threads") == 0) o.threads = atoi(v);
+        else if (strcmp(a, "--encode-batch") == 0) o.shape.encode_batch = atoi(v);
+        else if (strcmp(a, "--depth-batch") == 0) o.shape.depth_batch = atoi(v);
+        else if (strcmp(a, "--piece") == 0) o.shape.temporal_piece = atoi(v);
+        else return fprintf(stderr, "bench_network: unknown option %s\n", a), 2;
+    }
+    int cuda = strcmp(o.backend, "cuda") == 0;
+    if (!o.shape.encode_batch) o.shape.encode_batch = cuda ? 8 : 1;
+    if (!o.shape.depth_batch) o.shape.depth_batch = cuda ? 4 : 1;
+    if (!o.shape.temporal_piece && !cuda) o.shape.temporal_piece = 1024;
+    ib_plan_network_size(o.width, o.height, o.input_size, &o.shape.width, &o.shape.height);
+    ib_diag diag = IB_DIAG_INIT;
+    char path[] = "/tmp/isobath-bench-XXXXXX";
+    int fd = mkstemp(path);
+    if (fd < 0 || close(fd) != 0 || synth_checkpoint_write(o.model, 1, path) != 0) return die("checkpoint", &diag);
+    ib_checkpoint *ckpt = NULL;
+    ib_vda_config config;
+    ib_pool *pool = NULL;
+    ib_backend *be = NULL;
+    ib_vda *vda = NULL;
+    ib_vda_memory memory;
+    isobath_status st = ib_checkpoint_open(path, &diag, &ckpt);
+    unlink(path);
+    if (st == ISOBATH_OK) st = ib_vda_config_read(ckpt, 0, &diag, &config);
+    if (st == ISOBATH_OK) st = ib_pool_create(o.threads, &diag, &pool);
+    ib_dtype act = strcmp(o.act, "f16") == 0 ? IB_F16 : strcmp(o.act, "bf16") == 0 ? IB_BF16 : IB_F32;
+    ib_backend_options b = {.act = act, .pool = pool, .diag = &diag};
+    if (st == ISOBATH_OK) st = cuda ? ib_cuda_open(&b, &be) : ib_cpu_open(&b, &be);
+    if (st == ISOBATH_OK) st = ib_vda_plan(&config, &o.shape, act, &diag, &memory);
+    if (st == ISOBATH_OK) st = ib_vda_create(be, ckpt, &config, &o.shape, &diag, &vda);
+    int bad = st == ISOBATH_OK ? measure(&o, vda, be, &memory, o.model, &diag) : die("set-up", &diag);
+    ib_vda_destroy(vda);
+    ib_backend_close(be);
+    ib_pool_destroy(pool);
+    ib_checkpoint_close(ckpt);
+    return bad;
+}
