@@ -168,7 +168,8 @@ int ck_compare(const ck_case *c, const ck_outcome *o, char *text, size_t size);
 /* Times `repeat` calls on a dense layout; milliseconds of the median, negative after a failure. */
 double ck_time(const ck_case *c, ib_backend *b, int repeat);
 
-/* ---- sweep.c: every case of an op ---------------------------------------------------------------------------------- */
+/* ---- sweep.c: every case of an op ----------------------------------------------------------------------------------
+ */
 
 typedef void (*ck_visit)(void *ctx, const ck_case *c);
 /* Builds the cases one by one, the clean ones and those with planted values; `full`: the full-size ones too. */
