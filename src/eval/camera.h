@@ -1,0 +1,24 @@
+/* Camera files: JSON lines of frame, fx, fy, cx, cy, world_from_camera (4x4, row-major, OpenCV axes). */
+#ifndef IB_EVAL_CAMERA_H
+#define IB_EVAL_CAMERA_H
+
+#include "base/diag.h"
+#include "eval/metrics.h"
+
+typedef struct ib_camera_track {
+    ib_eval_camera *cameras; /* by frame */
+    char *present;
+    int64_t count;
+} ib_camera_track;
+
+/* Reads a whole file. world_from_camera may be 16 numbers or 4 rows of 4; it may be missing when `need_pose` is 0.
+ * Errors: ISOBATH_ERR_INPUT with the line number, ISOBATH_ERR_MEMORY. */
+isobath_status ib_camera_read(const char *path, int need_pose, ib_diag *diag, ib_camera_track *track);
+/* From memory; `name` is for error lines. */
+isobath_status ib_camera_parse(const char *text, size_t size, const char *name, int need_pose, ib_diag *diag,
+                               ib_camera_track *track);
+void ib_camera_free(ib_camera_track *track);
+/* The camera of a frame, NULL when the file has none. */
+const ib_eval_camera *ib_camera_of(const ib_camera_track *track, int64_t frame);
+
+#endif
