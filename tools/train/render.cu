@@ -15,10 +15,12 @@ __global__ void k_render(const float *prims, const float *groups, const float *m
     for (int k = 0; k < 3; k++) rgb[((f * 3 + k) * H + y) * W + x] = c[k];
 }
 
-/* Queues the kernel on `stream`; returns the CUDA error code. */
+/* Queues the kernel on `stream` of `device`; returns the CUDA error code. */
 extern "C" int render(const float *prims, const float *groups, const float *mats, const float *views, int F, int S, int P,
-                      int G, int M, int H, int W, float *rgb, float *z, float *id, void *stream)
+                      int G, int M, int H, int W, float *rgb, float *z, float *id, int device,
+                      void *stream)
 {
+    cudaSetDevice(device); /* this library has a runtime of its own */
     dim3 block(16, 8), grid((W + 15) / 16, (H + 7) / 8, F);
     k_render<<<grid, block, 0, (cudaStream_t)stream>>>(prims, groups, mats, views, S, P, G, M, H, W, rgb, z, id);
     return (int)cudaGetLastError();

@@ -33,8 +33,9 @@ def render(batch, height, width, device):
     views (F,S,52). Returns rgb (F,3,H,W) in 0..1, z (F,H,W) metres along the optical axis (0: sky), id (F,H,W)."""
     kind = "cuda" if torch.device(device).type == "cuda" else "cpu"
     call = library(kind)
-    a = [torch.from_numpy(np.ascontiguousarray(batch[k], np.float32)).to(device, non_blocking=True)
+    a = [batch[k] if torch.is_tensor(batch[k]) else torch.from_numpy(np.ascontiguousarray(batch[k], np.float32))
          for k in ("prims", "groups", "mats", "views")]
+    a = [t.to(device, non_blocking=True) for t in a]
     n, s, p = a[0].shape[:3]
     rgb = torch.empty(n, 3, height, width, device=device)
     z = torch.empty(n, height, width, device=device)
@@ -43,7 +44,7 @@ def render(batch, height, width, device):
     out = [ctypes.c_void_p(t.data_ptr()) for t in (rgb, z, ids)]
     args = [*ptr, n, s, p, a[1].shape[2], a[2].shape[1], height, width, *out]
     if kind == "cuda":
-        code = call(*args, ctypes.c_void_p(torch.cuda.current_stream().cuda_stream))
+        code = call(*args, torch.cuda.current_device(), ctypes.c_void_p(torch.cuda.current_stream().cuda_stream))
         if code:
             raise RuntimeError(f"render: CUDA error {code}")
     else:
@@ -61,7 +62,8 @@ def _dct(device):
 def compress(rgb, strength):
     """JPEG-like loss: 8x8 DCT of Y, Cb, Cr, quantised; strength (F,) is the step of a middle frequency, in 0..1 units."""
     n, _, h, w = rgb.shape
-    m = torch.tensor([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]], device=rgb.device)
+    to_ycc = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
+    m, back = (torch.tensor(v, dtype=torch.float32, device=rgb.device) for v in (to_ycc, np.linalg.inv(to_ycc)))
     ycc = torch.einsum("kc,nchw->nkhw", m, rgb)
     ycc = F.pad(ycc, (0, -w % 8, 0, -h % 8), mode="replicate")
     hp, wp = ycc.shape[2:]
@@ -74,7 +76,7 @@ def compress(rgb, strength):
     q = q * torch.tensor([1.0, 1.8, 1.8], device=rgb.device).view(1, 3, 1, 1, 1, 1)
     c = torch.where(q > 1e-4, torch.round(c / q.clamp(min=1e-4)) * q, c)
     b = torch.einsum("ua,nkyuxv,vb->nkyaxb", d, c, d).reshape(n, 3, hp, wp)[:, :, :h, :w]
-    return torch.einsum("kc,nchw->nkhw", torch.linalg.inv(m), b)
+    return torch.einsum("kc,nchw->nkhw", back, b)
 
 
 def camera(rgb, seed, clip_frames):
@@ -86,8 +88,9 @@ def camera(rgb, seed, clip_frames):
     g = np.random.default_rng([seed, 77])
     def clip(v):  # one value per clip -> per frame
         return torch.tensor(np.repeat(np.asarray(v, np.float32), clip_frames, 0), device=dev)
-    blur = clip(np.where(g.random(k) < 0.5, g.uniform(0.3, 1.2, k) * w / 640, 0.0))
-    if bool((blur > 0.15).any()):
+    soft = np.where(g.random(k) < 0.5, g.uniform(0.3, 1.2, k) * w / 640, 0.0)
+    if (soft > 0.15).any():
+        blur = clip(soft)
         x = torch.arange(-3, 4, device=dev, dtype=torch.float32)
         ker = torch.exp(-0.5 * (x[None] / blur.clamp(min=0.05)[:, None]) ** 2)
         ker = (ker / ker.sum(1, keepdim=True)).repeat_interleave(3, 0)

@@ -1,0 +1,39 @@
+"""Writes the two fp16 checkpoints of a training folder: python export.py FOLDER OUT_FOLDER"""
+import json
+import os
+import sys
+
+import torch
+from safetensors.torch import load_file, save_file
+
+METRIC_SCALE = 8.0  # as in train.py
+INPUT_SIZE = 280
+
+
+def convert(state):
+    """The weights of both checkpoints, float16: {"relative": {...}, "metric": {...}}."""
+    base = {k: v for k, v in state.items() if not k.startswith("metric.")}
+    metric = dict(base)
+    for k, v in state.items():
+        if k.startswith("metric."):
+            name = "head.scratch." + k[len("metric."):]
+            metric[name] = v * METRIC_SCALE if "output_conv2.2." in name else v
+    half = lambda d: {k: v.half().contiguous() for k, v in d.items()}
+    return dict(relative=half(base), metric=half(metric))
+
+
+def main(folder, out):
+    os.makedirs(out, exist_ok=True)
+    p = json.load(open(f"{folder}/progress.json"))
+    for kind, weights in convert(load_file(f"{folder}/ema.safetensors")).items():
+        assert all(torch.isfinite(v).all() for v in weights.values())
+        path = f"{out}/nano.safetensors" if kind == "relative" else f"{out}/nano_metric.safetensors"
+        meta = {"isobath.name": "nano" if kind == "relative" else "nano_metric", "isobath.kind": kind, "isobath.licence": "Apache-2.0",
+                "isobath.input_size": str(INPUT_SIZE), "isobath.training": f"{p['step']} steps, {p['done']:.2f} minutes on {p['devices']} device(s)"}
+        if kind == "metric": meta["isobath.canonical_fov_deg"] = "60"
+        save_file(weights, path, meta)
+        print(path, os.path.getsize(path), "bytes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

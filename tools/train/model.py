@@ -1,0 +1,275 @@
+"""The Video Depth Anything network in PyTorch, written from its description, with the published state-dict names.
+T frames, C channels, h x w patches. forward() takes (B, T, 3, H, W) normalised pictures, H and W multiples of 14."""
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+SIZES = {  # width, depth, features, out_channels, position grid
+    "nano": dict(width=192, depth=6, features=64, out_channels=(48, 64, 32, 32), grid=16),
+    "tiny": dict(width=128, depth=4, features=32, out_channels=(16, 32, 32, 64), grid=9),
+}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Scale(nn.Module):
+    def __init__(self, c, init=1.0):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((c,), init))
+
+    def forward(self, x):
+        return x * self.gamma
+
+
+class Attention(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.heads = c // 64
+        self.qkv, self.proj = nn.Linear(c, 3 * c), nn.Linear(c, c)
+
+    def forward(self, x):
+        n, t, c = x.shape
+        q, k, v = self.qkv(x).view(n, t, 3, self.heads, 64).permute(2, 0, 3, 1, 4)
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, t, c))
+
+
+class Mlp(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(c, 4 * c), nn.Linear(4 * c, c)
+
+    def forward(self, x):
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.norm1, self.attn, self.ls1 = nn.LayerNorm(c, eps=1e-6), Attention(c), Scale(c)
+        self.norm2, self.mlp, self.ls2 = nn.LayerNorm(c, eps=1e-6), Mlp(c), Scale(c)
+
+    def forward(self, x):
+        x = x + self.ls1(self.attn(self.norm1(x)))
+        return x + self.ls2(self.mlp(self.norm2(x)))
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.proj = nn.Conv2d(3, c, 14, 14)
+
+
+class Encoder(nn.Module):
+    def __init__(self, width, depth, grid, **_):
+        super().__init__()
+        self.grid, self.taps = grid, [(i + 1) * depth // 4 - 1 for i in range(4)]
+        self.cls_token, self.mask_token = nn.Parameter(torch.zeros(1, 1, width)), nn.Parameter(torch.zeros(1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid * grid, width))
+        self.patch_embed = PatchEmbed(width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def positions(self, h, w):
+        """(1, 1 + h w, C): the grid resized bicubically with the scale factor (n + 0.1) / grid."""
+        if h == w == self.grid: return self.pos_embed
+        p = self.pos_embed[:, 1:].float().reshape(1, self.grid, self.grid, -1).permute(0, 3, 1, 2)
+        p = F.interpolate(p, scale_factor=((h + 0.1) / self.grid, (w + 0.1) / self.grid), mode="bicubic")
+        assert p.shape[-2:] == (h, w)
+        return torch.cat([self.pos_embed[:, :1].float(), p.permute(0, 2, 3, 1).reshape(1, h * w, -1)], 1)
+
+    def forward(self, x):
+        """(N, 3, 14 h, 14 w) -> four maps (N, C, h, w)."""
+        n, _, H, W = x.shape
+        h, w = H // 14, W // 14
+        x = x.view(n, 3, h, 14, w, 14).permute(0, 2, 4, 1, 3, 5).reshape(n, h * w, 588)
+        x = F.linear(x, self.patch_embed.proj.weight.flatten(1), self.patch_embed.proj.bias)
+        x = torch.cat([self.cls_token.to(x.dtype).expand(n, -1, -1), x], 1) + self.positions(h, w).to(x.dtype)
+        out = []
+        for i, b in enumerate(self.blocks):
+            x = b(x)
+            if i in self.taps: out.append(self.norm(x)[:, 1:].reshape(n, h, w, -1).permute(0, 3, 1, 2))
+        return out
+
+
+class Position(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        w = torch.exp(torch.arange(0, c, 2) * (-math.log(10000.0) / c))
+        a = torch.arange(32.0)[:, None] * w
+        self.register_buffer("pe", torch.stack([torch.sin(a), torch.cos(a)], -1).reshape(1, 32, c))
+
+
+class TemporalAttention(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.to_q, self.to_k, self.to_v = (nn.Linear(c, c, bias=False) for _ in range(3))
+        self.to_out = nn.ModuleList([nn.Linear(c, c)])
+        self.pos_encoder = Position(c)
+
+    def forward(self, x, slots):
+        """x (N, T, C), slots (T,): the position in the window that each frame holds."""
+        n, t, c = x.shape
+        x = x + self.pos_encoder.pe[:, slots].to(x.dtype)
+        q, k, v = (f(x).view(n, t, 8, c // 8).transpose(1, 2) for f in (self.to_q, self.to_k, self.to_v))
+        part = 65535 if x.is_cuda else n  # a grid limit of the fused kernels
+        o = torch.cat([F.scaled_dot_product_attention(*a) for a in zip(q.split(part), k.split(part), v.split(part))])
+        return self.to_out[0](o.transpose(1, 2).reshape(n, t, c))
+
+
+class Geglu(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.proj = nn.Linear(c, 8 * c)
+
+    def forward(self, x):
+        a, g = self.proj(x).chunk(2, -1)
+        return a * F.gelu(g)
+
+
+class FeedForward(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.net = nn.ModuleList([Geglu(c), nn.Identity(), nn.Linear(4 * c, c)])
+
+    def forward(self, x):
+        return self.net[2](self.net[0](x))
+
+
+class TemporalBlock(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.attention_blocks = nn.ModuleList(TemporalAttention(c) for _ in range(2))
+        self.norms = nn.ModuleList(nn.LayerNorm(c) for _ in range(2))
+        self.ff, self.ff_norm = FeedForward(c), nn.LayerNorm(c)
+
+    def forward(self, x, slots):
+        for a, n in zip(self.attention_blocks, self.norms): x = x + a(n(x), slots)
+        return x + self.ff(self.ff_norm(x))
+
+
+class TemporalTransformer(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.norm = nn.GroupNorm(32, c, eps=1e-6)
+        self.proj_in, self.proj_out = nn.Linear(c, c), nn.Linear(c, c)
+        self.transformer_blocks = nn.ModuleList([TemporalBlock(c)])
+
+    def forward(self, x, t, slots):
+        """(B T, C, h, w) -> the same."""
+        n, c, h, w = x.shape
+        y = self.norm(x).view(n // t, t, c, h * w).permute(0, 3, 1, 2).reshape(-1, t, c)
+        y = self.proj_out(self.transformer_blocks[0](self.proj_in(y), slots))
+        return x + y.view(n // t, h * w, t, c).permute(0, 2, 3, 1).reshape(n, c, h, w)
+
+
+class Motion(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.temporal_transformer = TemporalTransformer(c)
+
+    def forward(self, x, t, slots):
+        return self.temporal_transformer(x, t, slots)
+
+
+class Residual(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(c, c, 3, padding=1), nn.Conv2d(c, c, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv2(F.relu(self.conv1(F.relu(x)))) + x
+
+
+class Fusion(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.resConfUnit1, self.resConfUnit2, self.out_conv = Residual(c), Residual(c), nn.Conv2d(c, c, 1)
+
+    def forward(self, x, skip, size):
+        if skip is not None: x = x + self.resConfUnit1(skip)
+        x = F.interpolate(self.resConfUnit2(x), size=size, mode="bilinear", align_corners=True)
+        return self.out_conv(x)
+
+
+class Scratch(nn.Module):
+    def __init__(self, oc, f):
+        super().__init__()
+        for i in range(4):
+            setattr(self, f"layer{i + 1}_rn", nn.Conv2d(oc[i], f, 3, padding=1, bias=False))
+            setattr(self, f"refinenet{i + 1}", Fusion(f))
+        self.output_conv1 = nn.Conv2d(f, f // 2, 3, padding=1)
+        self.output_conv2 = nn.Sequential(nn.Conv2d(f // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU(), nn.Identity())
+
+
+def output(conv1, conv2, x, H, W, leak):
+    """The head's last layers. leak > 0 (training only): the ReLU keeps its value, its gradient leaks."""
+    x = F.interpolate(conv1(x), size=(H, W), mode="bilinear", align_corners=True)
+    x = F.relu(conv2[0](x))
+    with torch.autocast(x.device.type, enabled=False):
+        x = conv2[2](x.float())
+    y = F.relu(x)
+    if leak: y = y + leak * (x - x.detach()) * (x < 0)
+    return y[:, 0]
+
+
+class Head(nn.Module):
+    def __init__(self, width, features, out_channels, **_):
+        super().__init__()
+        oc = out_channels
+        self.projects = nn.ModuleList(nn.Conv2d(width, c, 1) for c in oc)
+        self.resize_layers = nn.ModuleList([nn.ConvTranspose2d(oc[0], oc[0], 4, 4), nn.ConvTranspose2d(oc[1], oc[1], 2, 2),
+                                            nn.Identity(), nn.Conv2d(oc[3], oc[3], 3, 2, 1)])
+        self.scratch = Scratch(oc, features)
+        self.motion_modules = nn.ModuleList(Motion(c) for c in (oc[2], oc[3], features, features))
+
+    def trunk(self, taps, t, slots, temporal=True):
+        s = self.scratch
+        m = [(lambda x, k=k: self.motion_modules[k](x, t, slots)) if temporal else (lambda x: x) for k in range(4)]
+        l1, l2, l3, l4 = (self.resize_layers[i](self.projects[i](taps[i])) for i in range(4))
+        l3, l4 = m[0](l3), m[1](l4)
+        l1, l2, l3, l4 = s.layer1_rn(l1), s.layer2_rn(l2), s.layer3_rn(l3), s.layer4_rn(l4)
+        p4 = m[2](s.refinenet4(l4, None, l3.shape[2:]))
+        p3 = m[3](s.refinenet3(p4, l3, l2.shape[2:]))
+        p2 = s.refinenet2(p3, l2, l1.shape[2:])
+        return s.refinenet1(p2, l1, (2 * l1.shape[2], 2 * l1.shape[3]))
+
+
+class VideoDepth(nn.Module):
+    """metric_head: a second set of output layers (trained together, exported as a checkpoint of its own)."""
+
+    def __init__(self, size="nano", metric_head=False, temporal=True):
+        super().__init__()
+        s = SIZES[size]
+        self.pretrained, self.head, self.temporal = Encoder(**s), Head(**s), temporal
+        if metric_head:
+            f = s["features"]
+            self.metric = nn.ModuleDict(dict(output_conv1=nn.Conv2d(f, f // 2, 3, padding=1), output_conv2=nn.Sequential(
+                nn.Conv2d(f // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU(), nn.Identity())))
+        self.leak = 0.0
+
+    def initialise(self):
+        """For training from nothing: small residual branches, temporal modules that begin as nothing."""
+        for name, p in self.named_parameters():
+            if p.dim() == 2 and "pos" not in name: nn.init.trunc_normal_(p, std=1 / math.sqrt(p.shape[1]))
+            elif name.endswith(".bias"): nn.init.zeros_(p)
+        e = self.pretrained
+        nn.init.trunc_normal_(e.patch_embed.proj.weight, std=1 / math.sqrt(588))
+        nn.init.trunc_normal_(e.pos_embed, std=0.2)
+        nn.init.trunc_normal_(e.cls_token, std=0.02)
+        for b in e.blocks:
+            for p in (b.attn.proj.weight, b.mlp.fc2.weight): p.data *= 0.4
+        for m in self.head.motion_modules: nn.init.zeros_(m.temporal_transformer.proj_out.weight)
+        for c in (self.head.scratch.output_conv2, *([self.metric["output_conv2"]] if hasattr(self, "metric") else [])):
+            nn.init.constant_(c[2].bias, 1.0)
+        return self
+
+    def forward(self, x, slots=None, which=("relative",)):
+        """(B, T, 3, H, W) -> a list of (B, T, H, W), one of `which` each."""
+        b, t, _, H, W = x.shape
+        slots = torch.arange(t, device=x.device) if slots is None else slots
+        f = self.head.trunk(self.pretrained(x.reshape(b * t, 3, H, W)), t, slots, self.temporal)
+        s = self.head.scratch
+        heads = dict(relative=(s.output_conv1, s.output_conv2))
+        if hasattr(self, "metric"): heads["metric"] = (self.metric["output_conv1"], self.metric["output_conv2"])
+        return [output(*heads[k], f, H, W, self.leak).view(b, t, H, W) for k in which]
