@@ -21,7 +21,7 @@ struct attention_params {
     const void *qkv;
     void *y;
     int64_t qkv_t, qkv_n, y_t, y_n; /* strides in elements */
-    int n, c;
+    int n, c, y_aligned;
     float scale_log2; /* log2(e) / sqrt(D) */
 };
 
@@ -176,28 +176,61 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_attention_mma
     for (int i = 0; i < 8; i++) {
         const int row = warp * 32 + i * 4 + (lane >> 3), chunk = lane & 7;
         if (q0 + row < n)
-            *reinterpret_cast<uint4 *>(y + (q0 + row) * p.y_n + chunk * 8) =
-                *reinterpret_cast<const uint4 *>(smem + (swizzled(sq, row, chunk) - sq));
+            ib_attention_store8<T>(y + (q0 + row) * p.y_n + chunk * 8, smem + (swizzled(sq, row, chunk) - sq),
+                                   p.y_aligned);
     }
 #endif
 }
 
-isobath_status ib_cuda_attention(ib_backend *backend, const ib_attention_args *a)
+/* qkv with 16-byte aligned rows. */
+static isobath_status attend(ib_backend *backend, const ib_attention_args *a)
 {
     ib_cuda_backend *be = ib_cuda(backend);
-    const int64_t frames = a->qkv.dim[0], n = a->qkv.dim[1], c = a->qkv.dim[2] / 3;
-    const int half = a->qkv.dtype == IB_F16 || a->qkv.dtype == IB_BF16;
-    if (be->path < IB_CUDA_MMA || !half || a->y.dtype != a->qkv.dtype || c != (int64_t)a->heads * D ||
-        !ib_cuda_aligned(&a->qkv, 16) || !ib_cuda_aligned(&a->y, 16))
-        return ib_cuda_attention_simt(backend, a);
     if (be->path >= IB_CUDA_WGMMA) return ib_cuda_attention_wgmma(backend, a);
-
-    attention_params p = {a->qkv.data,     a->y.data, a->qkv.stride[0], a->qkv.stride[1], a->y.stride[0],
-                          a->y.stride[1], (int)n,    (int)c,           1.44269504088896340736f / sqrtf((float)D)};
-    dim3 grid((unsigned)ib_ceil_div(n, BM), (unsigned)a->heads, (unsigned)frames);
+    const int64_t n = a->qkv.dim[1];
+    const attention_params p = {a->qkv.data,     a->y.data,       a->qkv.stride[0],
+                                a->qkv.stride[1], a->y.stride[0], a->y.stride[1],
+                                (int)n,          a->heads * D,    ib_cuda_aligned(&a->y, 16),
+                                1.44269504088896340736f / sqrtf((float)D)};
+    const dim3 grid((unsigned)ib_ceil_div(n, BM), (unsigned)a->heads, (unsigned)a->qkv.dim[0]);
     if (a->qkv.dtype == IB_F16)
         k_attention_mma<ib_f16><<<grid, THREADS, 0, be->stream>>>(p);
     else
         k_attention_mma<ib_bf16><<<grid, THREADS, 0, be->stream>>>(p);
     return ib_cuda_launched(backend, "attention");
+}
+
+/* qkv that lies anyhow: as many heads of a frame as fit go to the workspace first, so that the bits stay the same. */
+static isobath_status attend_packed(ib_backend *backend, const ib_attention_args *a)
+{
+    const int64_t n = a->qkv.dim[1], c = (int64_t)a->heads * D;
+    const int64_t most = (int64_t)(IB_CUDA_WORKSPACE_BYTES / (size_t)(n * 3 * D * 2));
+    if (most < 1)
+        return ib_fail(backend->diag, ISOBATH_ERR_UNSUPPORTED, "cuda attention: %lld unaligned tokens are too many",
+                       (long long)n);
+    for (int64_t t = 0; t < a->qkv.dim[0]; t++)
+        for (int64_t head = 0; head < a->heads; head += most) {
+            const int64_t heads = a->heads - head < most ? a->heads - head : most;
+            const ib_tensor from = ib_tensor_slice(&a->qkv, t, 1), to = ib_tensor_slice(&a->y, t, 1);
+            ib_attention_args part;
+            part.qkv = ib_tensor_3d(ib_cuda(backend)->workspace, a->qkv.dtype, 1, n, 3 * heads * D);
+            part.heads = (int)heads;
+            part.y = ib_tensor_narrow(&to, 2, head * D, heads * D);
+            for (int64_t i = 0; i < 3; i++) {
+                ib_copy_args copy;
+                copy.x = ib_tensor_narrow(&from, 2, i * c + head * D, heads * D);
+                copy.y = ib_tensor_narrow(&part.qkv, 2, i * heads * D, heads * D);
+                IB_TRY(ib_cuda_copy(backend, &copy));
+            }
+            IB_TRY(attend(backend, &part));
+        }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_cuda_attention(ib_backend *backend, const ib_attention_args *a)
+{
+    const int half = a->qkv.dtype == IB_F16 || a->qkv.dtype == IB_BF16;
+    if (ib_cuda(backend)->path < IB_CUDA_MMA || !half || a->qkv.dim[2] != 3 * (int64_t)a->heads * D)
+        return ib_cuda_attention_simt(backend, a);
+    return ib_cuda_aligned(&a->qkv, 16) ? attend(backend, a) : attend_packed(backend, a);
 }

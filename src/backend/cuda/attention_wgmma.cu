@@ -22,7 +22,7 @@
 struct wgmma_params {
     void *y;
     int64_t y_t, y_n;
-    int n, c;
+    int n, c, y_aligned;
     float scale_log2;
 };
 
@@ -206,8 +206,8 @@ __global__ void __launch_bounds__(THREADS, 2)
     for (int i = 0; i < 4; i++) {
         const int row = warp * 16 + i * 4 + (lane >> 3), chunk = lane & 7;
         if (q0 + row < n)
-            *reinterpret_cast<uint4 *>(y + (q0 + row) * p.y_n + chunk * 8) =
-                *reinterpret_cast<const uint4 *>(smem + row * 128 + ((chunk ^ (row & 7)) << 4));
+            ib_attention_store8<T>(y + (q0 + row) * p.y_n + chunk * 8, smem + row * 128 + ((chunk ^ (row & 7)) << 4),
+                                   p.y_aligned);
     }
 #endif
 }
@@ -237,7 +237,7 @@ isobath_status ib_cuda_attention_wgmma(ib_backend *backend, const ib_attention_a
         return ib_fail(backend->diag, ISOBATH_ERR_DEVICE, "cuda attention: the driver refused a tensor map");
     const int64_t n = a->qkv.dim[1];
     const wgmma_params p = {a->y.data, a->y.stride[0], a->y.stride[1], (int)n, a->heads * D,
-                            1.44269504088896340736f / sqrtf((float)D)};
+                            ib_cuda_aligned(&a->y, 16), 1.44269504088896340736f / sqrtf((float)D)};
     dim3 grid((unsigned)ib_ceil_div(n, BM), (unsigned)a->heads, (unsigned)a->qkv.dim[0]);
     void (*kernel)(CUtensorMap, wgmma_params) =
         a->qkv.dtype == IB_F16 ? k_attention_wgmma<ib_f16> : k_attention_wgmma<ib_bf16>;

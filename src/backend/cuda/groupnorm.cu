@@ -17,6 +17,7 @@ struct groupnorm_params {
     float2 *partial; /* [T][chunks][groups]: sum and squares of x - pivot */
     int64_t x_t, y_t, y_p;
     int pixels, channels, groups, chunks;
+    int aligned; /* V values of every pixel may be moved at once; changes no bits */
     float eps;
 };
 
@@ -24,6 +25,26 @@ static inline int groupnorm_chunks(int64_t pixels)
 {
     int64_t chunks = pixels / 128;
     return chunks < 1 ? 1 : chunks > MAX_CHUNKS ? MAX_CHUNKS : (int)chunks;
+}
+
+template <typename T, int V> __device__ __forceinline__ void load(const T *p, int aligned, float (&v)[V])
+{
+    if (aligned) {
+        ib_load_f32<T, V>(p, v);
+    } else {
+#pragma unroll
+        for (int e = 0; e < V; e++) v[e] = ib_to_f32(p[e]);
+    }
+}
+
+template <typename T, int V> __device__ __forceinline__ void store(T *p, int aligned, const float (&v)[V])
+{
+    if (aligned) {
+        ib_store_f32<T, V>(p, v);
+    } else {
+#pragma unroll
+        for (int e = 0; e < V; e++) p[e] = ib_from_f32<T>(v[e]);
+    }
 }
 
 /* First pixel of a chunk. */
@@ -56,7 +77,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupn
             }
             for (int pixel = first + row; pixel < end; pixel += rows) {
                 float v[V];
-                ib_load_f32<T, V>(x + (int64_t)pixel * p.channels + c, v);
+                load<T, V>(x + (int64_t)pixel * p.channels + c, p.aligned, v);
 #pragma unroll
                 for (int e = 0; e < V; e++) {
                     v[e] -= pivot[e];
@@ -143,10 +164,10 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupn
             }
             for (int pixel = first + row; pixel < end; pixel += rows) {
                 float v[V];
-                ib_load_f32<T, V>(x + (int64_t)pixel * p.channels + c, v);
+                load<T, V>(x + (int64_t)pixel * p.channels + c, p.aligned, v);
 #pragma unroll
                 for (int e = 0; e < V; e++) v[e] = fmaf(v[e] - m[e], scale[e], b[e]);
-                ib_store_f32<T, V>(y + (int64_t)pixel * p.y_p + c, v);
+                store<T, V>(y + (int64_t)pixel * p.y_p + c, p.aligned, v);
             }
         }
         __syncthreads();
@@ -187,11 +208,11 @@ isobath_status ib_cuda_groupnorm(ib_backend *backend, const ib_groupnorm_args *a
                           (int)channels,
                           a->groups,
                           groupnorm_chunks(pixels),
+                          ib_cuda_aligned(&a->x, 16) && ib_cuda_aligned(&a->y, 16),
                           a->eps};
-    /* Vectors need whole groups in a pass: the group size divides the vector or the other way round. */
+    /* V decides the order of the sums, so it hangs on C and the groups alone: a pass must hold whole groups. */
     const int v = a->x.dtype == IB_F32 ? 4 : 8;
-    const int fits = channels % v == 0 && ib_cuda_aligned(&a->x, 16) && ib_cuda_aligned(&a->y, 16) &&
-                     (channels <= (int64_t)THREADS * v || size % v == 0);
+    const int fits = channels % v == 0 && (channels <= (int64_t)THREADS * v || size % v == 0);
     isobath_status status = ISOBATH_OK;
     const int most = THREADS * (fits ? v : 1); /* a group is never split between passes */
     if (size > most)

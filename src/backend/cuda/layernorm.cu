@@ -6,11 +6,41 @@
 
 struct layernorm_params {
     ib_rows x, y, pos; /* pos.data == NULL: none */
-    const float *weight, *bias;
+    ib_rows weight, bias;
     int64_t rows;
     int channels;
     float eps;
 };
+
+/* `aligned`: V values of every row may be moved at once; it changes no bits. */
+template <int V, bool aligned>
+__device__ __forceinline__ void load(const ib_rows &r, int64_t t, int64_t n, int c, float (&v)[V])
+{
+    if (aligned) {
+        ib_rows_load<V>(r, t, n, c, v);
+    } else {
+#pragma unroll
+        for (int e = 0; e < V; e++) {
+            float one[1];
+            ib_rows_load<1>(r, t, n, c + e, one);
+            v[e] = one[0];
+        }
+    }
+}
+
+template <int V, bool aligned>
+__device__ __forceinline__ void store(const ib_rows &r, int64_t t, int64_t n, int c, const float (&v)[V])
+{
+    if (aligned) {
+        ib_rows_store<V>(r, t, n, c, v);
+    } else {
+#pragma unroll
+        for (int e = 0; e < V; e++) {
+            const float one[1] = {v[e]};
+            ib_rows_store<1>(r, t, n, c + e, one);
+        }
+    }
+}
 
 /* Sum over `lanes` neighbouring lanes, the same bits in each. */
 template <int lanes> __device__ __forceinline__ float lanes_sum(float x)
@@ -21,7 +51,8 @@ template <int lanes> __device__ __forceinline__ float lanes_sum(float x)
 }
 
 /* `lanes` lanes hold one row, each `V` values in each of `vectors` places; C <= lanes * V * vectors. */
-template <int lanes, int V, int vectors> __global__ void __launch_bounds__(THREADS) k_layernorm(layernorm_params p)
+template <int lanes, int V, int vectors, bool aligned>
+__global__ void __launch_bounds__(THREADS) k_layernorm(layernorm_params p)
 {
     const int lane = threadIdx.x % lanes;
     const int64_t t = blockIdx.y, row = (int64_t)blockIdx.x * (THREADS / lanes) + threadIdx.x / lanes;
@@ -31,7 +62,7 @@ template <int lanes, int V, int vectors> __global__ void __launch_bounds__(THREA
     for (int i = 0; i < vectors; i++) {
         const int c = (i * lanes + lane) * V;
         if (c < p.channels) {
-            ib_load_f32<float, V>((const float *)p.x.data + t * p.x.stride_t + n * p.x.stride_n + c, v[i]);
+            load<V, aligned>(p.x, t, n, c, v[i]);
 #pragma unroll
             for (int e = 0; e < V; e++) sum += v[i][e];
         }
@@ -53,16 +84,16 @@ template <int lanes, int V, int vectors> __global__ void __launch_bounds__(THREA
         const int c = (i * lanes + lane) * V;
         if (c >= p.channels) continue;
         float w[V], b[V], extra[V];
-        ib_load_f32<float, V>(p.weight + c, w);
-        ib_load_f32<float, V>(p.bias + c, b);
+        load<V, aligned>(p.weight, 0, 0, c, w);
+        load<V, aligned>(p.bias, 0, 0, c, b);
 #pragma unroll
         for (int e = 0; e < V; e++) v[i][e] = fmaf(v[i][e] * inverse, w[e], b[e]);
         if (p.pos.data) {
-            ib_rows_load<V>(p.pos, t, 0, c, extra);
+            load<V, aligned>(p.pos, t, 0, c, extra);
 #pragma unroll
             for (int e = 0; e < V; e++) v[i][e] += extra[e];
         }
-        ib_rows_store<V>(p.y, t, n, c, v[i]);
+        store<V, aligned>(p.y, t, n, c, v[i]);
     }
 }
 
@@ -89,7 +120,8 @@ __global__ void __launch_bounds__(THREADS) k_layernorm_any(layernorm_params p)
     }
     const float inverse = 1.0f / sqrtf(total / (float)p.channels + p.eps);
     for (int c = threadIdx.x; c < p.channels; c += THREADS) {
-        float v[1] = {fmaf((x[c] - mean) * inverse, p.weight[c], p.bias[c])}, extra[1] = {0.0f};
+        const float *weight = (const float *)p.weight.data, *bias = (const float *)p.bias.data;
+        float v[1] = {fmaf((x[c] - mean) * inverse, weight[c], bias[c])}, extra[1] = {0.0f};
         if (p.pos.data) {
             ib_rows_load<1>(p.pos, t, 0, c, extra);
             v[0] += extra[0];
@@ -99,36 +131,38 @@ __global__ void __launch_bounds__(THREADS) k_layernorm_any(layernorm_params p)
 }
 
 template <int lanes, int V, int vectors>
-static void launch(const layernorm_params &p, int64_t frames, cudaStream_t stream)
+static void launch(const layernorm_params &p, int aligned, int64_t frames, cudaStream_t stream)
 {
     dim3 grid((unsigned)ib_ceil_div(p.rows, THREADS / lanes), (unsigned)frames);
-    k_layernorm<lanes, V, vectors><<<grid, THREADS, 0, stream>>>(p);
+    if (aligned)
+        k_layernorm<lanes, V, vectors, true><<<grid, THREADS, 0, stream>>>(p);
+    else
+        k_layernorm<lanes, V, vectors, false><<<grid, THREADS, 0, stream>>>(p);
 }
 
 isobath_status ib_cuda_layernorm(ib_backend *backend, const ib_layernorm_args *a)
 {
     const int64_t frames = a->x.dim[0], channels = a->x.dim[2];
     cudaStream_t stream = ib_cuda(backend)->stream;
-    layernorm_params p = {ib_rows_of(&a->x), ib_rows_of(&a->y), ib_rows_of(&a->pos),
-                          (const float *)a->weight.data, (const float *)a->bias.data, a->x.dim[1],
-                          (int)channels, a->eps};
+    const int aligned = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->y, channels) &&
+                        ib_rows_by_4(&a->weight, channels) && ib_rows_by_4(&a->bias, channels) &&
+                        (!a->pos.data || ib_rows_by_4(&a->pos, channels));
+    layernorm_params p = {ib_rows_of(&a->x), ib_rows_of(&a->y), ib_rows_of(&a->pos), ib_rows_of(&a->weight),
+                          ib_rows_of(&a->bias), a->x.dim[1], (int)channels, a->eps};
     if (!a->pos.data) p.pos.data = NULL;
-    const int by_4 = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->y, channels) &&
-                     ib_rows_by_4(&a->weight, channels) && ib_rows_by_4(&a->bias, channels) &&
-                     (!a->pos.data || ib_rows_by_4(&a->pos, channels));
-    if (!by_4 || channels > 1024)
+    if (channels % 4 != 0 || channels > 1024)
         k_layernorm_any<<<dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, stream>>>(p);
     else if (channels <= 64)
-        launch<16, 4, 1>(p, frames, stream);
+        launch<16, 4, 1>(p, aligned, frames, stream);
     else if (channels <= 128)
-        launch<32, 4, 1>(p, frames, stream);
+        launch<32, 4, 1>(p, aligned, frames, stream);
     else if (channels <= 256)
-        launch<32, 4, 2>(p, frames, stream);
+        launch<32, 4, 2>(p, aligned, frames, stream);
     else if (channels <= 384)
-        launch<32, 4, 3>(p, frames, stream);
+        launch<32, 4, 3>(p, aligned, frames, stream);
     else if (channels <= 768)
-        launch<32, 4, 6>(p, frames, stream);
+        launch<32, 4, 6>(p, aligned, frames, stream);
     else
-        launch<32, 4, 8>(p, frames, stream);
+        launch<32, 4, 8>(p, aligned, frames, stream);
     return ib_cuda_launched(backend, "layernorm");
 }

@@ -101,7 +101,7 @@ template <typename T, int tf32> __device__ __forceinline__ void fill_tile(float 
             const float vy = 1.0f - wy, vx = 1.0f - wx;
 #pragma unroll
             for (int k = 0; k < 4; k++)
-                v[k] = head_round(vy * (vx * a[k] + wx * b[k]) + wy * (vx * d[k] + wx * e[k]), tf32);
+                v[k] = head_round(fmaf(vy, fmaf(vx, a[k], wx * b[k]), wy * fmaf(vx, d[k], wx * e[k])), tf32);
         }
         *reinterpret_cast<float4 *>(tile + i * PITCH + (threadIdx.x & 7) * 4) = make_float4(v[0], v[1], v[2], v[3]);
     }

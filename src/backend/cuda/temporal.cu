@@ -15,6 +15,7 @@
 /* How a block is cut; computed on the host. */
 struct temporal_tiling {
     int pixels_log2, heads; /* per block */
+    int aligned;            /* rows allow 16-byte accesses; changes no bits */
     int pitch, item_bytes;  /* of a row; of q, k and v of one (pixel, head) */
 };
 
@@ -149,8 +150,14 @@ __global__ void __launch_bounds__(THREADS) k_temporal_mma(ib_temporal_params p, 
         for (int row = row0; row < rows; row += rows_at_once) {
             const int pixel = row & (pixels - 1), t = row >> tiling.pixels_log2;
             const int valid = t < frames[array] && p0 + pixel < p.pixels;
-            ib_cp_async16(dst + pixel * tiling.heads * tiling.item_bytes + t * pitch,
-                          valid ? src + t * stride_t[array] + pixel * stride_p[array] : source[array], valid);
+            const T *from = valid ? src + t * stride_t[array] + pixel * stride_p[array] : source[array];
+            const uint32_t offset = (uint32_t)(pixel * tiling.heads * tiling.item_bytes + t * pitch);
+            if (tiling.aligned) {
+                ib_cp_async16(dst + offset, from, valid);
+            } else {
+                T *to = (T *)(smem + column_offset + array * FRAMES * pitch + offset);
+                for (int e = 0; e < 8; e++) to[e] = valid ? from[e] : ib_from_f32<T>(0.0f);
+            }
         }
     }
     ib_cp_async_commit();
@@ -164,9 +171,13 @@ __global__ void __launch_bounds__(THREADS) k_temporal_mma(ib_temporal_params p, 
     T *y = (T *)p.y + tq0 * p.y_t + p0 * p.y_p + column_source;
     for (int row = row0; row < rows; row += rows_at_once) {
         const int pixel = row & (pixels - 1), t = row >> tiling.pixels_log2;
-        if (t < p.tq - tq0 && p0 + pixel < p.pixels)
-            *reinterpret_cast<uint4 *>(y + t * p.y_t + pixel * p.y_p) = *reinterpret_cast<const uint4 *>(
-                smem + column_offset + pixel * tiling.heads * tiling.item_bytes + t * pitch);
+        if (t >= p.tq - tq0 || p0 + pixel >= p.pixels) continue;
+        const uint8_t *from = smem + column_offset + pixel * tiling.heads * tiling.item_bytes + t * pitch;
+        T *to = y + t * p.y_t + pixel * p.y_p;
+        if (tiling.aligned)
+            *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(from);
+        else
+            for (int e = 0; e < 8; e++) to[e] = ((const T *)from)[e];
     }
 #endif
 }
@@ -204,10 +215,10 @@ isobath_status ib_cuda_temporal_attention(ib_backend *backend, const ib_temporal
     const int d = (int)(a->q.dim[2] / a->heads);
     const int same_half = (type == IB_F16 || type == IB_BF16) && a->k.dtype == type && a->v.dtype == type &&
                           a->y.dtype == type;
-    if (ib_cuda(backend)->path < IB_CUDA_MMA || !same_half || d % 8 != 0 || !ib_cuda_aligned(&a->q, 16) ||
-        !ib_cuda_aligned(&a->k, 16) || !ib_cuda_aligned(&a->v, 16) || !ib_cuda_aligned(&a->y, 16))
-        return ib_cuda_temporal_simt(backend, a);
-    const temporal_tiling tiling = choose_tiling(a->heads, d);
+    if (ib_cuda(backend)->path < IB_CUDA_MMA || !same_half || d % 8 != 0) return ib_cuda_temporal_simt(backend, a);
+    temporal_tiling tiling = choose_tiling(a->heads, d);
+    tiling.aligned = ib_cuda_aligned(&a->q, 16) && ib_cuda_aligned(&a->k, 16) && ib_cuda_aligned(&a->v, 16) &&
+                     ib_cuda_aligned(&a->y, 16);
     if (tiling.heads * tiling.item_bytes > SMEM_LIMIT || tiling.heads * (d / 8) > THREADS)
         return ib_cuda_temporal_simt(backend, a);
     const ib_temporal_params p = ib_temporal_params_of(a);
