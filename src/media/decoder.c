@@ -75,11 +75,12 @@ static isobath_status open_codec(ib_decoder *d)
 /* Timestamp (microseconds) of image file i. */
 static int64_t image_ts(const ib_decoder *d, int64_t i) { return llrint((double)i * 1e6 / d->in.fps); }
 
-/* Images before the start time need not be read: each file is a frame. */
+/* Images before the start need not be read: each file is a frame. */
 static void skip_images(ib_decoder *d)
 {
-    while (d->delivered + 1 < d->in.images.count && image_ts(d, d->delivered) < d->options.start_s * 1e6) d->delivered++;
-    d->in.packets = d->delivered;
+    int64_t i = d->options.start_frame < d->in.images.count ? d->options.start_frame : d->in.images.count - 1;
+    while (i + 1 < d->in.images.count && (double)image_ts(d, i) < d->options.start_s * 1e6) i++;
+    d->delivered = d->in.packets = i;
 }
 
 /* Everything that a restart renews. */
@@ -286,6 +287,7 @@ static step check_skipped(ib_decoder *d)
 
 static void deliver(ib_decoder *d, int64_t ts, int repeated, ib_decoded *out)
 {
+    out->index = d->delivered;
     out->frame = d->last;
     out->pts_us = d->in.format ? ib_clock_next(&d->clock, ts) : image_ts(d, d->delivered);
     out->repeated = repeated;
@@ -353,6 +355,31 @@ isobath_status ib_decoder_next(ib_decoder *d, ib_decoded *out, int *got)
         s = next_step(d, out, got);
     }
     return s == STEP_FAILED ? d->status : ISOBATH_OK;
+}
+
+int ib_decoder_jump(ib_decoder *d, double fraction)
+{
+    if (!d->in.format) {
+        d->delivered = d->in.packets = (int64_t)(fraction * (double)d->in.images.count);
+    } else {
+        AVFormatContext *f = d->in.format;
+        if (!d->in.reopenable || f->duration <= 0) return 0;
+        int64_t start = f->start_time != AV_NOPTS_VALUE ? f->start_time : 0;
+        if (av_seek_frame(f, -1, start + (int64_t)(fraction * (double)f->duration), AVSEEK_FLAG_BACKWARD) < 0) return 0;
+    }
+    if (d->codec) avcodec_flush_buffers(d->codec);
+    av_frame_unref(d->held);
+    d->have_held = d->have_packet = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
+    d->missing_count = 0;
+    return 1;
+}
+
+double ib_decoder_pixel_aspect(const ib_decoder *d, const AVFrame *frame)
+{
+    AVRational sar = frame->sample_aspect_ratio;
+    if (d->in.format) sar = av_guess_sample_aspect_ratio(d->in.format, d->in.stream, (AVFrame *)frame);
+    double aspect = sar.num > 0 && sar.den > 0 ? av_q2d(sar) : 1.0;
+    return aspect > 0.05 && aspect < 20 ? aspect : 1.0;
 }
 
 double ib_decoder_fps(const ib_decoder *d) { return d->in.fps; }

@@ -8,6 +8,7 @@
 typedef struct ib_decoder ib_decoder;
 
 typedef struct ib_decoded {
+    int64_t index;        /* of the input's frames, from 0 */
     const AVFrame *frame; /* of the decoder, until the next call */
     int64_t pts_us;       /* strictly increasing, first frame 0 */
     int repeated;         /* stands in for a damaged frame: `frame` is the one before */
@@ -26,6 +27,11 @@ isobath_status ib_decoder_next(ib_decoder *decoder, ib_decoded *out, int *got);
 double ib_decoder_fps(const ib_decoder *decoder);            /* 0: unknown */
 int64_t ib_decoder_frames_hint(const ib_decoder *decoder);   /* -1: unknown */
 const int32_t *ib_decoder_matrix(const ib_decoder *decoder); /* display matrix of the stream, or NULL */
+/* Width / height of a pixel of `frame`; 1: square or unknown. */
+double ib_decoder_pixel_aspect(const ib_decoder *decoder, const AVFrame *frame);
+/* Goes to about `fraction` (0..1) of the input, so that the next frame is one from there; times and numbers of frames
+ * mean nothing after it. 0 when the input cannot do that. */
+int ib_decoder_jump(ib_decoder *decoder, double fraction);
 /* "h264 libavcodec 59.37.100" */
 void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
 /* The first damage that was passed over, or "". */

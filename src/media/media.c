@@ -1,12 +1,11 @@
 /* The media object: decoded frames, chosen by time and stride, turned into upright RGB of the wanted size. */
 #include "media/media.h"
 #include "base/hash.h"
+#include "media/convert.h"
 #include "media/decoder.h"
 #include "media/images.h"
-#include "media/picture.h"
 
 #include <libavutil/log.h>
-#include <libswscale/swscale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,46 +24,8 @@ struct ib_media {
     int64_t in_range;         /* frames seen between start and end */
     int64_t kept;
     int done;
-    ib_orientation orientation;
-    ib_colour *colour;
-    struct SwsContext *sws; /* exotic formats only */
-    AVFrame *sws_frame;
-    ib_resize *resize;
-    uint8_t *full, *reduced; /* coded size; reduced but not yet turned; NULL where not needed */
+    ib_convert *convert;
 };
-
-static isobath_status fail_memory(ib_media *m)
-{
-    return ib_fail(m->diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a %dx%d picture", m->name, m->info.coded_width,
-                   m->info.coded_height);
-}
-
-/* RGB24 through libswscale, for layouts that ib_picture cannot describe. */
-static isobath_status exotic(ib_media *m, const AVFrame *frame, ib_picture *pic)
-{
-    m->sws = sws_getCachedContext(m->sws, frame->width, frame->height, frame->format, frame->width, frame->height,
-                                  AV_PIX_FMT_RGB24, SWS_POINT | SWS_ACCURATE_RND | SWS_BITEXACT, NULL, NULL, NULL);
-    if (!m->sws)
-        return ib_fail(m->diag, ISOBATH_ERR_UNSUPPORTED, "%s: libswscale has no conversion from %s to RGB", m->name,
-                       m->info.colour);
-    if (!m->sws_frame) {
-        m->sws_frame = av_frame_alloc();
-        if (!m->sws_frame) return fail_memory(m);
-        m->sws_frame->format = AV_PIX_FMT_RGB24;
-        m->sws_frame->width = frame->width;
-        m->sws_frame->height = frame->height;
-        if (av_frame_get_buffer(m->sws_frame, 0) < 0) return fail_memory(m);
-    }
-    const int *table = sws_getCoefficients(ib_frame_matrix(frame) == IB_YUV_BT601   ? SWS_CS_ITU601
-                                           : ib_frame_matrix(frame) == IB_YUV_BT709 ? SWS_CS_ITU709
-                                                                                    : SWS_CS_BT2020);
-    sws_setColorspaceDetails(m->sws, table, ib_frame_full_range(frame), table, 1, 0, 1 << 16, 1 << 16);
-    if (sws_scale(m->sws, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height, m->sws_frame->data,
-                  m->sws_frame->linesize) != frame->height)
-        return ib_fail(m->diag, ISOBATH_ERR_INPUT, "%s: libswscale could not convert a frame (%s)", m->name, m->info.colour);
-    ib_picture_from_frame(m->sws_frame, pic);
-    return ISOBATH_OK;
-}
 
 static isobath_status convert(ib_media *m, const ib_decoded *d, uint8_t *rgb)
 {
@@ -77,49 +38,18 @@ static isobath_status convert(ib_media *m, const ib_decoded *d, uint8_t *rgb)
                        "%s: the picture size changes from %dx%d to %dx%d at %.3f s; cut it there first", m->name,
                        m->info.coded_width, m->info.coded_height, frame->width, frame->height, (double)d->pts_us / 1e6);
     }
-    ib_picture pic;
-    if (!ib_picture_from_frame(frame, &pic)) IB_TRY(exotic(m, frame, &pic));
-    if (!m->colour || !ib_colour_fits(m->colour, &pic)) {
-        ib_colour_destroy(m->colour);
-        IB_TRY(ib_colour_create(&pic, m->options.pool, m->diag, &m->colour));
-    }
-    ib_colour_run(m->colour, &pic, m->full ? m->full : rgb, (ptrdiff_t)pic.width * 3);
-    int turn = !ib_orientation_is_identity(m->orientation);
-    int width = turn && m->orientation.transpose ? m->info.height : m->info.width; /* reduced, not yet turned */
-    int height = turn && m->orientation.transpose ? m->info.width : m->info.height;
-    if (m->resize) ib_resize_run(m->resize, m->full, (ptrdiff_t)pic.width * 3, turn ? m->reduced : rgb);
-    if (turn) ib_orient(m->orientation, m->resize ? m->reduced : m->full, width, height, rgb, m->options.pool);
-    return ISOBATH_OK;
+    return ib_convert_run(m->convert, frame, rgb);
 }
 
-/* Sizes, buffers and texts, from the first frame. */
+/* Sizes, texts and estimates, from the first frame. */
 static isobath_status prepare(ib_media *m)
 {
     const AVFrame *frame = m->first.frame;
     ib_media_info *info = &m->info;
-    info->coded_width = frame->width;
-    info->coded_height = frame->height;
     const int32_t *matrix = ib_decoder_matrix(m->decoder);
-    m->orientation = matrix ? ib_orientation_from_matrix(matrix) : ib_frame_orientation(frame);
-    info->rotation = ib_orientation_degrees(m->orientation);
-    int width, height; /* reduced, as stored */
-    ib_media_reduced_size(frame->width, frame->height, m->options.max_res, &width, &height);
-    info->width = m->orientation.transpose ? height : width;
-    info->height = m->orientation.transpose ? width : height;
-    ib_picture_describe(frame, info->colour, sizeof info->colour);
+    IB_TRY(ib_convert_create(frame, matrix ? ib_orientation_from_matrix(matrix) : ib_frame_orientation(frame),
+                             ib_decoder_pixel_aspect(m->decoder, frame), &m->options, m->name, m->diag, info, &m->convert));
     ib_decoder_describe(m->decoder, info->decoder, sizeof info->decoder);
-
-    int turn = !ib_orientation_is_identity(m->orientation), reduce = width != frame->width || height != frame->height;
-    if (turn || reduce) {
-        m->full = malloc((size_t)frame->width * (size_t)frame->height * 3);
-        if (!m->full) return fail_memory(m);
-    }
-    if (turn && reduce) {
-        m->reduced = malloc((size_t)width * (size_t)height * 3);
-        if (!m->reduced) return fail_memory(m);
-    }
-    if (reduce)
-        IB_TRY(ib_resize_create(frame->width, frame->height, width, height, m->options.pool, m->diag, &m->resize));
 
     const ib_media_options *o = &m->options;
     double fps = ib_decoder_fps(m->decoder);
@@ -130,6 +60,8 @@ static isobath_status prepare(ib_media *m)
     info->frames_hint = -1;
     if (hint >= 0) {
         if (fps > 0 && o->end_s > 0) hint = fmin(hint, ceil(o->end_s * fps));
+        if (o->end_frame > 0) hint = fmin(hint, (double)o->end_frame);
+        if (o->start_frame > 0) hint = fmax(hint - (double)o->start_frame, 0);
         if (fps > 0 && o->start_s > 0) hint = fmax(hint - ceil(o->start_s * fps), 0);
         info->frames_hint = (int64_t)ceil(hint / info->stride);
         if (o->max_frames > 0 && info->frames_hint > o->max_frames) info->frames_hint = o->max_frames;
@@ -152,6 +84,9 @@ static isobath_status check_options(const char *input, const ib_media_options *o
         return ib_fail(diag, ISOBATH_ERR_USAGE, "frame rates must be positive numbers");
     if (!(o->start_s >= 0 && o->start_s < 1e9 && o->end_s < 1e9))
         return ib_fail(diag, ISOBATH_ERR_USAGE, "start and end must be times in seconds from the first frame");
+    if (o->start_frame < 0 || o->end_frame < 0 || (o->end_frame > 0 && o->end_frame <= o->start_frame))
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "the end frame (%lld) must be later than the start frame (%lld)",
+                       (long long)o->end_frame, (long long)o->start_frame);
     if (o->end_s > 0 && o->end_s <= o->start_s)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "end (%g s) must be later than start (%g s)", o->end_s, o->start_s);
     return ISOBATH_OK;
@@ -173,6 +108,10 @@ isobath_status ib_media_open(const char *input, const ib_media_options *options,
     m->name = strdup(strcmp(input, "-") == 0 ? "standard input" : input);
     isobath_status st = ISOBATH_OK;
     if (!m->name) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for %s", input);
+    if (st == ISOBATH_OK && options->crop == IB_CROP_AUTO) {
+        st = ib_media_detect_crop(input, options, diag, &m->options.crop_rect);
+        m->options.crop = IB_CROP_RECT;
+    }
     if (st == ISOBATH_OK) st = ib_decoder_open(input, options, diag, &m->decoder);
     if (st == ISOBATH_OK) st = ib_decoder_next(m->decoder, &m->first, &m->have_first);
     if (st == ISOBATH_OK && !m->have_first) {
@@ -192,12 +131,7 @@ void ib_media_close(ib_media *m)
 {
     if (!m) return;
     ib_decoder_close(m->decoder);
-    ib_colour_destroy(m->colour);
-    ib_resize_destroy(m->resize);
-    sws_freeContext(m->sws);
-    av_frame_free(&m->sws_frame);
-    free(m->full);
-    free(m->reduced);
+    ib_convert_destroy(m->convert);
     free(m->name);
     free(m);
 }
@@ -212,11 +146,12 @@ isobath_status ib_media_read(ib_media *m, uint8_t *rgb, ib_media_frame *frame, i
         int have = m->have_first;
         m->have_first = 0;
         if (!have) IB_TRY(ib_decoder_next(m->decoder, &d, &have));
-        if (!have || (m->end_us >= 0 && d.pts_us >= m->end_us)) {
+        int64_t end_frame = m->options.end_frame;
+        if (!have || (m->end_us >= 0 && d.pts_us >= m->end_us) || (end_frame > 0 && d.index >= end_frame)) {
             m->done = 1;
             break;
         }
-        if (d.pts_us < m->start_us || m->in_range++ % m->info.stride != 0) continue;
+        if (d.pts_us < m->start_us || d.index < m->options.start_frame || m->in_range++ % m->info.stride != 0) continue;
         IB_TRY(convert(m, &d, rgb));
         *frame = (ib_media_frame){m->kept++, d.pts_us, d.repeated};
         *got = 1;

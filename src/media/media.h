@@ -11,6 +11,12 @@ typedef struct ib_media ib_media;
 
 typedef enum ib_on_error { IB_ON_ERROR_STOP, IB_ON_ERROR_REPEAT } ib_on_error;
 
+/* Cutting away letterbox bars. AUTO looks at 16 frames of the whole file (not for pipes). */
+typedef enum ib_crop_mode { IB_CROP_OFF, IB_CROP_AUTO, IB_CROP_RECT } ib_crop_mode;
+typedef struct ib_rect {
+    int x, y, width, height; /* of the upright picture, in stored pixels */
+} ib_rect;
+
 typedef struct ib_media_options {
     int max_res;        /* longer side limit, 0: none (FACTS: both sides round(side*max_res/long), half to even, odd + 1) */
     double target_fps;  /* 0: every frame; else stride = max(round(fps/target_fps), 1) */
@@ -21,6 +27,12 @@ typedef struct ib_media_options {
     const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL */
     int threads;        /* decoder threads; 0: as many as CPUs */
     ib_pool *pool;      /* for colour conversion and resize; NULL: the calling thread */
+    int64_t start_frame, end_frame; /* the same range by frame number of the input; end exclusive, 0: to the end */
+    ib_crop_mode crop;
+    ib_rect crop_rect;  /* with IB_CROP_RECT */
+    int square_pixels;  /* 1: pictures with a pixel aspect ratio are widened or heightened to square pixels */
+    int keep_hdr;       /* 1: PQ and HLG are not tone-mapped */
+    int deinterlace;    /* 1: in frames flagged as interlaced the bottom field is made from the top one's rows */
     int64_t max_pixels; /* larger pictures are refused; 0: libav's limit */
 } ib_media_options;
 
@@ -32,6 +44,9 @@ typedef struct ib_media_info {
     double fps;                    /* average, after the stride of target_fps; 0: unknown */
     int stride;                    /* of target_fps */
     int64_t frames_hint;           /* estimate of the kept frames; -1: unknown (a pipe). Never relied upon */
+    ib_rect crop;                  /* what is kept of the upright picture; all of it without a crop */
+    double pixel_aspect;           /* width / height of a stored pixel; 1: square or unknown */
+    int tone_mapped;               /* 1: PQ or HLG was made SDR */
     char decoder[96];              /* codec, decoder and library version: part of the run's kind */
     char colour[96];               /* pixel format, matrix, range, transfer: what the conversion assumed */
 } ib_media_info;
@@ -69,6 +84,10 @@ typedef struct ib_yuv_coefficients { /* used by ib_yuv_pixel (yuv.h), which is t
 } ib_yuv_coefficients;
 /* bits: 8 to 16. */
 ib_yuv_coefficients ib_yuv_coefficients_for(ib_yuv_matrix matrix, int full_range, int bits);
+
+/* Finds letterbox bars: the part of the upright picture that is worth keeping, even sizes and offsets; the whole
+ * picture when there are no bars. Errors: as ib_media_open; ISOBATH_ERR_USAGE for a pipe. */
+isobath_status ib_media_detect_crop(const char *input, const ib_media_options *options, ib_diag *diag, ib_rect *rect);
 
 /* FACTS section 3: the reduced size. */
 void ib_media_reduced_size(int width, int height, int max_res, int *out_width, int *out_height);

@@ -73,6 +73,9 @@ int ib_picture_from_frame(const AVFrame *frame, ib_picture *p)
         .interlaced = ib_compat_interlaced(frame),
         .matrix = ib_frame_matrix(frame),
         .full_range = is_rgb ? 1 : ib_frame_full_range(frame),
+        .transfer = frame->color_trc == AVCOL_TRC_SMPTE2084      ? IB_TRANSFER_PQ
+                    : frame->color_trc == AVCOL_TRC_ARIB_STD_B67 ? IB_TRANSFER_HLG
+                                                                 : IB_TRANSFER_SDR,
     };
     for (int i = 0; i < n; i++) {
         const AVComponentDescriptor *c = &desc->comp[i];

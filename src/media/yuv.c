@@ -1,5 +1,5 @@
 /* Pictures of any described layout to RGB8, row by row over the pool; the arithmetic is in yuv.h. */
-#include "media/yuv.h"
+#include "media/tonemap.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -57,6 +57,7 @@ struct ib_colour {
     ib_yuv_row_fn row; /* YUV: of row_ssx */
     int row_ssx;       /* 0 when chroma is widened first (4:1:1) */
     uint8_t *lut;      /* RGB and GRAY of more than 8 bits, and limited GRAY: sample -> 8 bits; else NULL */
+    ib_tonemap *tonemap; /* PQ and HLG; else NULL */
     float *steps;      /* float kinds: steps[i] is the smallest value that becomes i + 1; [255] */
     uint8_t *scratch;  /* one slot of scratch_bytes per thread: three unpacked rows */
     size_t scratch_bytes, row_bytes;
@@ -122,6 +123,11 @@ isobath_status ib_colour_create(const ib_picture *like, ib_pool *pool, ib_diag *
             c->lut = make_lut(like, &c->k);
             ok = c->lut != NULL;
         }
+        if (like->transfer != IB_TRANSFER_SDR && like->kind != IB_PICTURE_GRAY) {
+            c->tonemap = malloc(sizeof *c->tonemap);
+            if (c->tonemap) ib_tonemap_init(c->tonemap, like->transfer);
+            else ok = 0;
+        }
     }
     c->row_bytes = ((size_t)like->width * 2 + 63) & ~(size_t)63;
     c->scratch_bytes = 3 * c->row_bytes;
@@ -140,6 +146,7 @@ void ib_colour_destroy(ib_colour *c)
     if (!c) return;
     free(c->lut);
     free(c->steps);
+    free(c->tonemap);
     free(c->scratch);
     free(c);
 }
@@ -149,7 +156,7 @@ int ib_colour_fits(const ib_colour *c, const ib_picture *p)
     const ib_picture *l = &c->like;
     return l->kind == p->kind && l->width == p->width && l->height == p->height && l->bits == p->bits &&
            l->shift == p->shift && l->big_endian == p->big_endian && l->ssx == p->ssx && l->ssy == p->ssy &&
-           l->matrix == p->matrix && l->full_range == p->full_range;
+           l->matrix == p->matrix && l->full_range == p->full_range && l->transfer == p->transfer;
 }
 
 /* Samples [0, n) of a row as contiguous bytes or host-order words: the row itself where it is that already, else
@@ -228,6 +235,33 @@ static void float_row(const ib_colour *c, const ib_picture *p, int row, uint8_t 
     }
 }
 
+static int32_t sample(const ib_picture *p, const void *row, int x)
+{
+    return is_wide(p) ? ((const uint16_t *)row)[x] : ((const uint8_t *)row)[x];
+}
+
+/* YUV and RGB with PQ or HLG, pixel by pixel. */
+static void hdr_row(const ib_colour *c, const ib_picture *p, int row, uint8_t *scratch, uint8_t *rgb)
+{
+    const void *s[3];
+    int chroma_rows = (p->height + (1 << p->ssy) - 1) >> p->ssy;
+    int crow = ib_chroma_row(row, p->ssy, p->interlaced, chroma_rows);
+    for (int i = 0; i < 3; i++)
+        s[i] = unpack(p, &p->c[i], i ? crow : row, p->width, i ? p->ssx : 0, scratch + (size_t)i * c->row_bytes);
+    int32_t max = (1 << p->bits) - 1;
+    for (int x = 0; x < p->width; x++, rgb += 3) {
+        int32_t a = sample(p, s[0], x), b = sample(p, s[1], x), d = sample(p, s[2], x), code[3];
+        if (p->kind == IB_PICTURE_YUV) {
+            ib_yuv_pixel_fine(&c->k, a, b, d, code);
+        } else {
+            code[0] = (a * 4080 + max / 2) / max;
+            code[1] = (b * 4080 + max / 2) / max;
+            code[2] = (d * 4080 + max / 2) / max;
+        }
+        ib_tonemap_pixel(c->tonemap, code, rgb);
+    }
+}
+
 typedef struct run_ctx {
     const ib_colour *colour;
     const ib_picture *pic;
@@ -244,7 +278,8 @@ static void run_band(void *arg, int64_t band, int thread)
     int end = (int)((band + 1) * BAND < p->height ? (band + 1) * BAND : p->height);
     for (int row = (int)(band * BAND); row < end; row++) {
         uint8_t *rgb = r->rgb + (ptrdiff_t)row * r->stride;
-        if (p->kind == IB_PICTURE_YUV) yuv_row(c, p, row, scratch, rgb);
+        if (c->tonemap) hdr_row(c, p, row, scratch, rgb);
+        else if (p->kind == IB_PICTURE_YUV) yuv_row(c, p, row, scratch, rgb);
         else if (is_float(p)) float_row(c, p, row, rgb);
         else direct_row(c, p, row, scratch, rgb);
     }

@@ -61,6 +61,9 @@ typedef enum ib_picture_kind {
     IB_PICTURE_GRAY_FLOAT
 } ib_picture_kind;
 
+/* SDR: R'G'B' is shown as it is. PQ and HLG are tone-mapped (tonemap.h). */
+typedef enum ib_transfer { IB_TRANSFER_SDR, IB_TRANSFER_PQ, IB_TRANSFER_HLG } ib_transfer;
+
 /* One component: samples `step` bytes apart, rows `stride` bytes apart (may be negative). */
 typedef struct ib_component {
     const uint8_t *data;
@@ -80,6 +83,7 @@ typedef struct ib_picture {
     int interlaced; /* chroma rows belong to fields */
     ib_yuv_matrix matrix;
     int full_range; /* YUV and GRAY */
+    ib_transfer transfer; /* YUV and RGB */
     ib_component c[3]; /* Y U V, or R G B, or one of grey */
 } ib_picture;
 

@@ -179,7 +179,7 @@ static int write_ready(AVFormatContext *format, AVStream *s, AVCodecContext *e, 
 
 int clip_write(const char *path, const clip *c)
 {
-    av_log_set_level(AV_LOG_ERROR); /* x264 is talkative */
+    av_log_set_level(AV_LOG_FATAL); /* x264 is talkative, and damage is made on purpose */
     const AVCodec *codec = avcodec_find_encoder_by_name(OR(c->encoder, "mpeg4"));
     AVFormatContext *format = NULL;
     AVCodecContext *e = NULL;
