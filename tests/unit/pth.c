@@ -194,6 +194,7 @@ static void allowed_forms(void **state)
     expect_values(P(GOOD), 0, "a", 2, floats, 6);
     expect_values(P(GOOD), 1, "a", 2, floats, 6);
     expect_values(P(ROOT(NAME1("a") FLOATS("K\3K\2", "K\1K\3"))), 0, "a", 2, transposed, 6);
+    expect_values(P(ROOT(NAME1("a") FLOATS("K\3K\2K\1", "K\1K\3K\1"))), 0, "a", 3, transposed, 6);
     expect_values(P(ROOT(NAME1("a") FLOATS("K\1K\2K\3", "J\xff\xff\xff\x7fK\3K\1"))), 0, "a", 3, floats, 6);
     expect_values(P(ROOT(NAME1("a") FLOATS("", ""))), 0, "a", 0, floats, 1);
     expect_values(P(ROOT(NAME1("a") FLOATS("K\0K\3", "K\3K\1"))), 0, "a", 2, NULL, 0);
@@ -280,6 +281,7 @@ static void attacks(void **state)
         {P("\x80\2\xff."), IN("2", "opcode 0xff is unknown")},
         {P("\x80\6."), IN("0", "pickle protocol 6, expected at most 5")},
         {P("\x80\2X\xff\xff\xff\xff" "abc"), IN("2", "the opcode needs 4294967295 bytes, but only 3 follow")},
+        {P("\x80\2X\5\0\0\0abc."), IN("2", "the opcode needs 5 bytes, but only 4 follow")},
         {P("\x80\4\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "abc"), IN("2", "the opcode needs 18446744073709551615 bytes, but only 3 follow")},
         {P("\x80\2\x8a\xff" "abc"), IN("2", "opcode LONG1: an integer of 255 bytes, expected at most 8")},
         {P("\x80\2Nr\xf0\xff\xff\xff."), IN("3", "memo index 4294967280 in a pickle of 9 bytes")},
@@ -371,9 +373,12 @@ static void unsound_tensors(void **state)
         {P(ROOT(NAME1("a") FLOATS("K\2", "J\xff\xff\xff\xff"))), FIT},
         {P(ROOT(NAME1("a") FLOATS("K\7", "K\0"))), FIT},
         {P(ROOT(NAME1("a") FLOATS("K\2K\2", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f" "K\1"))), FIT},
+        {P(ROOT(NAME1("a") FLOATS("K\3K\2", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f" "K\1"))), FIT},
         {P(ROOT(NAME1("a") REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\7", "K\0", "K\1"))), FIT},
         {P(ROOT(NAME1("a") REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\6", "K\1", "K\1"))), FIT},
         {P(ROOT(NAME1("a") REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("\x8a\1\xff", "K\1", "K\1"))), FIT},
+        {P(ROOT(NAME1("a") FLOATS("\x8a\1\xff", "K\1"))),
+         "m: tensor 'a': a dimension is negative or the shape has more than 2^60 values"},
         {P(ROOT(NAME1("a") FLOATS("J\xff\xff\xff\xff", "K\1"))),
          "m: tensor 'a': a dimension is negative or the shape has more than 2^60 values"},
         {P(ROOT(NAME1("a") FLOATS("J\xff\xff\xff\x7fJ\xff\xff\xff\x7f", "K\1K\1"))),
@@ -480,6 +485,20 @@ static void damaged_zip(void **state)
     memset(find(&a, "PK\5\6", 0) + 8, 200, 4);
     expect_refused(a.bytes, a.size,
                    "m: damaged zip archive: the directory is too small for its number of entries (at byte 461)");
+    free(a.bytes);
+
+    /* A size that reaches into the directory; a zip64 record that would reach beyond the file. */
+    a = make_archive(P(GOOD), 0);
+    find(&a, "PK\1\2", 5)[20] = find(&a, "PK\1\2", 5)[24] = 3;
+    expect_refused(a.bytes, a.size, "m: zip entry 'x/version' of 3 bytes at byte 415 reaches into the directory at byte 461");
+    free(a.bytes);
+    a = make_archive(P(GOOD), 1);
+    uint8_t *locator = find(&a, "PK\6\7", 0);
+    uint64_t late = (uint64_t)(locator - a.bytes) - 10;
+    memcpy(locator - 10, "PK\6\6", 4);
+    memcpy(locator + 8, &late, 8);
+    expect_refused(a.bytes, a.size,
+                   "m: damaged zip archive: the zip64 locator does not lead to a zip64 end record (at byte 1015)");
     free(a.bytes);
 
     /* Every truncation is refused. */

@@ -105,6 +105,7 @@ static void damaged_files(void **state)
     expect_refused(m.bytes, 0, "m: 0 bytes, expected at least the 8-byte header length: truncated");
     expect_refused(m.bytes, 7, "m: 7 bytes, expected at least the 8-byte header length: truncated");
     expect_refused(m.bytes, 20, "m: a header of 54 bytes is announced, but only 12 follow: the file is truncated");
+    expect_refused(m.bytes, 61, "m: a header of 54 bytes is announced, but only 53 follow: the file is truncated");
     uint64_t n = UINT64_MAX;
     memcpy(m.bytes, &n, 8);
     expect_refused(m.bytes, m.size, "m: header length 18446744073709551615 at byte 0, the format allows at most 100000000");
