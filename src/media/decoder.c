@@ -34,6 +34,7 @@ struct ib_decoder {
     int64_t *missing; /* timestamps of damaged packets that need a stand-in, ascending */
     int64_t missing_count, missing_capacity;
     int64_t delivered;
+    uint64_t trail; /* hash of the times and flags of what was delivered (FNV-1a by words) */
     ib_clock clock;
     char damage[512]; /* the first one */
     isobath_status status; /* behind STEP_FAILED */
@@ -105,6 +106,7 @@ static void close_stream(ib_decoder *d)
     d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
     d->draining = d->ended = d->drain_errors = 0;
     d->missing_count = d->delivered = 0;
+    d->trail = 0xcbf29ce484222325u;
     d->damage[0] = '\0';
 }
 
@@ -293,6 +295,7 @@ static void deliver(ib_decoder *d, int64_t ts, int repeated, ib_decoded *out)
     out->repeated = repeated;
     out->path = !d->in.format && d->delivered < d->in.images.count ? d->in.images.paths[d->delivered] : NULL;
     d->delivered++;
+    d->trail = (d->trail ^ (uint64_t)(out->pts_us * 2 + repeated)) * 0x100000001b3u;
 }
 
 static step next_step(ib_decoder *d, ib_decoded *out, int *got)
@@ -329,21 +332,25 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
     return STEP_FRAME;
 }
 
-/* Starts again with one thread and goes to where we were. */
+/* Starts again with one thread and goes to where we were. In badly broken streams libavcodec's threads give other frames
+ * than one thread does: then what is out already cannot stand. */
 static isobath_status restart(ib_decoder *d)
 {
     int64_t target = d->delivered;
+    uint64_t trail = d->trail;
+    int got = 1;
     close_stream(d);
     d->threads = 1;
     IB_TRY(open_stream(d));
-    while (d->delivered < target) {
+    while (got && d->delivered < target) {
         ib_decoded skipped;
-        int got;
         if (next_step(d, &skipped, &got) == STEP_FAILED) return d->status;
-        if (!got)
-            return ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged, and its %lld frames cannot be decoded twice alike",
-                           d->in.name, (long long)target);
     }
+    if (!got || (target > 0 && d->trail != trail))
+        return ib_fail(d->diag, ISOBATH_ERR_INPUT,
+                       "%s: damaged before frame %lld, where several decoder threads see other frames than one does; decode it "
+                       "with one thread",
+                       d->in.name, (long long)target);
     return ISOBATH_OK;
 }
 
