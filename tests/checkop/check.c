@@ -43,24 +43,31 @@ static void bench_case(check *k, const ck_case *c, int i)
     ib_null_counts counts = ib_null_get_counts(k->null);
     ck_outcome_free(&o);
     double ms = ck_time(c, k->backend[i], 7);
-    if (ms < 0)
+    if (ms < 0) {
         ck_fail(k->tally, "%s: %s: %s: %s", k->backend[i]->kind, c->op->name, c->name, k->backend[i]->diag->text);
-    else
+    } else {
+        ck_pass(k->tally);
         printf("%-28s %-18s %-44s %9.3f ms %9.1f GFLOP/s %8.1f GB/s\n", k->backend[i]->kind, c->op->name, c->name, ms,
                counts.flops / ms * 1e-6, counts.bytes / ms * 1e-6);
+    }
     fflush(stdout);
 }
 
 static void visit(void *ctx, const ck_case *c)
 {
     check *k = ctx;
-    for (int i = 0; i < k->opened; i++) {
-        if (k->options->bench) {
-            if (c->plant == CK_CLEAN) bench_case(k, c, i);
-            continue;
-        }
+    for (int i = 0; i < k->opened; i++)
         for (int layout = 0; layout < CK_LAYOUTS; layout++)
             if (ck_layout_applies(c, (ck_layout)layout)) check_case(k, c, i, (ck_layout)layout);
+}
+
+/* Times every case of an op; ref is not run. */
+static void bench_op(check *k, const ck_op *op, ib_dtype act)
+{
+    for (int j = 0; j < op->count + (k->options->full ? op->full_count : 0); j++) {
+        ck_case *c = ck_case_declare(op, op->cases[j], act);
+        for (int i = 0; i < k->opened; i++) bench_case(k, c, i);
+        ck_case_free(c);
     }
 }
 
@@ -83,8 +90,12 @@ static void check_act(const ck_options *o, ck_tally *t, ib_dtype act, ib_pool *p
         if (o->op && strcmp(o->op, ck_ops[i]->name) != 0) continue;
         int failed = t->failed;
         memset(k.passed, 0, sizeof k.passed);
+        if (o->bench) {
+            bench_op(&k, ck_ops[i], act);
+            continue;
+        }
         ck_sweep(ck_ops[i], act, o->full, visit, &k);
-        for (int j = 0; j < k.opened && !o->bench; j++)
+        for (int j = 0; j < k.opened; j++)
             printf("%-32s %-20s %4d passed%s\n", k.backend[j]->kind, ck_ops[i]->name, k.passed[j],
                    t->failed > failed ? ", failures above" : "");
         fflush(stdout);
