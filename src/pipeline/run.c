@@ -170,8 +170,6 @@ isobath_status ib_run_all(ib_run *r)
     atomic_store(&r->counters->start_us, ib_now_us());
     isobath_status st = process(r);
     if (st != ISOBATH_OK) st = ib_fail(r->diag, st, "the run failed: %s", isobath_status_name(st));
-    atomic_store(&r->counters->worker, NULL);
-    atomic_store(&r->counters->source, NULL);
     ib_log_event(r->log, st == ISOBATH_OK ? "done" : "failed",
                  json_pack("{s:I, s:f, s:s}", "frames", (json_int_t)r->frame_count, "seconds",
                            (double)(ib_now_us() - atomic_load(&r->counters->start_us)) * 1e-6, "error", r->diag->text));

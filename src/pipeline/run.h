@@ -20,7 +20,7 @@ typedef struct ib_run_counters {
     atomic_int_fast64_t frames_done, windows_done, guards;
     ib_busy align, write;
     atomic_int_fast64_t start_us;
-    _Atomic(ib_source *) source; /* alive while a run is in progress */
+    _Atomic(ib_source *) source; /* set when they run, alive until ib_run_free */
     _Atomic(ib_worker *) worker;
 } ib_run_counters;
 

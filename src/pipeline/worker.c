@@ -54,8 +54,10 @@ static isobath_status encode_slots(ib_worker *w, ib_vda *vda, int first, int end
         int count = end - slot < w->shape.encode_batch ? end - slot : w->shape.encode_batch;
         const uint8_t *rgb[IB_PLAN_WINDOW];
         for (int i = 0; i < count; i++) rgb[i] = w->slots[slot + i]->rgb;
+        int64_t start = ib_now_us();
         IB_TRY(ib_vda_encode_rgb(vda, rgb, w->slots[slot]->height, w->slots[slot]->width, count, slot));
         count_flops(w, w->memory.encode_flops * count);
+        ib_busy_add(&w->busy, start);
         slot += count;
     }
     return ISOBATH_OK;
@@ -95,8 +97,8 @@ static int fill_slots(ib_worker *w, int64_t k, int first, int64_t *n)
 
 static isobath_status compute_window(ib_worker *w, ib_window *win, int first, int end)
 {
-    int64_t start = ib_now_us();
     IB_TRY(encode_slots(w, w->vda, first, end));
+    int64_t start = ib_now_us();
     for (int slot = end; slot < IB_PLAN_WINDOW; slot++) { /* past the end: the last frame again */
         IB_TRY(ib_vda_copy_slot(w->vda, end - 1, slot));
         set_slot(w, slot, ib_source_frame_ref(w->slots[end - 1]));
@@ -106,9 +108,8 @@ static isobath_status compute_window(ib_worker *w, ib_window *win, int first, in
     IB_TRY(ib_vda_depth(w->vda, win->raw, &win->nonfinite));
     count_flops(w, w->memory.depth_flops * IB_PLAN_WINDOW);
     win->nonfinite += bad;
-    isobath_status st = win->nonfinite ? redo_window(w, win) : ISOBATH_OK;
     ib_busy_add(&w->busy, start);
-    return st;
+    return win->nonfinite ? redo_window(w, win) : ISOBATH_OK;
 }
 
 static isobath_status run_windows(ib_worker *w)
