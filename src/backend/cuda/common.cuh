@@ -84,8 +84,18 @@ static inline int ib_cuda_aligned(const ib_tensor *t, size_t bytes)
 
 /* NaN passes through, unlike fmaxf(x, 0). */
 __device__ __forceinline__ float ib_relu(float x) { return x < 0.0f ? 0.0f : x; }
-/* The exact GELU. */
-__device__ __forceinline__ float ib_gelu(float x) { return 0.5f * x * (1.0f + erff(x * 0.70710678118654752440f)); }
+/* The exact GELU x*Phi(x), with the normal distribution's tail as a polynomial in 1/(1 + p|x|) times exp(-x*x/2)
+ * (Abramowitz and Stegun 7.1.26): within 1e-7 |x|. NaN stays, +inf stays, -inf gives NaN as -inf * 0 does. */
+__device__ __forceinline__ float ib_gelu(float x)
+{
+    const float t = __fdividef(1.0f, fmaf(0.3275911f * 0.70710678118654752440f, fabsf(x), 1.0f));
+    float p = fmaf(t, 0.5f * 1.061405429f, 0.5f * -1.453152027f);
+    p = fmaf(t, p, 0.5f * 1.421413741f);
+    p = fmaf(t, p, 0.5f * -0.284496736f);
+    p = fmaf(t, p, 0.5f * 0.254829592f);
+    const float tail = p * t * exp2f(x * x * -0.72134752044448170368f);
+    return x * (x > 0.0f ? 1.0f - tail : tail);
+}
 
 /* Butterfly sums and maxima over the 32 lanes: every lane gets the same bits. The maximum ignores NaN, as fmaxf does. */
 __device__ __forceinline__ float ib_warp_sum(float x)

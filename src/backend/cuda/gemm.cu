@@ -13,6 +13,7 @@ isobath_status ib_cuda_gemm(ib_cuda_backend *be, ib_gemm *g, const ib_cuda_weigh
     g->w = weight->data;
     g->cols = (int)weight->rows;
     g->k_pad = (int)weight->k_pad;
+    g->vector_bias = (size_t)g->bias % 16 == 0;
     if (g->rows == 0) return ISOBATH_OK;
     const int simt = be->base.act == IB_F32 || be->path == IB_CUDA_SIMT;
     const int bn = g->vector_in ? tile_columns(g->cols, simt ? 64 : 32) : 64;

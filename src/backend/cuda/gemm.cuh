@@ -58,6 +58,7 @@ typedef struct ib_gemm {
     int shuffle_channels;
     ib_fastdiv by_channels, by_shuffle;
     ib_gemm_map y, residual, residual2;
+    int vector_bias;       /* the bias allows 16-byte accesses */
     int vector_out;        /* y, residuals and columns allow 16-byte accesses */
 } ib_gemm;
 
@@ -200,17 +201,22 @@ __device__ __forceinline__ void ib_gemm_emit(const ib_gemm &g, const ib_gemm_row
         return;
     }
     if (g.act == IB_ACT_GEGLU) { /* columns alternate value, gate; the bias has all values, then all gates */
-        float out[N / 2];
+        float out[N / 2], bias[N] = {};
         const int half = g.cols / 2, out_col = col / 2;
+        if (N == 8 && g.bias && g.vector_bias && half % 4 == 0) {
+            *(float4 *)bias = __ldg((const float4 *)(g.bias + out_col));
+            *(float4 *)(bias + N / 2) = __ldg((const float4 *)(g.bias + half + out_col));
+        } else if (g.bias) {
 #pragma unroll
-        for (int n = 0; n < N / 2; n++) {
-            float value = acc[2 * n], gate = acc[2 * n + 1];
-            if (g.bias && out_col + n < half) {
-                value += __ldg(g.bias + out_col + n);
-                gate += __ldg(g.bias + half + out_col + n);
-            }
-            out[n] = value * ib_gelu(gate);
+            for (int n = 0; n < N / 2; n++)
+                if (out_col + n < half) {
+                    bias[n] = __ldg(g.bias + out_col + n);
+                    bias[N / 2 + n] = __ldg(g.bias + half + out_col + n);
+                }
         }
+#pragma unroll
+        for (int n = 0; n < N / 2; n++)
+            out[n] = (acc[2 * n] + bias[n]) * ib_gelu(acc[2 * n + 1] + bias[N / 2 + n]);
         ib_gemm_finish<N / 2>(g, r, out_col, limit / 2, out);
         return;
     }
@@ -229,49 +235,123 @@ __device__ __forceinline__ void ib_gemm_emit(const ib_gemm &g, const ib_gemm_row
     ib_gemm_finish<N>(g, r, col, limit, acc);
 }
 
-/* Shared memory that a warp needs to bring fragments into rows, in floats. */
-constexpr int IB_GEMM_PITCH = 36, IB_GEMM_SCRATCH = 16 * IB_GEMM_PITCH;
+/* ---- the way out of fragments ---- */
 
-/* The two rows of a block of 16 that a lane writes: lane/4 and lane/4 + 8. */
-typedef struct ib_gemm_lane_rows {
-    ib_gemm_row row[2];
-    bool inside[2];
-} ib_gemm_lane_rows;
+/* Shared memory that a warp needs to bring 16 x 16 results from fragments into rows, in floats. */
+constexpr int IB_GEMM_PITCH = 20, IB_GEMM_SCRATCH = 16 * IB_GEMM_PITCH;
 
-__device__ __forceinline__ ib_gemm_lane_rows ib_gemm_lane_rows_at(const ib_gemm &g, uint32_t first, int lane)
+/* The row of a block of 16 that a lane writes (lane/2), 8 columns at a time. */
+typedef struct ib_gemm_lane {
+    ib_gemm_row row;
+    int64_t y, residual; /* offsets of its first column */
+    bool inside;
+} ib_gemm_lane;
+
+__device__ __forceinline__ ib_gemm_lane ib_gemm_lane_at(const ib_gemm &g, uint32_t first, int lane)
 {
-    ib_gemm_lane_rows r;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const uint32_t row = first + (uint32_t)(half * 8 + lane / 4);
-        r.inside[half] = row < g.rows;
-        r.row[half] = ib_gemm_row_at(g, row);
-    }
-    return r;
+    ib_gemm_lane l;
+    const uint32_t row = first + (uint32_t)(lane / 2);
+    l.inside = row < g.rows;
+    l.row = ib_gemm_row_at(g, row);
+    l.y = l.row.t * g.y.st + l.row.i * g.y.si + l.row.j * g.y.sj;
+    l.residual = l.row.t * g.residual.st + l.row.i * g.residual.si + l.row.j * g.residual.sj;
+    return l;
 }
 
-/* The way out for four m16n8 fragments of a warp: 16 rows x 32 columns from `col` on, through the warp's scratch, so that
- * a lane holds 8 adjacent columns. */
-__device__ __forceinline__ void ib_gemm_emit_16x32(const ib_gemm &g, const ib_gemm_lane_rows &rows, int col,
-                                                   const float (&acc)[4][4], float *scratch, int lane)
+/* The residual of 8 columns, fetched ahead of use: it may be y itself, so the compiler cannot move its loads above
+ * earlier stores. */
+typedef struct ib_gemm_ahead {
+    uint4 v[2];
+} ib_gemm_ahead;
+
+/* Host: 1 when every group of 8 columns takes 16-byte accesses and nothing but bias, activation and residuals. */
+static inline int ib_gemm_is_plain(const ib_gemm &g)
 {
+    return g.vector_out && g.vector_bias && !g.shuffle && g.act != IB_ACT_GEGLU && g.cols % 8 == 0;
+}
+
+__device__ __forceinline__ void ib_gemm_fetch_ahead(const ib_gemm &g, const ib_gemm_lane &l, int col, ib_gemm_ahead &a)
+{
+    if (!g.residual.data || !l.inside || col >= g.cols) return;
+    const char *p = (const char *)g.residual.data + (l.residual + col) * (g.residual.dtype == IB_F32 ? 4 : 2);
+    a.v[0] = *(const uint4 *)p;
+    if (g.residual.dtype == IB_F32) a.v[1] = *((const uint4 *)p + 1);
+}
+
+/* The way out of 8 columns where ib_gemm_is_plain. */
+__device__ __forceinline__ void ib_gemm_emit_plain(const ib_gemm &g, const ib_gemm_lane &l, int col,
+                                                   const ib_gemm_ahead &ahead, float (&v)[8])
+{
+    if (!l.inside || col >= g.cols) return;
+    if (g.bias) {
+        float bias[8];
+        *(float4 *)bias = __ldg((const float4 *)(g.bias + col));
+        *(float4 *)(bias + 4) = __ldg((const float4 *)(g.bias + col) + 1);
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
-        float *p = scratch + lane / 4 * IB_GEMM_PITCH + n * 8 + lane % 4 * 2;
-        *(float2 *)p = make_float2(acc[n][0], acc[n][1]);
-        *(float2 *)(p + 8 * IB_GEMM_PITCH) = make_float2(acc[n][2], acc[n][3]);
+        for (int n = 0; n < 8; n++) v[n] += bias[n];
     }
-    __syncwarp();
+    if (g.act == IB_ACT_GELU) {
 #pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const float *p = scratch + (half * 8 + lane / 4) * IB_GEMM_PITCH + lane % 4 * 8;
+        for (int n = 0; n < 8; n++) v[n] = ib_gelu(v[n]);
+    } else if (g.act == IB_ACT_RELU) {
+#pragma unroll
+        for (int n = 0; n < 8; n++) v[n] = ib_relu(v[n]);
+    }
+    if (g.residual.data) {
+        const uint32_t *r = (const uint32_t *)ahead.v;
+#pragma unroll
+        for (int n = 0; n < 8; n++) {
+            if (g.residual.dtype == IB_F32) {
+                v[n] += __uint_as_float(r[n]);
+            } else {
+                const float2 two =
+                    g.residual.dtype == IB_F16 ? ib_unpack2<ib_f16>(r[n / 2]) : ib_unpack2<ib_bf16>(r[n / 2]);
+                v[n] += n % 2 ? two.y : two.x;
+            }
+        }
+    }
+    if (g.residual2.data)
+        ib_gemm_add_residual<8>(g.residual2,
+                                l.row.t * g.residual2.st + l.row.i * g.residual2.si + l.row.j * g.residual2.sj + col, 1,
+                                8, v);
+    ib_gemm_store<8>(g.y, l.y + col, 1, 8, v);
+}
+
+/* The way out for FRAGMENTS m16n8 fragments of a warp side by side: 16 rows x 8*FRAGMENTS columns from `col` on, 16
+ * columns at a time through the warp's scratch. */
+template <int FRAGMENTS, bool PLAIN>
+__device__ __forceinline__ void ib_gemm_emit_fragments(const ib_gemm &g, uint32_t first_row, int col,
+                                                       const float (&acc)[FRAGMENTS][4], float *scratch, int lane)
+{
+    const ib_gemm_lane l = ib_gemm_lane_at(g, first_row, lane);
+    const int lane_col = col + lane % 2 * 8;
+    ib_gemm_ahead ahead, next;
+    if (PLAIN) ib_gemm_fetch_ahead(g, l, lane_col, ahead);
+#pragma unroll
+    for (int n = 0; n < FRAGMENTS; n += 2) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float *p = scratch + lane / 4 * IB_GEMM_PITCH + i * 8 + lane % 4 * 2;
+            *(float2 *)p = make_float2(acc[n + i][0], acc[n + i][1]);
+            *(float2 *)(p + 8 * IB_GEMM_PITCH) = make_float2(acc[n + i][2], acc[n + i][3]);
+        }
+        if (PLAIN && n + 2 < FRAGMENTS) ib_gemm_fetch_ahead(g, l, lane_col + n * 8 + 16, next);
+        __syncwarp();
+        const float *p = scratch + lane / 2 * IB_GEMM_PITCH + lane % 2 * 8;
         float v[8];
         *(float4 *)v = *(const float4 *)p;
         *(float4 *)(v + 4) = *(const float4 *)(p + 4);
-        if (rows.inside[half]) ib_gemm_emit<8>(g, rows.row[half], col + lane % 4 * 8, v);
+        __syncwarp();
+        if (PLAIN) {
+            ib_gemm_emit_plain(g, l, lane_col + n * 8, ahead, v);
+            ahead = next;
+        } else if (l.inside) {
+            ib_gemm_emit<8>(g, l.row, lane_col + n * 8, v);
+        }
     }
-    __syncwarp();
 }
+
+/* ---- the way in ---- */
 
 /* A thread's view of one row of A: where it starts and which taps fall inside the map. */
 template <int TAPS> struct ib_gemm_source {

@@ -16,43 +16,48 @@ static int map_x(const ib_cuda_backend *be, const ib_gemm &g, int taps, CUtensor
     if (taps == 1)
         return is_flat(g, frames) &&
                ib_cuda_map_rows(be, g.x.data, g.x_channels, g.rows, g.x.sj, IB_WGMMA_BM, map);
+    /* Otherwise a step of 16 would mix taps in the mma core and not here: one shape has one order of sums. */
+    if (g.x_channels % 16 || !ib_gemm_is_plain(g)) return 0;
     if (g.x.si % 8 || (frames > 1 && g.x.st % 8)) return 0;
     const int64_t dim[4] = {frames, g.in_h, g.in_w, g.x_channels};
     const int64_t stride[3] = {frames > 1 ? g.x.st : g.x.si * g.in_h, g.x.si, g.x.sj};
     return ib_cuda_map_windows(be, g.x.data, dim, stride, g.stride, IB_WGMMA_BM, map);
 }
 
-template <typename T, bool WINDOWS, bool RELU, int BN>
-static void launch(cudaStream_t stream, const ib_gemm &g, const CUtensorMap &x, const CUtensorMap &w)
+template <typename T, bool WINDOWS, bool RELU, bool PLAIN, int BN>
+static void launch(const ib_cuda_backend *be, const ib_gemm &g, const CUtensorMap &x, const CUtensorMap &w)
 {
-    const int64_t blocks = ib_ceil_div(g.rows, IB_WGMMA_BM) * ib_ceil_div(g.cols, BN);
+    const int64_t tiles = ib_ceil_div(g.rows, IB_WGMMA_BM) * ib_ceil_div(g.cols, BN), most = 2 * (int64_t)be->sm_count;
+    const int64_t blocks = tiles < most ? tiles : most;
     const int bytes = ib_wgmma_shared_bytes(BN);
     /* Errors surface as the launch's own. */
-    (void)cudaFuncSetAttribute(k_gemm_wgmma<T, WINDOWS, RELU, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    k_gemm_wgmma<T, WINDOWS, RELU, BN><<<(unsigned)blocks, IB_WGMMA_THREADS, bytes, stream>>>(g, x, w);
+    (void)cudaFuncSetAttribute(k_gemm_wgmma<T, WINDOWS, RELU, PLAIN, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+    k_gemm_wgmma<T, WINDOWS, RELU, PLAIN, BN><<<(unsigned)blocks, IB_WGMMA_THREADS, bytes, be->stream>>>(g, x, w);
 }
 
-template <typename T, bool WINDOWS, bool RELU>
-static void launch_tile(cudaStream_t stream, const ib_gemm &g, int columns, const CUtensorMap &x, const CUtensorMap &w)
+template <typename T, bool WINDOWS, bool RELU, bool PLAIN>
+static void launch_tile(const ib_cuda_backend *be, const ib_gemm &g, int columns, const CUtensorMap &x, const CUtensorMap &w)
 {
     if (columns == 32)
-        launch<T, WINDOWS, RELU, 32>(stream, g, x, w);
+        launch<T, WINDOWS, RELU, PLAIN, 32>(be, g, x, w);
     else if (columns == 64)
-        launch<T, WINDOWS, RELU, 64>(stream, g, x, w);
+        launch<T, WINDOWS, RELU, PLAIN, 64>(be, g, x, w);
     else
-        launch<T, WINDOWS, RELU, 128>(stream, g, x, w);
+        launch<T, WINDOWS, RELU, PLAIN, 128>(be, g, x, w);
 }
 
 template <typename T>
-static void launch_kind(cudaStream_t stream, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
+static void launch_kind(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
                         const CUtensorMap &w)
 {
-    if (taps == 1)
-        launch_tile<T, false, false>(stream, g, columns, x, w);
+    if (taps == 1 && ib_gemm_is_plain(g))
+        launch_tile<T, false, false, true>(be, g, columns, x, w);
+    else if (taps == 1)
+        launch_tile<T, false, false, false>(be, g, columns, x, w);
     else if (g.relu_in)
-        launch_tile<T, true, true>(stream, g, columns, x, w);
+        launch_tile<T, true, true, true>(be, g, columns, x, w);
     else
-        launch_tile<T, true, false>(stream, g, columns, x, w);
+        launch_tile<T, true, false, true>(be, g, columns, x, w);
 }
 
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns)
@@ -60,8 +65,8 @@ int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, 
     CUtensorMap x, w;
     if (!map_x(be, g, taps, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, columns, &w)) return 0;
     if (be->base.act == IB_F16)
-        launch_kind<ib_f16>(be->stream, g, taps, columns, x, w);
+        launch_kind<ib_f16>(be, g, taps, columns, x, w);
     else
-        launch_kind<ib_bf16>(be->stream, g, taps, columns, x, w);
+        launch_kind<ib_bf16>(be, g, taps, columns, x, w);
     return 1;
 }
