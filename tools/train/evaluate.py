@@ -123,22 +123,25 @@ def tae(depth, P, K, valid):
     v, u = torch.meshgrid(torch.arange(h, device=dev), torch.arange(w, device=dev), indexing="ij")
     ray = torch.stack([(u - cx) / f, (v - cy) / f, torch.ones_like(u, dtype=torch.float32)], -1).double()
     depth = torch.where(valid, depth, torch.zeros_like(depth))
-    def one(a, b, T):
-        X = (ray * a[..., None].double()) @ T[:3, :3].T + T[:3, 3]
-        z = X[..., 2]
-        x, y = torch.round(f * X[..., 0] / z + cx), torch.round(f * X[..., 1] / z + cy)
-        ok = (a > 0) & (z > 0) & (x >= 0) & (x < w) & (y >= 0) & (y < h)
-        dst = torch.where(ok, y * w + x, torch.full_like(x, h * w)).flatten().long()
-        winner = torch.full((h * w + 1,), -1, device=dev).scatter_reduce(0, dst, order, "amax")[:-1]  # the last in row order wins
-        splat = torch.where(winner >= 0, z.flatten()[winner.clamp(min=0)], torch.zeros_like(z.flatten())).view(h, w)
-        m = (splat > 0) & (b > 0)
+    order = torch.arange(h * w, device=dev)
+    def errors(a, b, T):
+        """a carried by T (k,4,4) against b, both (k,H,W): the mean error of each pair."""
+        k = len(a)
+        X = torch.einsum("hwj,khw,kij->ikhw", ray, a.double(), T[:, :3, :3]) + T[:, :3, 3].T[:, :, None, None]
+        x, y = torch.round(f * X[0] / X[2] + cx), torch.round(f * X[1] / X[2] + cy)
+        ok = (a > 0) & (X[2] > 0) & (x >= 0) & (x < w) & (y >= 0) & (y < h)
+        dst = torch.where(ok, y * w + x, torch.full_like(x, h * w)).view(k, -1).long()
+        winner = torch.full((k, h * w + 1), -1, device=dev).scatter_reduce(1, dst, order.expand(k, -1), "amax")[:, :-1]
+        splat = torch.gather(X[2].reshape(k, -1), 1, winner.clamp(min=0)).view(k, h, w)  # the last in row order wins
+        m = (winner.view(k, h, w) >= 0) & (b > 0)
         e = (b - splat).abs() / b.clamp(min=1e-6)
-        return torch.where(m, e, torch.zeros_like(e)).sum() / m.sum().clamp(min=1)
-    send = lambda T: torch.from_numpy(T).to(dev)
-    total, order = 0.0, torch.arange(h * w, device=dev)
-    for k in range(n - 1):
-        T = np.linalg.inv(P[k + 1]) @ P[k]
-        total = total + one(depth[k], depth[k + 1], send(T)) + one(depth[k + 1], depth[k], send(np.linalg.inv(T)))
+        return torch.where(m, e, torch.zeros_like(e)).sum((1, 2)) / m.sum((1, 2)).clamp(min=1)
+    total = 0.0
+    for s in range(0, n - 1, 16):
+        i = np.arange(s, min(s + 16, n - 1))
+        T = np.linalg.inv(P[i + 1]) @ P[i]
+        a, b = depth[i], depth[i + 1]
+        total = total + (errors(a, b, torch.from_numpy(T).to(dev)) + errors(b, a, torch.from_numpy(np.linalg.inv(T)).to(dev))).sum()
     return float(total) / (2 * (n - 1)) * 100
 
 
@@ -227,6 +230,7 @@ def main():
                     r["flat_delta1"], r["tae_flat"] = scores(one, gt, valid)[1], tae(one, P, K, valid)
             if kind not in sheet: sheet[kind] = strip(*(v[a.frames // 2].cpu().numpy() for v in (rgb, gt, d)))
         rows.append(r)
+        print(json.dumps({k: round(v, 3) if isinstance(v, float) else v for k, v in r.items()}), flush=True)
     keys = [k for k in rows[0] if k not in ("seed", "kind", "fov")]
     table = {kind: {k: float(np.mean([r[k] for r in rows if r["kind"] == kind])) for k in keys} for kind in KINDS if any(r["kind"] == kind for r in rows)}
     table["all"] = {k: float(np.mean([r[k] for r in rows])) for k in keys}

@@ -13,6 +13,43 @@ SIZES = {  # width, depth, features, out_channels, position grid
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+class Upsample(torch.autograd.Function):
+    """Bilinear, align_corners: the forward pass is F.interpolate's; the backward pass is two matrix products, which on
+    GPUs is many times faster than the atomic additions of PyTorch's own. Used in training only."""
+
+    @staticmethod
+    def matrix(n_in, n_out, x):
+        src = torch.arange(n_out, device=x.device, dtype=torch.float32) * ((n_in - 1) / max(n_out - 1, 1))
+        at = torch.arange(n_in, device=x.device, dtype=torch.float32)
+        return (1 - (src[:, None] - at[None]).abs()).clamp(min=0).to(x.dtype)  # (out, in)
+
+    @staticmethod
+    def forward(ctx, x, size):
+        ctx.size = x.shape[-2:]
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+    @staticmethod
+    def backward(ctx, g):
+        n, c, H, W = g.shape
+        h, w = ctx.size
+        g = g.permute(0, 2, 3, 1).contiguous()
+        g = torch.bmm(Upsample.matrix(h, H, g).T[None].expand(n, -1, -1), g.view(n, H, W * c))
+        g = torch.bmm(Upsample.matrix(w, W, g).T[None].expand(n * h, -1, -1), g.view(n * h, W, c))
+        return g.view(n, h, w, c).permute(0, 3, 1, 2), None
+
+
+def upsample(x, size):
+    if x.requires_grad: return Upsample.apply(x, tuple(size))
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def tiny_attention(q, k, v):
+    """Attention over T <= 16 frames with heads of 4 to 8 channels, as products and sums: q, k, v (N, T, 8, D). In
+    training, where the fused kernels would start a block per pixel and head."""
+    s = (q.unsqueeze(2) * k.unsqueeze(1)).sum(-1) * q.shape[-1] ** -0.5
+    return (torch.softmax(s, 2).to(v.dtype).unsqueeze(-1) * v.unsqueeze(1)).sum(2)
+
+
 class Scale(nn.Module):
     def __init__(self, c, init=1.0):
         super().__init__()
@@ -111,7 +148,9 @@ class TemporalAttention(nn.Module):
         """x (N, T, C), slots (T,): the position in the window that each frame holds."""
         n, t, c = x.shape
         x = x + self.pos_encoder.pe[:, slots].to(x.dtype)
-        q, k, v = (f(x).view(n, t, 8, c // 8).transpose(1, 2) for f in (self.to_q, self.to_k, self.to_v))
+        q, k, v = (f(x).view(n, t, 8, c // 8) for f in (self.to_q, self.to_k, self.to_v))
+        if x.requires_grad and t <= 16: return self.to_out[0](tiny_attention(q, k, v).reshape(n, t, c))
+        q, k, v = (u.transpose(1, 2) for u in (q, k, v))
         part = 65535 if x.is_cuda else n  # a grid limit of the fused kernels
         o = torch.cat([F.scaled_dot_product_attention(*a) for a in zip(q.split(part), k.split(part), v.split(part))])
         return self.to_out[0](o.transpose(1, 2).reshape(n, t, c))
@@ -188,8 +227,7 @@ class Fusion(nn.Module):
 
     def forward(self, x, skip, size):
         if skip is not None: x = x + self.resConfUnit1(skip)
-        x = F.interpolate(self.resConfUnit2(x), size=size, mode="bilinear", align_corners=True)
-        return self.out_conv(x)
+        return self.out_conv(upsample(self.resConfUnit2(x), size))
 
 
 class Scratch(nn.Module):
@@ -202,15 +240,14 @@ class Scratch(nn.Module):
         self.output_conv2 = nn.Sequential(nn.Conv2d(f // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU(), nn.Identity())
 
 
-def output(conv1, conv2, x, H, W, leak):
-    """The head's last layers. leak > 0 (training only): the ReLU keeps its value, its gradient leaks."""
-    x = F.interpolate(conv1(x), size=(H, W), mode="bilinear", align_corners=True)
-    x = F.relu(conv2[0](x))
+def output(conv2, x, leak):
+    """output_conv2. leak > 0 (training only): the last ReLU keeps its value, its gradient leaks."""
+    x = F.relu(conv2[0](x)).permute(0, 2, 3, 1)
     with torch.autocast(x.device.type, enabled=False):
-        x = conv2[2](x.float())
+        x = F.linear(x.float(), conv2[2].weight.float().flatten(1), conv2[2].bias.float())[..., 0]
     y = F.relu(x)
     if leak: y = y + leak * (x - x.detach()) * (x < 0)
-    return y[:, 0]
+    return y
 
 
 class Head(nn.Module):
@@ -236,7 +273,7 @@ class Head(nn.Module):
 
 
 class VideoDepth(nn.Module):
-    """metric_head: a second set of output layers (trained together, exported as a checkpoint of its own)."""
+    """metric_head: a second output_conv2 (trained together, exported as a checkpoint of its own)."""
 
     def __init__(self, size="nano", metric_head=False, temporal=True):
         super().__init__()
@@ -244,7 +281,7 @@ class VideoDepth(nn.Module):
         self.pretrained, self.head, self.temporal = Encoder(**s), Head(**s), temporal
         if metric_head:
             f = s["features"]
-            self.metric = nn.ModuleDict(dict(output_conv1=nn.Conv2d(f, f // 2, 3, padding=1), output_conv2=nn.Sequential(
+            self.metric = nn.ModuleDict(dict(output_conv2=nn.Sequential(
                 nn.Conv2d(f // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU(), nn.Identity())))
         self.leak = 0.0
 
@@ -270,6 +307,7 @@ class VideoDepth(nn.Module):
         slots = torch.arange(t, device=x.device) if slots is None else slots
         f = self.head.trunk(self.pretrained(x.reshape(b * t, 3, H, W)), t, slots, self.temporal)
         s = self.head.scratch
-        heads = dict(relative=(s.output_conv1, s.output_conv2))
-        if hasattr(self, "metric"): heads["metric"] = (self.metric["output_conv1"], self.metric["output_conv2"])
-        return [output(*heads[k], f, H, W, self.leak).view(b, t, H, W) for k in which]
+        f = upsample(s.output_conv1(f), (H, W))
+        heads = dict(relative=s.output_conv2)
+        if hasattr(self, "metric"): heads["metric"] = self.metric["output_conv2"]
+        return [output(heads[k], f, self.leak).view(b, t, H, W) for k in which]

@@ -4,6 +4,7 @@ import ctypes
 import os
 import subprocess
 import tempfile
+import zlib
 
 import numpy as np
 import torch
@@ -15,16 +16,19 @@ _lib = {}
 
 def library(kind):
     if kind not in _lib:
-        out = os.path.join(tempfile.gettempdir(), f"isobath_render_{kind}_{os.getpid()}.so")
+        text = "".join(open(f"{HERE}/{n}").read() for n in ("render_core.h", "render_cpu.c", "render.cu"))
+        kept = os.path.join(tempfile.gettempdir(), f"isobath_render_{kind}_{zlib.crc32(text.encode()):08x}.so")
+        out = f"{kept}.{os.getpid()}"
         if kind == "cpu":
             cmd = ["gcc", "-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC",
                    f"{HERE}/render_cpu.c", "-o", out, "-lm"]
         else:
             cmd = ["nvcc", "-O3", "-std=c++17", "-arch=native", "--use_fast_math", "-shared", "-Xcompiler", "-fPIC",
                    f"{HERE}/render.cu", "-o", out]
-        subprocess.run(cmd, check=True)
-        _lib[kind] = ctypes.CDLL(out)
-        os.unlink(out)
+        if not os.path.exists(kept):
+            subprocess.run(cmd, check=True)
+            os.replace(out, kept)
+        _lib[kind] = ctypes.CDLL(kept)
     return _lib[kind].render
 
 

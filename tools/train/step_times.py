@@ -11,16 +11,16 @@ from train import METRIC_SCALE, STAGES, Batches, Optimiser
 
 def main():
     dev = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = VideoDepth("nano", metric_head=True).initialise().to(dev).to(memory_format=torch.channels_last)
+    net = VideoDepth("nano", metric_head=True).initialise().to(dev)
     net.leak = 0.1
     opt = Optimiser(net, 1e-3, 0.01)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     def now():
         if dev.type == "cuda": torch.cuda.synchronize()
         return time.time()
     for stage in STAGES:
         class P: value = stage[0] - 0.01
-        item = Batches(0, 1, 0, P, [(2.0, stage[1], stage[2][:1])]).make(1)
+        item = Batches(0, 1, 0, P, [(2.0, stage[1], [(stage[2][0][0], 1.0)])]).make(1)
         h, w = item["size"]
         b, n = item["clips"], item["prims"].shape[0]
         best = None
@@ -43,8 +43,7 @@ def main():
             t.append(now())
             loss.backward()
             t.append(now())
-            for p in net.parameters(): p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            opt.step(0.1)
+            opt.step(0.1, {p: torch.zeros_like(p) if p.grad is None else p.grad for p in net.parameters()})
             for p in net.parameters(): p.grad = None
             t.append(now())
             ms = [round(1e3 * (q - p), 1) for p, q in zip(t, t[1:])]

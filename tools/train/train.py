@@ -26,9 +26,9 @@ METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py fol
 SAMPLES = 3
 # progress until which it holds, frames a step, sizes with their weights
 STAGES = [
-    (0.30, 256, [((140, 252), .6), ((154, 210), .2), ((182, 182), .1), ((238, 140), .1)]),
-    (0.70, 128, [((196, 350), .6), ((210, 280), .2), ((252, 252), .1), ((322, 182), .1)]),
-    (2.00, 64, [((280, 504), .65), ((266, 350), .12), ((308, 308), .08), ((448, 252), .08), ((364, 644), .07)]),
+    (0.30, 128, [((140, 252), .6), ((154, 210), .2), ((182, 182), .1), ((238, 140), .1)]),
+    (0.68, 64, [((196, 350), .6), ((210, 280), .2), ((252, 252), .1), ((322, 182), .1)]),
+    (2.00, 32, [((280, 504), .65), ((266, 350), .12), ((308, 308), .08), ((448, 252), .08), ((364, 644), .07)]),
 ]
 TOY = [(2.0, 8, [((70, 126), 1.0)])]
 
@@ -68,8 +68,9 @@ class Batches(torch.utils.data.IterableDataset):
         g = np.random.default_rng([i, self.rank, 12])
         stage = next(s for s in self.stages if self.progress.value < s[0])
         h, w = stage[2][shared.choice(len(stage[2]), p=[x[1] for x in stage[2]])][0]
-        frames = max(int(stage[1] * (stage[2][0][0][0] * stage[2][0][0][1]) / (h * w)), 8)
-        t = int(shared.choice([1, 4, 8, 16, 32], p=[.04, .16, .45, .25, .10]))
+        frames = int(stage[1] * (stage[2][0][0][0] * stage[2][0][0][1]) / (h * w))
+        frames = frames // 32 * 32 or max(frames // 8 * 8, 8)  # few different batch sizes: libraries prepare for each
+        t = int(shared.choice([1, 4, 8, 16, 32], p=[.03, .17, .45, .25, .10]))
         t = min(t, frames)
         slots, numbers = slots_and_frames(shared, t)
         b = max(frames // t, 1)
@@ -114,10 +115,10 @@ class Optimiser:
         self.b = [torch.zeros(len(g), g[0].shape[0], g[0][0].numel(), device=g[0].device) for g in self.muon]
 
     @torch.no_grad()
-    def step(self, k):
-        """k: the schedule's factor of the learning rates."""
+    def step(self, k, grads):
+        """k: the schedule's factor of the learning rates; grads: parameter -> gradient."""
         self.t += 1
-        g = [p.grad for p in self.adam]
+        g = [grads[p] for p in self.adam]
         torch._foreach_lerp_(self.m, g, 0.1)
         torch._foreach_mul_(self.v, 0.99)
         torch._foreach_addcmul_(self.v, g, g, 0.01)
@@ -126,13 +127,12 @@ class Optimiser:
         upd = torch._foreach_div(self.m, den)
         torch._foreach_add_(self.adam, upd, alpha=-self.lr * k / (1 - 0.9 ** self.t))
         for ps, buf in zip(self.muon, self.b):
-            gr = torch.stack([p.grad.flatten(1) for p in ps])
+            gr = torch.stack([grads[p].flatten(1) for p in ps])
             buf.mul_(0.95).add_(gr)
             o = zeropower(gr.add(buf, alpha=0.95))
             o *= max(1, o.shape[1] / o.shape[2]) ** 0.5
-            ws = [p.data.flatten(1) for p in ps]
-            new = torch.stack(ws) * (1 - self.muon_lr * k * 0.02) - self.muon_lr * k * o
-            for p, n in zip(ps, new): p.data.copy_(n.view_as(p))
+            torch._foreach_mul_(ps, 1 - self.muon_lr * k * 0.02)
+            torch._foreach_add_(ps, [n.view_as(p) for p, n in zip(ps, o)], alpha=-self.muon_lr * k)
 
     def state(self):
         half = lambda a: [x.bfloat16().cpu() for x in a]
@@ -151,7 +151,6 @@ def work(rank, world, a):
     if cuda:
         torch.cuda.set_device(dev)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        torch.backends.cudnn.benchmark = True
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(a.port))
         dist.init_process_group("nccl", rank=rank, world_size=world)
@@ -159,7 +158,6 @@ def work(rank, world, a):
     torch.manual_seed(1)
     net = VideoDepth("nano", metric_head=True, temporal=not a.no_temporal).initialise().to(dev)
     net.leak = 0.1
-    if cuda: net = net.to(memory_format=torch.channels_last)
     start = dict(step=0, done=0.0)
     ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
     opt = Optimiser(net, a.lr, a.muon_lr)
@@ -170,17 +168,25 @@ def work(rank, world, a):
         opt.load(torch.load(f"{a.resume}/optim.pt"))
     params = [p for p in net.parameters()]
     skipped = [p for n, p in net.named_parameters() if "mask_token" in n or "refinenet4.resConfUnit1" in n or (a.no_temporal and "motion" in n)]
-    for p in skipped: p.grad = torch.zeros_like(p)
+    frozen = {p for p in skipped}
     progress = torch.multiprocessing.get_context("fork").Value("d", start["done"] / a.total, lock=False)
     data = Batches(rank, world, start["step"], progress, TOY if a.toy else STAGES)
     loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=a.workers, prefetch_factor=3 if a.workers else None, pin_memory=cuda, collate_fn=lambda x: x,
                                               multiprocessing_context="fork" if a.workers else None))
     mean, std = (torch.tensor(v, device=dev).view(1, 3, 1, 1) for v in (MEAN, STD))
     flat = torch.zeros(sum(p.numel() for p in params) + 1, device=dev)
+    grads = {p: v.view_as(p) for p, v in zip(params, flat[:-1].split([p.numel() for p in params]))}
+    live = [p for p in params if p not in frozen]
     step, t0, log_at, frames, wait, seen = start["step"], None, 0, 0, 0.0, {}
     library("cuda" if cuda else "cpu")
     log = open(f"{a.out}/log.jsonl", "a") if rank == 0 else None
     if rank == 0: print(f"start-up {time.time() - t_start:.1f} s, {world} device(s), {sum(p.numel() for p in params)} parameters", flush=True)
+    def save():
+        save_file({k: v.contiguous().cpu() for k, v in net.state_dict().items()}, f"{a.out}/model.safetensors")
+        save_file({k: v.contiguous().cpu() for k, v in ema.items()}, f"{a.out}/ema.safetensors")
+        torch.save(opt.state(), f"{a.out}/optim.pt")
+        json.dump(dict(step=step, done=done, devices=world), open(f"{a.out}/progress.json", "w"))
+    saves = [0.5, 0.8]
     while True:
         w0 = time.time()
         item = next(loader)
@@ -201,8 +207,7 @@ def work(rank, world, a):
         parts = {}
         loss = losses.relative(d.float(), z, parts) + losses.metric(m.float() * METRIC_SCALE, zc, parts)
         loss.backward()
-        got = [p for p in params if p.grad is not None]
-        torch.cat([p.grad.flatten() for p in params], out=flat[:-1])
+        torch._foreach_copy_([grads[p] for p in live], [p.grad for p in live])
         flat[-1] = done / a.total
         if world > 1:
             dist.all_reduce(flat)
@@ -210,17 +215,12 @@ def work(rank, world, a):
         norm = flat[:-1].norm()
         flat[:-1] *= (a.clip / (norm + 1e-6)).clamp(max=1)  # not finite: every gradient becomes NaN; dropped below
         torch.nan_to_num_(flat, 0.0, 0.0, 0.0)
-        at = 0
-        for p in params:
-            p.grad.copy_(flat[at:at + p.numel()].view_as(p))
-            at += p.numel()
         where = float(flat[-1])
         progress.value = where
         k = min(1, (step + 1) / a.warmup) * (1.0 if where < 0.35 else max(0.0, min(1.0, (1 - where) / 0.65)))
-        opt.step(k)
-        for p in params:
-            if not any(p is s for s in skipped): p.grad = None
-        decay = min(0.999, (1 + step) / (20 + step))
+        opt.step(k, grads)
+        for p in live: p.grad = None
+        decay = min(0.998, (1 + step) / (20 + step))
         with torch.no_grad():
             keys = list(ema)
             torch._foreach_lerp_([ema[i] for i in keys], [v for _, v in net.state_dict().items()], 1 - decay)
@@ -236,13 +236,12 @@ def work(rank, world, a):
             log.write(json.dumps(line) + "\n")
             log.flush()
             log_at, frames, wait, seen = time.time(), 0, 0.0, {}
+        if saves and where > saves[0]:
+            saves = [v for v in saves if v >= where]
+            if rank == 0: save()
         if where * a.total - start["done"] >= a.minutes or where >= 1 or (a.steps and step >= a.steps): break
     if rank == 0:
-        net = net.to(memory_format=torch.contiguous_format)
-        save_file({k: v.contiguous().cpu() for k, v in net.state_dict().items()}, f"{a.out}/model.safetensors")
-        save_file({k: v.contiguous().cpu() for k, v in ema.items()}, f"{a.out}/ema.safetensors")
-        torch.save(opt.state(), f"{a.out}/optim.pt")
-        json.dump(dict(step=step, done=done, devices=world), open(f"{a.out}/progress.json", "w"))
+        save()
         print(f"saved after {step} steps, {done:.2f} minutes of training, {time.time() - t_start:.0f} s in all", flush=True)
     if world > 1: dist.destroy_process_group()
     os._exit(0)  # the loader's workers are daemons; do not wait for their queues
