@@ -1,5 +1,5 @@
 /* isobath_eval_sequence: reads prediction and truth frame by frame, twice: once for the fit, once for the metrics. */
-#include "eval/camera.h"
+#include "sink/camera.h"
 #include "eval/metrics.h"
 #include "sink/depth_reader.h"
 #include <isobath/eval.h>
@@ -136,9 +136,9 @@ static isobath_status fit_sequence(eval_run *run, isobath_eval_result *result)
 }
 
 /* The camera of selected frame k, in pixels of the crop. */
-static isobath_status camera(const eval_run *run, int64_t k, ib_eval_camera *out)
+static isobath_status camera(const eval_run *run, int64_t k, ib_camera *out)
 {
-    const ib_eval_camera *c = ib_camera_of(&run->cameras, truth_index(run, k));
+    const ib_camera *c = ib_camera_of(&run->cameras, truth_index(run, k));
     if (!c) return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: no camera for frame %" PRId64, run->options->camera, truth_index(run, k));
     *out = *c;
     out->cx -= run->left;
@@ -149,7 +149,7 @@ static isobath_status camera(const eval_run *run, int64_t k, ib_eval_camera *out
 /* Both directions between the selected frames j (run->before) and k (run->depth). */
 static isobath_status add_tae(eval_run *run, int64_t j, int64_t k, double *sum)
 {
-    ib_eval_camera a, b;
+    ib_camera a, b;
     double forward, backward;
     IB_TRY(camera(run, j, &a));
     IB_TRY(camera(run, k, &b));

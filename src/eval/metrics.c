@@ -106,7 +106,7 @@ static int invert_motion(const double m[16], double b[16])
     return 1;
 }
 
-int ib_eval_reprojection(const double *from, const ib_eval_camera *a, const double *to, const ib_eval_camera *b, int height,
+int ib_eval_reprojection(const double *from, const ib_camera *a, const double *to, const ib_camera *b, int height,
                          int width, double *splat, double *error)
 {
     double inverse[16], t[12];

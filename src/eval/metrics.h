@@ -2,6 +2,7 @@
 #ifndef IB_EVAL_METRICS_H
 #define IB_EVAL_METRICS_H
 
+#include "sink/camera.h"
 #include <stdint.h>
 
 #define IB_EVAL_MIN_DEPTH 1e-3
@@ -28,13 +29,9 @@ typedef struct ib_eval_frame {
 } ib_eval_frame;
 ib_eval_frame ib_eval_compare(const double *depth, const float *gt, int64_t n, double max_depth);
 
-/* A pinhole camera and where it stands: world_from_camera is 4x4, row by row. */
-typedef struct ib_eval_camera {
-    double fx, fy, cx, cy, world_from_camera[16];
-} ib_eval_camera;
 /* One direction of TAE: depth `from` (H,W) seen by camera a is carried into camera b; the mean of |to - splat| / to over
  * the pixels where both are positive. `splat` is scratch (H,W). Returns 0 when no pixel is. */
-int ib_eval_reprojection(const double *from, const ib_eval_camera *a, const double *to, const ib_eval_camera *b, int height,
+int ib_eval_reprojection(const double *from, const ib_camera *a, const double *to, const ib_camera *b, int height,
                          int width, double *splat, double *error);
 
 #endif

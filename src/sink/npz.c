@@ -98,7 +98,12 @@ static isobath_status npz_work(void *ctx, ib_depth_frame *frame, int thread)
     const uint8_t *data = (const uint8_t *)frame->depth;
     if (sink->config.npz_half) {
         int64_t n = (int64_t)frame->width * frame->height;
-        for (int64_t i = 0; i < n; i++) s->half[i] = ib_f32_to_f16(frame->depth[i]);
+        for (int64_t i = 0; i < n; i++) {
+            s->half[i] = ib_f32_to_f16(frame->depth[i]);
+            if ((s->half[i] & 0x7c00) == 0x7c00)
+                return ib_fail(sink->diag, ISOBATH_ERR_INPUT, "%s: frame %" PRId64 " holds %g, which float16 cannot: write float32",
+                               sink->name, frame->index, (double)frame->depth[i]);
+        }
         data = (const uint8_t *)s->half;
     }
     s->crc = libdeflate_crc32(0, data, sink->frame_bytes);

@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-const ib_sink_format *const ib_sink_formats[] = {&ib_sink_png16, &ib_sink_npz, &ib_sink_preview, NULL};
+const ib_sink_format *const ib_sink_formats[] = {
+    &ib_sink_png16, &ib_sink_preview, &ib_sink_npz,
+#ifdef ISOBATH_HAVE_EXR
+    &ib_sink_exr,
+#endif
+    &ib_sink_ffv1, &ib_sink_src, &ib_sink_ply, NULL};
 
 const ib_sink_format *ib_sink_format_find(const char *name)
 {

@@ -1,30 +1,67 @@
-/* Video files by libav: the only file of this layer that includes its headers is video_writer.c. */
+/* Video files by libav. Its headers are included by video_*.c only. */
 #ifndef IB_SINK_VIDEO_WRITER_H
 #define IB_SINK_VIDEO_WRITER_H
 
 #include "base/diag.h"
 #include <stdint.h>
 
-/* A whole video whose frames can be drawn in any order: groups of `group` frames are encoded side by side, each by an
- * encoder of its own with one thread, and joined; so the bytes do not depend on the number of threads. */
+typedef enum ib_video_kind {
+    IB_VIDEO_H264,       /* MP4: yuv420p, BT.709, limited range, crf 18; even sizes */
+    IB_VIDEO_FFV1_GRAY16 /* Matroska: lossless 16-bit grey; its times are in milliseconds */
+} ib_video_kind;
+
+/* A key and a value of the file's metadata. */
+typedef struct ib_video_tag {
+    const char *key, *value;
+} ib_video_tag;
+
+/* What to write. Strings must outlive the writer. */
+typedef struct ib_video_format {
+    ib_video_kind kind;
+    const char *path; /* PATH.tmp is written, then renamed */
+    int width, height;
+    double fps; /* for the encoder's rate control; 0: unknown */
+    const ib_video_tag *tags;
+    int tag_count;
+    const char *sound_from; /* a media file whose sound is copied, packet by packet; NULL: none */
+    const char *encoder;    /* NULL: the best there is; or a name, for tests */
+} ib_video_format;
+
+/* What came of it. */
+typedef struct ib_video_result {
+    char encoder[64];
+    char sound[160]; /* "aac", or why there is none; "" when none was asked for */
+    int has_sound;
+} ib_video_result;
+
+/* A whole video whose frames can be drawn in any order: groups of frames are encoded side by side, each by an encoder of
+ * its own with one thread, and joined; so the bytes do not depend on the number of threads. */
 typedef struct ib_video_job {
-    const char *path;        /* PATH.tmp is written, then renamed */
-    int width, height;       /* both even, yuv420p, BT.709, limited range */
+    ib_video_format format;
     int64_t frames;          /* 1 or more */
     const int64_t *times_us; /* presentation times; any start; made strictly increasing where they are not */
-    double fps;              /* for the encoder's rate control; 0: unknown */
     int group;               /* frames per closed group of pictures */
     int threads;
-    const char *encoder;     /* NULL: the best H.264 encoder there is; or a name, for tests */
-    /* Fills Y, U and V of frame i; several calls at a time, distinct `thread`. */
+    /* Fills the planes of frame i (Y, U, V; or grey, 16-bit little-endian); several calls at a time, distinct `thread`. */
     isobath_status (*draw)(void *ctx, int64_t i, int thread, uint8_t *const planes[3], const int strides[3]);
     void *ctx;
     int (*cancelled)(void *ctx); /* NULL allowed */
     void *cancel_ctx;
 } ib_video_job;
 
-/* Encodes with libx264 (crf 18) or, where that is missing, another encoder; its name goes into `encoder`.
- * Errors: ISOBATH_ERR_UNSUPPORTED (no encoder), ISOBATH_ERR_IO, ISOBATH_ERR_INTERRUPTED, what draw returned. */
-isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, char encoder[64]);
+/* Errors: ISOBATH_ERR_UNSUPPORTED (no encoder), ISOBATH_ERR_IO, ISOBATH_ERR_INTERRUPTED, what draw returned. A sound
+ * that cannot be copied is no error: result->sound says why. */
+isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, ib_video_result *result);
+
+/* A video written frame by frame, by one encoder with a fixed number of threads of its own: bytes that depend on the
+ * frames only. H.264 only. One thread at a time. */
+typedef struct ib_video_stream ib_video_stream;
+isobath_status ib_video_stream_open(const ib_video_format *format, ib_diag *diag, ib_video_stream **out);
+/* Planes of a yuv420p picture, without gaps: Y (h,w), U and V (h/2,w/2). */
+isobath_status ib_video_stream_write(ib_video_stream *stream, const uint8_t *yuv, int64_t time_us);
+/* Completes and renames the file. ISOBATH_ERR_INPUT when no frame came. */
+isobath_status ib_video_stream_finish(ib_video_stream *stream, ib_video_result *result);
+/* Frees; without finish PATH.tmp is removed. NULL allowed. */
+void ib_video_stream_close(ib_video_stream *stream);
 
 #endif

@@ -66,3 +66,26 @@ void ib_yuv_paint_rgb(const uint8_t *rgb, int width, int height, uint8_t *const 
         }
     }
 }
+
+void ib_rgb_resize(const uint8_t *in, int in_w, int in_h, uint8_t *out, int w, int h)
+{
+    for (int y = 0; y < h; y++) {
+        /* source position in 1/256 */
+        int64_t sy = ((2 * (int64_t)y + 1) * in_h * 128) / h - 128;
+        if (sy < 0) sy = 0;
+        int y0 = (int)(sy >> 8), y1 = y0 + 1 < in_h ? y0 + 1 : in_h - 1, fy = (int)(sy & 255);
+        if (y0 > in_h - 1) y0 = in_h - 1;
+        for (int x = 0; x < w; x++) {
+            int64_t sx = ((2 * (int64_t)x + 1) * in_w * 128) / w - 128;
+            if (sx < 0) sx = 0;
+            int x0 = (int)(sx >> 8), x1 = x0 + 1 < in_w ? x0 + 1 : in_w - 1, fx = (int)(sx & 255);
+            if (x0 > in_w - 1) x0 = in_w - 1;
+            const uint8_t *a = in + ((size_t)y0 * (size_t)in_w) * 3, *b = in + ((size_t)y1 * (size_t)in_w) * 3;
+            for (int c = 0; c < 3; c++) {
+                int top = a[3 * x0 + c] * (256 - fx) + a[3 * x1 + c] * fx;
+                int bottom = b[3 * x0 + c] * (256 - fx) + b[3 * x1 + c] * fx;
+                out[((size_t)y * (size_t)w + (size_t)x) * 3 + (size_t)c] = (uint8_t)((top * (256 - fy) + bottom * fy + 32768) >> 16);
+            }
+        }
+    }
+}

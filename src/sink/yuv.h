@@ -19,5 +19,7 @@ void ib_yuv_paint_indexed(const ib_yuv_table *table, const uint8_t *index, int w
 /* The same for RGB pixels (H,W,3). */
 void ib_yuv_paint_rgb(const uint8_t *rgb, int width, int height, uint8_t *const planes[3], const int strides[3], int x0,
                       int y0);
+/* Bilinear, half-pixel centres: (in_h,in_w,3) to (h,w,3). For pictures to look at. */
+void ib_rgb_resize(const uint8_t *in, int in_w, int in_h, uint8_t *out, int w, int h);
 
 #endif

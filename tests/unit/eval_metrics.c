@@ -1,7 +1,7 @@
 /* The evaluation against values that a NumPy and OpenCV re-implementation gave for the same made-up sequences. */
 #include "sink_helper.h"
 
-#include "eval/camera.h"
+#include "sink/camera.h"
 #include "eval/metrics.h"
 #include "sink/png_file.h"
 #include <isobath/eval.h>

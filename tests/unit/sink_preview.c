@@ -112,13 +112,14 @@ static isobath_status grey(void *ctx, int64_t i, int thread, uint8_t *const plan
 static void other_encoder(void **state)
 {
     (void)state;
-    char *folder = scratch_folder(), *path = vis_path(folder), name[64];
+    char *folder = scratch_folder(), *path = vis_path(folder);
     int64_t times[50];
     for (int i = 0; i < 50; i++) times[i] = i == 7 ? 240000 : i * 40000 + 1000000;
-    ib_video_job job = {.path = path, .width = 32, .height = 32, .frames = 50, .times_us = times, .fps = 25, .group = 16,
-                        .threads = 3, .encoder = "mpeg4", .draw = grey};
-    assert_int_equal(ib_video_encode(&job, NULL, name), ISOBATH_OK);
-    assert_string_equal(name, "mpeg4");
+    ib_video_job job = {.format = {.path = path, .width = 32, .height = 32, .fps = 25, .encoder = "mpeg4"}, .frames = 50,
+                        .times_us = times, .group = 16, .threads = 3, .draw = grey};
+    ib_video_result result;
+    assert_int_equal(ib_video_encode(&job, NULL, &result), ISOBATH_OK);
+    assert_string_equal(result.encoder, "mpeg4");
     ib_media *media;
     ib_media_options options = {0};
     assert_int_equal(ib_media_open(path, &options, NULL, &media), ISOBATH_OK);
@@ -131,9 +132,9 @@ static void other_encoder(void **state)
     }
     assert_int_equal(n, 50);
     ib_media_close(media);
-    job.encoder = "no_such_encoder";
+    job.format.encoder = "no_such_encoder";
     ib_diag diag = IB_DIAG_INIT;
-    assert_int_equal(ib_video_encode(&job, &diag, name), ISOBATH_ERR_UNSUPPORTED);
+    assert_int_equal(ib_video_encode(&job, &diag, &result), ISOBATH_ERR_UNSUPPORTED);
     assert_non_null(strstr(diag.text, "no_such_encoder"));
     free(path);
     remove_folder(folder);

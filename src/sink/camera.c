@@ -1,5 +1,5 @@
 /* Camera files; see camera.h. */
-#include "eval/camera.h"
+#include "sink/camera.h"
 
 #include "sink/file.h"
 #include "sink/manifest.h"
@@ -27,7 +27,7 @@ static int grow(ib_camera_track *track, int64_t frame)
     if (frame < track->count) return 1;
     int64_t count = track->count ? 2 * track->count : 64;
     while (count <= frame) count *= 2;
-    ib_eval_camera *cameras = realloc(track->cameras, (size_t)count * sizeof *cameras);
+    ib_camera *cameras = realloc(track->cameras, (size_t)count * sizeof *cameras);
     if (cameras) track->cameras = cameras;
     char *present = realloc(track->present, (size_t)count);
     if (present) track->present = present;
@@ -43,7 +43,7 @@ static isobath_status parse_line(const char *line, size_t size, const char *name
     json_error_t error;
     json_t *json = json_loadb(line, size, 0, &error);
     if (!json) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: not JSON: %s", name, number, error.text);
-    ib_eval_camera camera = {.world_from_camera = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}};
+    ib_camera camera = {.world_from_camera = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}};
     const json_t *frame = json_object_get(json, "frame"), *pose = json_object_get(json, "world_from_camera");
     json_int_t index = json_integer_value(frame);
     const char *const keys[] = {"fx", "fy", "cx", "cy"};
@@ -110,7 +110,7 @@ void ib_camera_free(ib_camera_track *track)
     memset(track, 0, sizeof *track);
 }
 
-const ib_eval_camera *ib_camera_of(const ib_camera_track *track, int64_t frame)
+const ib_camera *ib_camera_of(const ib_camera_track *track, int64_t frame)
 {
     return frame >= 0 && frame < track->count && track->present[frame] ? &track->cameras[frame] : NULL;
 }

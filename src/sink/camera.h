@@ -1,12 +1,18 @@
 /* Camera files: JSON lines of frame, fx, fy, cx, cy, world_from_camera (4x4, row-major, OpenCV axes). */
-#ifndef IB_EVAL_CAMERA_H
-#define IB_EVAL_CAMERA_H
+#ifndef IB_SINK_CAMERA_H
+#define IB_SINK_CAMERA_H
 
 #include "base/diag.h"
-#include "eval/metrics.h"
+#include <stddef.h>
+#include <stdint.h>
+
+/* A pinhole camera and where it stands: world_from_camera is 4x4, row by row. */
+typedef struct ib_camera {
+    double fx, fy, cx, cy, world_from_camera[16];
+} ib_camera;
 
 typedef struct ib_camera_track {
-    ib_eval_camera *cameras; /* by frame */
+    ib_camera *cameras; /* by frame */
     char *present;
     int64_t count;
 } ib_camera_track;
@@ -19,6 +25,6 @@ isobath_status ib_camera_parse(const char *text, size_t size, const char *name, 
                                ib_camera_track *track);
 void ib_camera_free(ib_camera_track *track);
 /* The camera of a frame, NULL when the file has none. */
-const ib_eval_camera *ib_camera_of(const ib_camera_track *track, int64_t frame);
+const ib_camera *ib_camera_of(const ib_camera_track *track, int64_t frame);
 
 #endif

@@ -1,0 +1,119 @@
+/* Frames that wait; see frame_spool.h. */
+#include "sink/frame_spool.h"
+
+#include "sink/file.h"
+#include "sink/formats.h"
+#include "sink/queue.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+struct ib_frame_spool {
+    ib_sink_config config;
+    ib_diag *diag;
+    ib_quant quant;
+    ib_png_store *store;   /* NULL when png16 keeps the frames */
+    ib_frame_queue *queue; /* likewise */
+    char *folder;
+    float min, max;
+    int exponent;
+    int64_t *times_us, count, capacity;
+};
+
+static isobath_status spool_work(void *ctx, ib_depth_frame *frame, int thread)
+{
+    return ib_png_store_write(((ib_frame_spool *)ctx)->store, frame, thread);
+}
+
+isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag, ib_frame_spool **out)
+{
+    *out = NULL;
+    ib_frame_spool *spool = calloc(1, sizeof *spool);
+    if (!spool) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a spool");
+    spool->config = *config;
+    spool->config.png_level = 0;
+    spool->diag = diag;
+    spool->folder = config->png16_present ? ib_text("%s/%s_depths_png16", config->folder, config->name)
+                                          : ib_text("%s/.%s_%s_spool", config->folder, config->name, suffix);
+    int threads = ib_sink_threads(config);
+    static const ib_frame_queue_ops ops = {spool_work, NULL};
+    isobath_status st = spool->folder ? ib_quant_init(config, diag, &spool->quant)
+                                      : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a spool");
+    if (st == ISOBATH_OK && !config->png16_present) {
+        st = ib_png_store_open(&spool->config, spool->folder, threads, diag, &spool->store);
+        if (st == ISOBATH_OK) st = ib_frame_queue_create(threads, config->queue_bytes, &ops, spool, diag, &spool->queue);
+    }
+    if (st != ISOBATH_OK)
+        ib_frame_spool_close(spool);
+    else
+        *out = spool;
+    return st;
+}
+
+void ib_frame_spool_close(ib_frame_spool *spool)
+{
+    if (!spool) return;
+    ib_frame_queue_destroy(spool->queue);
+    if (spool->store) {
+        ib_png_store_remove(spool->store);
+        ib_png_store_close(spool->store);
+    }
+    free(spool->times_us);
+    free(spool->folder);
+    free(spool);
+}
+
+isobath_status ib_frame_spool_push(ib_frame_spool *spool, ib_depth_frame *frame)
+{
+    if (frame->index != spool->count)
+        return ib_fail(spool->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " came, expected %" PRId64, spool->folder,
+                       frame->index, spool->count);
+    if (spool->count == 0 || frame->min < spool->min) spool->min = frame->min;
+    if (spool->count == 0 || frame->max > spool->max) spool->max = frame->max;
+    IB_TRY(ib_times_append(&spool->times_us, &spool->count, &spool->capacity, frame->pts_us, spool->diag));
+    if (!spool->store) return ISOBATH_OK;
+    IB_TRY(ib_png_store_announce(spool->store, frame));
+    return ib_frame_queue_push(spool->queue, frame);
+}
+
+isobath_status ib_frame_spool_finish(ib_frame_spool *spool)
+{
+    if (spool->queue) IB_TRY(ib_frame_queue_drain(spool->queue));
+    if (spool->count == 0)
+        return ib_fail(spool->diag, ISOBATH_ERR_INPUT, "%s: no frames came, so there is no video", spool->config.name);
+    spool->exponent = ib_quant_exponent(&spool->quant, spool->max);
+    return ISOBATH_OK;
+}
+
+int64_t ib_frame_spool_count(const ib_frame_spool *spool) { return spool->count; }
+const int64_t *ib_frame_spool_times_us(const ib_frame_spool *spool) { return spool->times_us; }
+const ib_quant *ib_frame_spool_quant(const ib_frame_spool *spool) { return &spool->quant; }
+int ib_frame_spool_exponent(const ib_frame_spool *spool) { return spool->exponent; }
+float ib_frame_spool_min(const ib_frame_spool *spool) { return spool->min; }
+float ib_frame_spool_max(const ib_frame_spool *spool) { return spool->max; }
+
+isobath_status ib_frame_spool_read(const ib_frame_spool *spool, int64_t i, uint16_t *q)
+{
+    char *path = ib_png_store_path(spool->folder, spool->config.start_number + i);
+    if (!path) return ib_fail(spool->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", spool->folder);
+    ib_png_image image;
+    isobath_status st = ib_png_read(path, spool->diag, &image);
+    if (st == ISOBATH_OK) {
+        /* with which step it was written is in the file itself */
+        const char *text = ib_png_image_text(&image, "isobath:scale");
+        double scale = text ? strtod(text, NULL) : 0, final = ib_quant_scale(&spool->quant, spool->exponent);
+        int shift = scale > 0 ? (int)lrint(log2(final / scale)) : -1;
+        if (shift < 0 || image.width != spool->config.width || image.height != spool->config.height)
+            st = ib_fail(spool->diag, ISOBATH_ERR_IO, "%s: changed by someone else during the run", path);
+        int64_t n = (int64_t)image.width * image.height;
+        for (int64_t k = 0; st == ISOBATH_OK && k < n; k++) q[k] = shift > 15 ? 0 : (uint16_t)(image.q[k] >> shift);
+    }
+    ib_png_image_free(&image);
+    free(path);
+    return st;
+}
+
+double ib_frame_spool_bytes_per_frame(const ib_sink_config *config)
+{
+    return config->png16_present ? 0 : 1.5 * config->width * config->height + 1024;
+}
