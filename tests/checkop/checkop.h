@@ -196,9 +196,10 @@ ib_backend *ck_open(ck_tally *t, const char *name, const char *isa, ib_dtype act
                     ib_diag *diag);
 extern const char *const ck_isas[]; /* instruction paths of the cpu backend, NULL at the end */
 
-void ck_check(const ck_options *o, ck_tally *t);      /* against ref */
-void ck_null(const ck_options *o, ck_tally *t);       /* counts, and refusal of bad arguments */
-void ck_invariance(const ck_options *o, ck_tally *t); /* byte comparison over splits, layouts, threads */
-void ck_selftest(const ck_options *o, ck_tally *t);   /* planted bad kernels must be caught */
+void ck_check(const ck_options *o, ck_tally *t);               /* against ref */
+void ck_null(const ck_options *o, ck_tally *t);                /* counts, and refusal of bad arguments */
+void ck_invariance(const ck_options *o, ck_tally *t);          /* byte comparison over splits, layouts, threads */
+void ck_refuse_scalars(ck_tally *t, ib_backend *null_backend); /* a part of ck_null */
+void ck_selftest(const ck_options *o, ck_tally *t);            /* planted bad kernels must be caught */
 
 #endif

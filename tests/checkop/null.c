@@ -231,6 +231,7 @@ void ck_null(const ck_options *o, ck_tally *t)
         }
         check_interleaved(&x);
         check_memory(&x);
+        ck_refuse_scalars(t, x.b);
         ib_backend_close(x.b);
     }
 }
