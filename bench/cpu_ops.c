@@ -4,8 +4,8 @@
  *
  * --cpu-time runs one thread and counts its processor time, for a machine that others use at the same time.
  * Each line: the op, how often a new frame runs it ("per frame" counts the parts of the head that every window repeats
- * as 32/22), its best time per frame, GFLOP/s, and the share of the multiply-add peak that is measured first on the same
- * threads. The sum at the end is the network's time per output frame as far as these ops make it up. */
+ * as 32/22), its best time per frame, GFLOP/s, and the share of the multiply-add peak that is measured first on the
+ * same threads. The sum at the end is the network's time per output frame as far as these ops make it up. */
 #include "backend/backend.h"
 #include "base/half.h"
 
@@ -38,13 +38,15 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- the peak: ten independent chains of multiply-adds in registers ----------------------------------------------- */
+/* ---- the peak: ten independent chains of multiply-adds in registers -----------------------------------------------
+ */
 
-#define PEAK_LOOP(type, op)                                                                                            \
-    type a = zero, b = zero, c = zero, d = zero, e = zero, f = zero, g = zero, h = zero, i = zero, j = zero;           \
-    for (long n = 0; n < 20000000; n++) {                                                                              \
-        a = op(a), b = op(b), c = op(c), d = op(d), e = op(e), f = op(f), g = op(g), h = op(h), i = op(i), j = op(j);  \
-        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j)); \
+#define PEAK_LOOP(type, op)                                                                                           \
+    type a = zero, b = zero, c = zero, d = zero, e = zero, f = zero, g = zero, h = zero, i = zero, j = zero;          \
+    for (long n = 0; n < 20000000; n++) {                                                                             \
+        a = op(a), b = op(b), c = op(c), d = op(d), e = op(e), f = op(f), g = op(g), h = op(h), i = op(i), j = op(j); \
+        __asm__ volatile(""                                                                                           \
+                         : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j)); \
     }
 #define STEP_512(a) _mm512_fmadd_ps(a, x, x)
 #define STEP_BF16(a) _mm512_dpbf16_ps(a, x, x)
@@ -100,7 +102,8 @@ static double peak_gflops(const bench *s)
     return 20e6 * 10 * flops * threads / best / 1e9;
 }
 
-/* ---- the cases --------------------------------------------------------------------------------------------------------- */
+/* ---- the cases
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Buffers and the weight of the case at hand. */
 enum { MAX_HELD = 16 };
@@ -123,8 +126,10 @@ static ib_tensor make(ib_dtype type, int64_t d0, int64_t d1, int64_t d2, int64_t
     held[held_count++] = p;
     for (int64_t i = 0; i < n; i++) {
         float v = (float)((i * 2654435761u >> 7) & 1023) / 512.0f - 1.0f;
-        if (type == IB_F32) ((float *)p)[i] = v;
-        else ((uint16_t *)p)[i] = ib_f32_to_bf16(v);
+        if (type == IB_F32)
+            ((float *)p)[i] = v;
+        else
+            ((uint16_t *)p)[i] = ib_f32_to_bf16(v);
     }
     return d3 ? ib_tensor_4d(p, type, d0, d1, d2, d3) : ib_tensor_3d(p, type, d0, d1, d2);
 }
@@ -145,21 +150,21 @@ static ib_weight *weight(const bench *s, ib_weight_kind kind, int64_t out, int64
     return w;
 }
 
-/* Runs a call until it is timed well, then frees what `make` allocated. `times`: how often a frame needs it; gflop: of one
- * call. */
-#define TIME(name, times, gflop, ...)                                                                                  \
-    do {                                                                                                               \
-        double best = 1e9, spent = 0;                                                                                  \
-        int wanted = !s->match || strstr(name, s->match);                                                              \
-        for (int i_ = 0; wanted && i_ < 100 && (i_ < 3 || spent < 0.4); i_++) {                                        \
-            double t_ = now();                                                                                         \
-            if ((__VA_ARGS__) != ISOBATH_OK) die(s->b->diag->text);                                                    \
-            t_ = now() - t_;                                                                                           \
-            spent += t_;                                                                                               \
-            if (t_ < best) best = t_;                                                                                  \
-        }                                                                                                              \
-        if (wanted) report(s, name, times, gflop, best);                                                               \
-        release(s);                                                                                                    \
+/* Runs a call until it is timed well, then frees what `make` allocated. `times`: how often a frame needs it; gflop: of
+ * one call. */
+#define TIME(name, times, gflop, ...)                                           \
+    do {                                                                        \
+        double best = 1e9, spent = 0;                                           \
+        int wanted = !s->match || strstr(name, s->match);                       \
+        for (int i_ = 0; wanted && i_ < 100 && (i_ < 3 || spent < 0.4); i_++) { \
+            double t_ = now();                                                  \
+            if ((__VA_ARGS__) != ISOBATH_OK) die(s->b->diag->text);             \
+            t_ = now() - t_;                                                    \
+            spent += t_;                                                        \
+            if (t_ < best) best = t_;                                           \
+        }                                                                       \
+        if (wanted) report(s, name, times, gflop, best);                        \
+        release(s);                                                             \
     } while (0)
 
 static void report(bench *s, const char *name, double times, double gflop, double seconds)
@@ -274,7 +279,8 @@ static void temporal(bench *s)
         linear_case(s, named(name, "linear geglu", c, p), window, p, c, 4 * c, IB_ACT_GEGLU, 0);
         linear_case(s, named(name, "linear tdown", c, p), window, p, 4 * c, c, IB_ACT_NONE, 1);
         layernorm_case(s, named(name, "layernorm", c, p), 3 * window, p, c);
-        ib_groupnorm_args g = {make(s->b->act, t, p, c, 0), vector(c), vector(c), 32, 1e-6f, make(s->b->act, t, p, c, 0)};
+        ib_groupnorm_args g = {make(s->b->act, t, p, c, 0), vector(c), vector(c), 32, 1e-6f,
+                               make(s->b->act, t, p, c, 0)};
         TIME(named(name, "groupnorm", c, p), window, 0, ib_groupnorm(s->b, &g));
     }
     s->frames = keep;
@@ -316,13 +322,20 @@ int main(int argc, char **argv)
     int threads = ib_cpu_count();
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--bf16") == 0) o.act = IB_BF16;
-        else if (strcmp(argv[i], "--cpu-time") == 0) clock_used = CLOCK_PROCESS_CPUTIME_ID, threads = 1;
-        else if (strcmp(argv[i], "--isa") == 0) o.isa = value, i++;
-        else if (strcmp(argv[i], "--threads") == 0) threads = atoi(value), i++;
-        else if (strcmp(argv[i], "--frames") == 0) s.frames = atoi(value), i++;
-        else if (strcmp(argv[i], "--match") == 0) s.match = value, i++;
-        else return fprintf(stderr, "cpu_ops: unknown option %s\n", argv[i]), 2;
+        if (strcmp(argv[i], "--bf16") == 0)
+            o.act = IB_BF16;
+        else if (strcmp(argv[i], "--cpu-time") == 0)
+            clock_used = CLOCK_PROCESS_CPUTIME_ID, threads = 1;
+        else if (strcmp(argv[i], "--isa") == 0)
+            o.isa = value, i++;
+        else if (strcmp(argv[i], "--threads") == 0)
+            threads = atoi(value), i++;
+        else if (strcmp(argv[i], "--frames") == 0)
+            s.frames = atoi(value), i++;
+        else if (strcmp(argv[i], "--match") == 0)
+            s.match = value, i++;
+        else
+            return fprintf(stderr, "cpu_ops: unknown option %s\n", argv[i]), 2;
     }
     if (ib_pool_create(threads, &diag, &s.pool) != ISOBATH_OK) return fprintf(stderr, "cpu_ops: %s\n", diag.text), 1;
     o.pool = s.pool;

@@ -2,15 +2,15 @@
 #include "backend/cpu/cpu.h"
 
 /* Elements of the packed keys and values of one head. */
-static int64_t padded(const ib_cpu *cpu, int64_t n) { return ib_cpu_ceil(n, cpu->k->panel_width) * cpu->k->panel_width; }
+static int64_t padded(const ib_cpu *cpu, int64_t n)
+{
+    return ib_cpu_ceil(n, cpu->k->panel_width) * cpu->k->panel_width;
+}
 static size_t keys_bytes(const ib_cpu *cpu, int64_t keys, int64_t d)
 {
     return ib_cpu_round((size_t)(padded(cpu, keys) * d) * ib_dtype_size(cpu->base.act));
 }
-static size_t values_bytes(const ib_cpu *cpu, int64_t keys, int64_t d)
-{
-    return keys_bytes(cpu, keys, padded(cpu, d));
-}
+static size_t values_bytes(const ib_cpu *cpu, int64_t keys, int64_t d) { return keys_bytes(cpu, keys, padded(cpu, d)); }
 
 typedef struct attention_job {
     const ib_attention_args *a;
@@ -26,8 +26,10 @@ static void pack_head(void *ctx, int64_t i, int thread)
     const ib_tensor *q = &j->a->qkv;
     int64_t head = i / 2, c = q->dim[2] / 3, at = j->frame * q->stride[0] + head * j->d;
     char *kt = (char *)j->cpu->shared + (size_t)head * (j->kt_bytes + j->v_bytes);
-    if (i % 2 == 0) j->cpu->k->pack_keys(kt, ib_cpu_at(q, at + c), q->stride[1], j->tokens, j->d);
-    else j->cpu->k->pack_values(kt + j->kt_bytes, ib_cpu_at(q, at + 2 * c), q->stride[1], j->tokens, j->d);
+    if (i % 2 == 0)
+        j->cpu->k->pack_keys(kt, ib_cpu_at(q, at + c), q->stride[1], j->tokens, j->d);
+    else
+        j->cpu->k->pack_values(kt + j->kt_bytes, ib_cpu_at(q, at + 2 * c), q->stride[1], j->tokens, j->d);
 }
 
 static void attend_rows(void *ctx, int64_t i, int thread)

@@ -1,5 +1,5 @@
-/* Convolutions as products: a 3x3 is nine taps over a zero-padded band of input rows, a transposed one (kernel = stride)
- * is one product per position of the kernel. Nothing larger than a band is ever copied. */
+/* Convolutions as products: a 3x3 (that winograd.c does not take) is nine taps over a zero-padded band of input rows, a
+ * transposed one (kernel = stride) is one product per position of the kernel. Only a band is ever copied. */
 #include "backend/cpu/cpu.h"
 
 typedef struct conv_job {
@@ -54,6 +54,8 @@ static void conv_band(void *ctx, int64_t i, int thread)
 isobath_status ib_cpu_conv3x3(ib_backend *b, const ib_conv3x3_args *a)
 {
     ib_cpu *cpu = ib_cpu_of(b);
+    if (ib_cpu_weight_of(a->w)->wino && a->stride == 1 && a->x.dim[1] >= 4 && a->x.dim[2] >= 4)
+        return ib_cpu_conv3x3_winograd(cpu, a);
     conv_job j = {.a = a, .cpu = cpu, .w = ib_cpu_weight_of(a->w), .height = a->y.dim[1], .width = a->y.dim[2]};
     /* A band of about 256 KiB, at most 16 rows, and enough bands for every thread. */
     size_t row = (size_t)((a->x.dim[2] + 2) * j.w->k) * ib_dtype_size(b->act);

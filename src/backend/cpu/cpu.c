@@ -14,8 +14,8 @@ isobath_status ib_cpu_reserve(ib_cpu *cpu, size_t local, size_t shared)
         cpu->local_bytes = 0;
         cpu->local = aligned_alloc(64, local * (size_t)cpu->threads);
         if (!cpu->local)
-            return ib_fail(cpu->base.diag, ISOBATH_ERR_MEMORY, "out of memory for the scratch of %d threads (%zu bytes each)",
-                           cpu->threads, local);
+            return ib_fail(cpu->base.diag, ISOBATH_ERR_MEMORY,
+                           "out of memory for the scratch of %d threads (%zu bytes each)", cpu->threads, local);
         cpu->local_bytes = local;
     }
     if (shared > cpu->shared_bytes) {
@@ -64,18 +64,17 @@ static void close_cpu(ib_backend *b)
     free(cpu);
 }
 
-static const ib_op_table table = {
-    .name = "cpu",
-    .buffer_alloc = buffer_alloc,
-    .buffer_free = buffer_free,
-    .upload = transfer,
-    .download = transfer,
-    .sync = sync_nothing,
-    .weight_create = ib_cpu_weight_create,
-    .weight_destroy = ib_cpu_weight_destroy,
-    .close = close_cpu,
+static const ib_op_table table = {.name = "cpu",
+                                  .buffer_alloc = buffer_alloc,
+                                  .buffer_free = buffer_free,
+                                  .upload = transfer,
+                                  .download = transfer,
+                                  .sync = sync_nothing,
+                                  .weight_create = ib_cpu_weight_create,
+                                  .weight_destroy = ib_cpu_weight_destroy,
+                                  .close = close_cpu,
 #define MEMBER(op) .op = ib_cpu_##op,
-    IB_OPS(MEMBER)
+                                  IB_OPS(MEMBER)
 #undef MEMBER
 };
 
@@ -124,6 +123,7 @@ isobath_status ib_cpu_open(const ib_backend_options *options, ib_backend **out)
     cpu->base = (ib_backend){.ops = &table, .act = options->act, .diag = options->diag, .pool = options->pool};
     snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s", k->isa, ib_dtype_name(options->act));
     cpu->k = k;
+    cpu->f32 = options->act == IB_BF16 ? &ib_cpu_kernels_avx512 : k;
     cpu->threads = ib_pool_threads(options->pool);
     *out = &cpu->base;
     return ISOBATH_OK;

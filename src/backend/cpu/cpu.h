@@ -1,8 +1,8 @@
 /* Inside of the cpu backend.
  *
  * Two halves. The *drivers* (linear.c, conv.c, ...) know tensors: they cut an op into tiles and hand the tiles to the
- * pool. The *kernels* (k_*.h) know vectors: they are templates that isa_*.c compile once per instruction path, each with
- * its own -m flags, into one ib_cpu_kernels table. Nothing outside of isa_*.c may contain an instruction beyond
+ * pool. The *kernels* (k_*.h) know vectors: they are templates that isa_*.c compile once per instruction path, each
+ * with its own -m flags, into one ib_cpu_kernels table. Nothing outside of isa_*.c may contain an instruction beyond
  * x86-64-v2.
  *
  * Batch invariance holds by construction: an element of a product is one chain of multiply-adds over taps and k in
@@ -66,6 +66,17 @@ typedef struct ib_cpu_kernels {
     /* dst (rows of `width` pixels of cpad channels, one zero pixel before and after) <- one source row of a map; relu
      * on the way. src == NULL: a row of zeros. */
     void (*pad_row)(void *dst, const void *src, int64_t width, int64_t c, int64_t cpad, int relu);
+    /* Winograd (winograd.c). One tile's 6x6 inputs, row[r] or zeros where NULL, from column x0 - 1 on, transformed into
+     * v[36] of c channels each, `pitch` apart; c is a multiple of the vector. */
+    void (*wino_input)(const void *const row[6], int x_f32, int64_t x0, int64_t width, int64_t c, int relu, float *v,
+                       int64_t pitch);
+    /* out (rows, panel_width) = a (rows, k) times one f32 panel of `vectors` vectors. NULL in tables for bf16, which
+     * borrow it from the f32 table of their path. */
+    void (*panel)(const float *a, int64_t lda, int64_t rows, int64_t k, const float *b, int vectors, float *out);
+    /* The 4x4 sums of a tile, row stride ldo; returns 0 when one of them is not finite. */
+    int (*wino_output)(const float *m, int64_t pitch, int vectors, float *out, int64_t ldo);
+    /* Bias to store, as product does it, of `count` pixels whose sums (row stride panel_width) are there. */
+    void (*wino_finish)(const ib_cpu_product *p, int64_t count, int64_t panel, const float *sums);
     void (*pack_keys)(void *kt, const void *k, int64_t ldk, int64_t keys, int64_t d);
     void (*pack_values)(void *out, const void *v, int64_t ldv, int64_t keys, int64_t d);
     size_t (*attend_scratch)(int64_t d);
@@ -78,11 +89,11 @@ typedef struct ib_cpu_kernels {
     /* y[p,c] = (x[p,c] - mean[c])*scale[c] + bias[c]. */
     void (*channel_affine)(const void *x, int64_t pixels, int64_t c, const float *mean, const float *scale,
                            const float *bias, void *y, int64_t ldy);
-    /* y[x,:] of one output row from source rows p0 and p1 (pixel stride ldx); x_f32: source is f32 whatever act. */
+    /* y[x,:] of one output row from source rows p0 and p1 (pixel stride ldx); x_f32, y_f32: f32 whatever act. */
     void (*lerp_row)(const void *p0, const void *p1, int64_t ldx, int x_f32, int64_t width, int64_t c,
-                     const ib_cpu_lerp *t, float w1y, void *y, int64_t ldy);
-    /* y[i] = relu(dot(t[i,0..32), w) + bias); t holds rows of 32 f32. */
-    void (*head_row)(const float *t, int64_t width, float bias, const float *w, float *y);
+                     const ib_cpu_lerp *t, float w1y, void *y, int64_t ldy, int y_f32);
+    /* y[i] = relu(dot(relu(t[i] + bias[0..32)), w) + bias[32]); t holds rows of 32 f32. */
+    void (*head_row)(const float *t, int64_t width, const float *bias, const float *w, float *y);
     /* out[i] = x[i] (+ b[i] if not NULL), with conversion. */
     void (*convert)(const void *x, int x_f32, const void *b, int b_f32, int64_t n, void *out, int out_f32);
     int64_t (*count_nonfinite)(const void *x, ib_dtype dtype, int64_t n);
@@ -105,24 +116,25 @@ typedef struct ib_cpu_kernels {
                     float *out);
 } ib_cpu_kernels;
 
-extern const ib_cpu_kernels ib_cpu_kernels_sse4, ib_cpu_kernels_avx2, ib_cpu_kernels_avx512,
-    ib_cpu_kernels_avx512_bf16;
+extern const ib_cpu_kernels ib_cpu_kernels_sse4, ib_cpu_kernels_avx2, ib_cpu_kernels_avx512, ib_cpu_kernels_avx512_bf16;
 
-/* A weight cut into panels of panel_width columns: [panel][tap][k or k/2][column (x2 for bf16)], columns beyond the last
- * one zero. GEGLU panels hold half a panel of value columns, then their gates. */
+/* A weight cut into panels of panel_width columns: [panel][tap][k or k/2][column (x2 for bf16)], columns beyond the
+ * last one zero. GEGLU panels hold half a panel of value columns, then their gates. */
 typedef struct ib_cpu_weight {
     ib_weight base;
     int taps;
-    int64_t k;       /* per tap, rounded up to even for bf16 */
-    int64_t panels;  /* of one tap group: CONVT has kernel*kernel groups */
+    int64_t k;      /* per tap, rounded up to even for bf16 */
+    int64_t panels; /* of one tap group: CONVT has kernel*kernel groups */
     size_t panel_bytes;
     void *data;
+    float *wino; /* CONV3X3 and HEAD where channels allow: [36][panel][Ci][column], transformed; else NULL */
     float *head; /* HEAD: the 32 weights of the 1x1 */
 } ib_cpu_weight;
 
 typedef struct ib_cpu {
     ib_backend base;
     const ib_cpu_kernels *k;
+    const ib_cpu_kernels *f32; /* of the same path: its `panel` */
     int threads;
     void *local, *shared; /* scratch: local_bytes for each thread; shared_bytes for all of them */
     size_t local_bytes, shared_bytes;
@@ -154,6 +166,23 @@ static inline int64_t ib_cpu_ceil(int64_t a, int64_t b) { return (a + b - 1) / b
 isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, ib_weight **out);
 void ib_cpu_weight_destroy(ib_backend *b, ib_weight *w);
 
+/* The Winograd weight of a CONV3X3 or HEAD into w->wino (allocated). */
+void ib_cpu_wino_pack(const ib_cpu *cpu, const ib_weight_desc *d, ib_cpu_weight *w);
+isobath_status ib_cpu_conv3x3_winograd(ib_cpu *cpu, const ib_conv3x3_args *a);
+/* Sizes of a run of tiles: how many, and the distance of the 36 transformed inputs and sums in floats. */
+typedef struct ib_cpu_wino_run {
+    int64_t tiles, v_pitch, m_pitch;
+    size_t bytes; /* of v, m and one tile's sums together */
+} ib_cpu_wino_run;
+ib_cpu_wino_run ib_cpu_wino_run_for(const ib_cpu *cpu, int64_t channels);
+/* m[36] of one panel for n tiles whose inputs are in v. */
+void ib_cpu_wino_multiply(const ib_cpu *cpu, const ib_cpu_weight *w, const ib_cpu_wino_run *r, int64_t panel, int64_t n,
+                          const float *v, float *m);
+static inline int ib_cpu_panel_vectors(const ib_cpu *cpu, int64_t columns, int64_t panel)
+{
+    return columns - panel * cpu->k->panel_width <= cpu->k->vector ? 1 : 2;
+}
+
 /* Elements of a tensor in bytes: the address of element `offset`. */
 static inline void *ib_cpu_at(const ib_tensor *t, int64_t offset)
 {
@@ -163,6 +192,9 @@ static inline void *ib_cpu_at(const ib_tensor *t, int64_t offset)
 void ib_cpu_lerp_axis(int64_t in, int64_t out, ib_cpu_lerp *t);
 static inline size_t ib_cpu_lerp_bytes(int64_t out) { return 3 * ib_cpu_round((size_t)out * 4); }
 void ib_cpu_lerp_take(char **at, int64_t out, ib_cpu_lerp *t);
+/* The tables of both axes in shared scratch, and `local` bytes for each thread. */
+isobath_status ib_cpu_lerp_tables(ib_cpu *cpu, size_t local, int64_t h, int64_t w, int64_t out_h, int64_t out_w,
+                                  ib_cpu_lerp *tx, ib_cpu_lerp *ty);
 
 #define IB_CPU_DECLARE(op) isobath_status ib_cpu_##op(ib_backend *, const ib_##op##_args *);
 IB_OPS(IB_CPU_DECLARE)

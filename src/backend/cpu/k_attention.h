@@ -15,8 +15,7 @@ static void k_pack_keys(void *kt, const void *kp, int64_t ldk, int64_t keys, int
         if (n < NR) memset(out, 0, (size_t)(d * NR) * sizeof *out);
         for (int64_t j = 0; j < n; j++) {
             const act_t *row = k + (j0 + j) * ldk;
-            for (int64_t i = 0; i < d; i += ACT_PAIR)
-                memcpy(out + i * NR + j * ACT_PAIR, row + i, sizeof(pair_t));
+            for (int64_t i = 0; i < d; i += ACT_PAIR) memcpy(out + i * NR + j * ACT_PAIR, row + i, sizeof(pair_t));
         }
     }
 }
@@ -32,7 +31,8 @@ static void k_pack_values(void *packed, const void *vp, int64_t ldv, int64_t key
         for (int64_t j = 0; j < keys; j++) {
             const act_t *row = v + j * ldv + c0;
             act_t *o = out + j / ACT_PAIR * ACT_PAIR * width + j % ACT_PAIR;
-            if (ACT_PAIR == 1) memcpy(o, row, (size_t)n * sizeof *o);
+            if (ACT_PAIR == 1)
+                memcpy(o, row, (size_t)n * sizeof *o);
             else
                 for (int64_t c = 0; c < n; c++) o[c * ACT_PAIR] = row[c];
         }
@@ -87,8 +87,8 @@ static void attend_block(const ib_cpu_attend *a, const act_t *q, int mr, int64_t
                                     IB_CPU_KEY_BLOCK);
     float scale = a->scale * 1.44269504f;
     for (int i = 0; i < mr; i++)
-        factor[i] = soften(score + i * IB_CPU_KEY_BLOCK, prob + i * IB_CPU_KEY_BLOCK, n, padded, scale, max + i,
-                           sum + i);
+        factor[i] =
+            soften(score + i * IB_CPU_KEY_BLOCK, prob + i * IB_CPU_KEY_BLOCK, n, padded, scale, max + i, sum + i);
     for (int64_t c = 0; c < a->d; c += NR) {
         int nv = a->d - c <= VL ? 1 : NV;
         const act_t *v = (const act_t *)a->v + padded_keys(a->keys) * c + j0 * nv * VL;

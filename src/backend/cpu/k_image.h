@@ -2,7 +2,7 @@
  * (there every operation is rounded on its own: the build has -ffp-contract=off and no VFMA is written). */
 
 static void k_lerp_row(const void *p0, const void *p1, int64_t ldx, int x_f32, int64_t width, int64_t c,
-                       const ib_cpu_lerp *t, float w1y, void *y, int64_t ldy)
+                       const ib_cpu_lerp *t, float w1y, void *y, int64_t ldy, int y_f32)
 {
     vf wy0 = VSET1(1.0f - w1y), wy1 = VSET1(w1y);
     for (int64_t x = 0; x < width; x++) {
@@ -12,17 +12,17 @@ static void k_lerp_row(const void *p0, const void *p1, int64_t ldx, int x_f32, i
             int64_t n = ib_cpu_min(VL, c - i);
             vf top = w0 * any_ld(p0, a + i, x_f32, n) + w1 * any_ld(p0, b + i, x_f32, n);
             vf bottom = w0 * any_ld(p1, a + i, x_f32, n) + w1 * any_ld(p1, b + i, x_f32, n);
-            any_st(y, x * ldy + i, 0, wy0 * top + wy1 * bottom, n);
+            any_st(y, x * ldy + i, y_f32, wy0 * top + wy1 * bottom, n);
         }
     }
 }
 
-static void k_head_row(const float *t, int64_t width, float bias, const float *w, float *y)
+static void k_head_row(const float *t, int64_t width, const float *bias, const float *w, float *y)
 {
     for (int64_t x = 0; x < width; x++, t += 32) {
-        vf s = VLD(t) * VLD(w);
-        for (int i = VL; i < 32; i += VL) s = VFMA(VLD(t + i), VLD(w + i), s);
-        float v = vsum(s) + bias;
+        vf s = vrelu(VLD(t) + VLD(bias)) * VLD(w);
+        for (int i = VL; i < 32; i += VL) s = VFMA(vrelu(VLD(t + i) + VLD(bias + i)), VLD(w + i), s);
+        float v = vsum(s) + bias[32];
         y[x] = v < 0 ? 0 : v;
     }
 }

@@ -63,8 +63,7 @@ static void k_channel_affine(const void *x, int64_t pixels, int64_t c, const flo
         }
 }
 
-static void k_convert(const void *x, int x_f32, const void *b, int b_f32, int64_t n, void *out,
-                      int out_f32)
+static void k_convert(const void *x, int x_f32, const void *b, int b_f32, int64_t n, void *out, int out_f32)
 {
     for (int64_t i = 0; i < n; i += VL) {
         int64_t m = ib_cpu_min(VL, n - i);

@@ -30,8 +30,8 @@ typedef float panel_float __attribute__((may_alias));
 
 /* out (mr x nv*VL, row stride ldo) = sum over taps and k of a*b. */
 static inline __attribute__((always_inline)) void micro(int mr, int nv, const act_t *a, int64_t lda, int taps,
-                                                        const int64_t *tap, int64_t k, const panel_float *b,
-                                                        float *out, int64_t ldo)
+                                                        const int64_t *tap, int64_t k, const panel_float *b, float *out,
+                                                        int64_t ldo)
 {
     vf acc[ROW_TILE][NV];
 #pragma GCC unroll 14
@@ -50,7 +50,8 @@ static inline __attribute__((always_inline)) void micro(int mr, int nv, const ac
 #pragma GCC unroll 14
             for (int i = 0; i < mr; i++) {
 #pragma GCC unroll 2
-                for (int v = 0; v < nv; v++) acc[i][v] = mul_add(acc[i][v], *(const unaligned_pair *)(as + i * lda + j), bv[v]);
+                for (int v = 0; v < nv; v++)
+                    acc[i][v] = mul_add(acc[i][v], *(const unaligned_pair *)(as + i * lda + j), bv[v]);
             }
         }
     }
@@ -61,33 +62,38 @@ static inline __attribute__((always_inline)) void micro(int mr, int nv, const ac
     }
 }
 
-typedef void (*micro_fn)(const void *a, int64_t lda, int taps, const int64_t *tap, int64_t k, const void *b,
-                         float *out, int64_t ldo);
+typedef void (*micro_fn)(const void *a, int64_t lda, int taps, const int64_t *tap, int64_t k, const void *b, float *out,
+                         int64_t ldo);
 
-#define MICRO(mr, nv)                                                                                                  \
-    static __attribute__((noinline)) void micro_##mr##_##nv(const void *a, int64_t lda, int taps, const int64_t *tap,  \
-                                                            int64_t k, const void *b, float *out, int64_t ldo)         \
-    {                                                                                                                  \
-        micro(mr, nv, a, lda, taps, tap, k, b, out, ldo);                                                              \
+#define MICRO(mr, nv)                                                                                                 \
+    static __attribute__((noinline)) void micro_##mr##_##nv(const void *a, int64_t lda, int taps, const int64_t *tap, \
+                                                            int64_t k, const void *b, float *out, int64_t ldo)        \
+    {                                                                                                                 \
+        micro(mr, nv, a, lda, taps, tap, k, b, out, ldo);                                                             \
     }
 #define MICRO_PAIR(mr) MICRO(mr, 1) MICRO(mr, 2)
-#define MICRO_NAMES(mr) {micro_##mr##_1, micro_##mr##_2}
-MICRO_PAIR(1) MICRO_PAIR(2) MICRO_PAIR(3) MICRO_PAIR(4) MICRO_PAIR(5)
+#define MICRO_NAMES(mr)                \
+    {                                  \
+        micro_##mr##_1, micro_##mr##_2 \
+    }
+MICRO_PAIR(1)
+MICRO_PAIR(2) MICRO_PAIR(3) MICRO_PAIR(4) MICRO_PAIR(5)
 #if ROW_TILE >= 6
-MICRO_PAIR(6)
+    MICRO_PAIR(6)
 #endif
 #if ROW_TILE >= 14
-MICRO_PAIR(7) MICRO_PAIR(8) MICRO_PAIR(9) MICRO_PAIR(10) MICRO_PAIR(11) MICRO_PAIR(12) MICRO_PAIR(13) MICRO_PAIR(14)
+        MICRO_PAIR(7) MICRO_PAIR(8) MICRO_PAIR(9) MICRO_PAIR(10) MICRO_PAIR(11) MICRO_PAIR(12) MICRO_PAIR(13)
+            MICRO_PAIR(14)
 #endif
 
-static const micro_fn micro_table[ROW_TILE][NV] = {
-    MICRO_NAMES(1), MICRO_NAMES(2), MICRO_NAMES(3), MICRO_NAMES(4), MICRO_NAMES(5),
+                static const micro_fn micro_table[ROW_TILE][NV] = {
+                    MICRO_NAMES(1),  MICRO_NAMES(2),  MICRO_NAMES(3),  MICRO_NAMES(4),  MICRO_NAMES(5),
 #if ROW_TILE >= 6
-    MICRO_NAMES(6),
+                    MICRO_NAMES(6),
 #endif
 #if ROW_TILE >= 14
-    MICRO_NAMES(7), MICRO_NAMES(8), MICRO_NAMES(9), MICRO_NAMES(10), MICRO_NAMES(11), MICRO_NAMES(12), MICRO_NAMES(13),
-    MICRO_NAMES(14),
+                    MICRO_NAMES(7),  MICRO_NAMES(8),  MICRO_NAMES(9),  MICRO_NAMES(10), MICRO_NAMES(11),
+                    MICRO_NAMES(12), MICRO_NAMES(13), MICRO_NAMES(14),
 #endif
 };
 
@@ -99,7 +105,8 @@ static inline void finish(const ib_cpu_product *p, int64_t row, int64_t c, int64
     any_st(p->y, row * p->ldy + c, p->y_f32, v, n);
 }
 
-/* Bias, activation, residuals and store of a tile of `mr` rows of panel `panel`, whose sums are in t (row stride NR). */
+/* Bias, activation, residuals and store of a tile of `mr` rows of panel `panel`, whose sums are in t (row stride NR).
+ */
 static void epilogue(const ib_cpu_product *p, int64_t row, int mr, int64_t panel, const float *t)
 {
     int geglu = p->act == IB_ACT_GEGLU;

@@ -1,5 +1,5 @@
-/* Assembles the templates into one table; included once by every isa_*.c, which defines IB_CPU_TABLE (the table's name),
- * IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16. */
+/* Assembles the templates into one table; included once by every isa_*.c, which defines IB_CPU_TABLE (the table's
+ * name), IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16. */
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/vec.h"
@@ -9,6 +9,7 @@
 #include "backend/cpu/k_attention.h"
 #include "backend/cpu/k_image.h"
 #include "backend/cpu/k_norm.h"
+#include "backend/cpu/k_winograd.h"
 
 const ib_cpu_kernels IB_CPU_TABLE = {
     .isa = IB_CPU_ISA,
@@ -18,6 +19,12 @@ const ib_cpu_kernels IB_CPU_TABLE = {
     .panel_width = NR,
     .product = k_product,
     .pad_row = k_pad_row,
+    .wino_input = k_wino_input,
+#ifndef IB_CPU_BF16
+    .panel = k_panel,
+#endif
+    .wino_output = k_wino_output,
+    .wino_finish = k_wino_finish,
     .pack_keys = k_pack_keys,
     .pack_values = k_pack_values,
     .attend_scratch = k_attend_scratch,

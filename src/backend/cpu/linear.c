@@ -7,10 +7,10 @@ typedef struct linear_job {
     const ib_linear_args *a;
     ib_cpu *cpu;
     const ib_cpu_weight *w;
-    int64_t outer, rows;                    /* rows of one uniform stride: `outer` runs of `rows` */
-    int64_t sx, sres, sy, ox, ores, oy;     /* strides of a row and of a run */
-    int64_t block, blocks, group, groups;   /* rows of a block; panels of a group */
-    int copy;                               /* rows must be copied: K is odd and read in pairs */
+    int64_t outer, rows;                  /* rows of one uniform stride: `outer` runs of `rows` */
+    int64_t sx, sres, sy, ox, ores, oy;   /* strides of a row and of a run */
+    int64_t block, blocks, group, groups; /* rows of a block; panels of a group */
+    int copy;                             /* rows must be copied: K is odd and read in pairs */
 } linear_job;
 
 static void linear_block(void *ctx, int64_t i, int thread)

@@ -80,7 +80,8 @@ static void convert_block(void *ctx, int64_t i, int thread)
         const void *src = ib_cpu_at(x, t * x->stride[0] + n * x->stride[1]);
         const void *other = j->b ? ib_cpu_at(j->b, t * j->b_frame + n * j->b_token) : NULL;
         void *dst = ib_cpu_at(y, t * y->stride[0] + n * y->stride[1]);
-        if (!other && x->dtype == y->dtype) memcpy(dst, src, (size_t)c * ib_dtype_size(x->dtype));
+        if (!other && x->dtype == y->dtype)
+            memcpy(dst, src, (size_t)c * ib_dtype_size(x->dtype));
         else
             j->cpu->k->convert(src, x->dtype == IB_F32, other, j->b && j->b->dtype == IB_F32, c, dst,
                                y->dtype == IB_F32);
@@ -102,8 +103,8 @@ isobath_status ib_cpu_add_pos(ib_backend *b, const ib_add_pos_args *a)
 
 isobath_status ib_cpu_add(ib_backend *b, const ib_add_args *a)
 {
-    return convert(b, (convert_job){.x = &a->a, .b = &a->b, .y = &a->y, .b_frame = a->b.stride[0],
-                                    .b_token = a->b.stride[1]});
+    return convert(
+        b, (convert_job){.x = &a->a, .b = &a->b, .y = &a->y, .b_frame = a->b.stride[0], .b_token = a->b.stride[1]});
 }
 
 isobath_status ib_cpu_copy(ib_backend *b, const ib_copy_args *a)
@@ -124,8 +125,8 @@ static void count_block(void *ctx, int64_t i, int thread)
     (void)thread;
     const count_job *j = ctx;
     int64_t first = i * VALUES_PER_JOB;
-    j->partial[i] = j->cpu->k->count_nonfinite(ib_cpu_at(j->x, first), j->x->dtype,
-                                               ib_cpu_min(VALUES_PER_JOB, j->values - first));
+    j->partial[i] =
+        j->cpu->k->count_nonfinite(ib_cpu_at(j->x, first), j->x->dtype, ib_cpu_min(VALUES_PER_JOB, j->values - first));
 }
 
 isobath_status ib_cpu_count_nonfinite(ib_backend *b, const ib_count_nonfinite_args *a)

@@ -29,8 +29,8 @@ isobath_status ib_cpu_layernorm(ib_backend *b, const ib_layernorm_args *a)
     return ISOBATH_OK;
 }
 
-/* GroupNorm in three passes over a frame: sums for the mean, sums about the mean for the variance, the result. Blocks of
- * IB_CPU_NORM_BLOCK pixels are added in f32, blocks and channels in f64 in ascending order. */
+/* GroupNorm in three passes over a frame: sums for the mean, sums about the mean for the variance, the result. Blocks
+ * of IB_CPU_NORM_BLOCK pixels are added in f32, blocks and channels in f64 in ascending order. */
 typedef struct groupnorm_job {
     const ib_groupnorm_args *a;
     ib_cpu *cpu;

@@ -62,7 +62,8 @@ isobath_status ib_cpu_preprocess(ib_backend *b, const ib_preprocess_args *a)
     static const double mean[3] = {0.485, 0.456, 0.406}, std[3] = {0.229, 0.224, 0.225};
     preprocess_job j = {.a = a, .cpu = ib_cpu_of(b), .blocks = ib_cpu_ceil(a->y.dim[1], ROWS_PER_JOB)};
     int64_t h = a->y.dim[1], w = a->y.dim[2];
-    size_t row = ib_cpu_round((size_t)w * 12), axis_x = ib_cpu_round((size_t)w * 16), axis_y = ib_cpu_round((size_t)h * 16);
+    size_t row = ib_cpu_round((size_t)w * 12), axis_x = ib_cpu_round((size_t)w * 16),
+           axis_y = ib_cpu_round((size_t)h * 16);
     IB_TRY(ib_cpu_reserve(j.cpu, 4 * row, 2 * axis_x + 2 * axis_y + 256 * 4 + 2 * row));
     char *at = j.cpu->shared;
     j.index_x = ib_cpu_take(&at, axis_x);

@@ -1,5 +1,6 @@
-/* Vectors of VL floats for the kernel templates: SSE4.1, AVX2 with FMA, or AVX-512, by the flags of the file that includes
- * this. Arithmetic uses GCC's operators on the intrinsic types; what operators lack is a small function here. */
+/* Vectors of VL floats for the kernel templates: SSE4.1, AVX2 with FMA, or AVX-512, by the flags of the file that
+ * includes this. Arithmetic uses GCC's operators on the intrinsic types; what operators lack is a small function here.
+ */
 #ifndef IB_BACKEND_CPU_VEC_H
 #define IB_BACKEND_CPU_VEC_H
 
@@ -94,7 +95,8 @@ static inline float vsum(vf v)
     return t[0];
 }
 
-/* ---- the activation type ------------------------------------------------------------------------------------------ */
+/* ---- the activation type ------------------------------------------------------------------------------------------
+ */
 
 #ifdef IB_CPU_BF16
 #define ACT_TYPE IB_BF16
@@ -129,15 +131,20 @@ static inline vf any_ld(const void *p, int64_t i, int f32, int64_t n)
 static inline void any_st(void *p, int64_t i, int f32, vf v, int64_t n)
 {
     if (f32) {
-        if (n == VL) VST((float *)p + i, v);
-        else vstn((float *)p + i, v, n);
+        if (n == VL)
+            VST((float *)p + i, v);
+        else
+            vstn((float *)p + i, v, n);
     } else {
-        if (n == VL) act_st((act_t *)p + i, v);
-        else act_stn((act_t *)p + i, v, n);
+        if (n == VL)
+            act_st((act_t *)p + i, v);
+        else
+            act_stn((act_t *)p + i, v, n);
     }
 }
 
-/* ---- functions ---------------------------------------------------------------------------------------------------- */
+/* ---- functions ----------------------------------------------------------------------------------------------------
+ */
 
 /* x < 0 ? 0 : x */
 static inline vf vrelu(vf x) { return VMAXC(x, VSET1(0.0f)); }

@@ -33,7 +33,8 @@ static int64_t panel_column(const ib_weight_desc *d, int64_t panel, int64_t j, i
 
 static void pack(const ib_cpu *cpu, const ib_weight_desc *d, ib_cpu_weight *w)
 {
-    int64_t nr = cpu->k->panel_width, vl = cpu->k->vector, groups = d->kind == IB_WEIGHT_CONVT ? d->kernel * d->kernel : 1;
+    int64_t nr = cpu->k->panel_width, vl = cpu->k->vector,
+            groups = d->kind == IB_WEIGHT_CONVT ? d->kernel * d->kernel : 1;
     int64_t pair = cpu->base.act == IB_BF16 ? 2 : 1;
     for (int64_t i = 0; i < groups * w->panels; i++) {
         int64_t panel = i % w->panels, width = nr;
@@ -46,8 +47,10 @@ static void pack(const ib_cpu *cpu, const ib_weight_desc *d, ib_cpu_weight *w)
                     int64_t c = panel_column(d, panel, j, nr);
                     float v = c < 0 || k >= d->in_channels ? 0.0f : source(d, i / w->panels, c, tap, k);
                     int64_t at = ((tap * w->k + k) / pair * width + j) * pair + k % pair;
-                    if (pair == 2) ((uint16_t *)dst)[at] = ib_f32_to_bf16(v);
-                    else ((float *)dst)[at] = v;
+                    if (pair == 2)
+                        ((uint16_t *)dst)[at] = ib_f32_to_bf16(v);
+                    else
+                        ((float *)dst)[at] = v;
                 }
     }
 }
@@ -64,7 +67,8 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
     w->k = desc->in_channels;
     if (b->act == IB_BF16) w->k = (w->k + 1) & ~(int64_t)1;
     /* a GEGLU panel takes half a panel of outputs with their gates */
-    w->panels = desc->kind == IB_WEIGHT_GEGLU ? ib_cpu_ceil(desc->out_channels, width / 2) : ib_cpu_ceil(columns, width);
+    w->panels =
+        desc->kind == IB_WEIGHT_GEGLU ? ib_cpu_ceil(desc->out_channels, width / 2) : ib_cpu_ceil(columns, width);
     w->panel_bytes = (size_t)(w->taps * w->k * width) * ib_dtype_size(b->act);
     w->base = (ib_weight){.kind = desc->kind,
                           .out_channels = desc->out_channels,
@@ -73,11 +77,18 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
                           .bytes = w->panel_bytes * (size_t)(w->panels * groups)};
     w->data = aligned_alloc(64, ib_cpu_round(w->base.bytes));
     if (desc->kind == IB_WEIGHT_HEAD) w->head = malloc(32 * sizeof(float));
-    if (!w->data || (desc->kind == IB_WEIGHT_HEAD && !w->head)) {
+    int winograd = w->taps == 9 && desc->in_channels % 16 == 0 && desc->out_channels % 16 == 0;
+    size_t wino_bytes = (size_t)(36 * w->panels * desc->in_channels * width) * sizeof(float);
+    if (winograd) {
+        w->wino = aligned_alloc(64, ib_cpu_round(wino_bytes));
+        w->base.bytes += wino_bytes;
+    }
+    if (!w->data || (winograd && !w->wino) || (desc->kind == IB_WEIGHT_HEAD && !w->head)) {
         ib_cpu_weight_destroy(b, &w->base);
         return ib_fail(b->diag, ISOBATH_ERR_MEMORY, "out of memory for a packed weight of %zu bytes", w->base.bytes);
     }
     pack(cpu, desc, w);
+    if (w->wino) ib_cpu_wino_pack(cpu, desc, w);
     if (w->head) memcpy(w->head, desc->data + 32 * desc->in_channels * 9, 32 * sizeof(float));
     *out = &w->base;
     return ISOBATH_OK;
@@ -89,6 +100,7 @@ void ib_cpu_weight_destroy(ib_backend *b, ib_weight *weight)
     if (!weight) return;
     ib_cpu_weight *w = (ib_cpu_weight *)weight;
     free(w->data);
+    free(w->wino);
     free(w->head);
     free(w);
 }
