@@ -53,8 +53,8 @@ static int show(void *ctx, int64_t done, int64_t total)
     double rate = t > m->begin ? (double)(done - m->first) / (t - m->begin) : 0;
     if (rate > 0) cli_duration((double)(total - done) / rate, left, sizeof left);
     fprintf(stderr, m->terminal ? "\r%5.1f%%  %s of %s, %s/s, %s left   " : "%5.1f%%  %s of %s, %s/s, %s left\n",
-            100.0 * (double)done / (double)total, cli_bytes((double)done, a, sizeof a), cli_bytes((double)total, b, sizeof b),
-            cli_bytes(rate, c, sizeof c), left);
+            100.0 * (double)done / (double)total, cli_bytes((double)done, a, sizeof a),
+            cli_bytes((double)total, b, sizeof b), cli_bytes(rate, c, sizeof c), left);
     return 0;
 }
 
@@ -78,7 +78,8 @@ static int pull(const char *name, isobath_pull_options *options)
     }
     if (!m->repository) {
         if (isobath_models_locate(m, path, sizeof path) != ISOBATH_OK) {
-            snprintf(error, sizeof error, "%s comes with isobath and is not fetched, but %s was not found", m->name, m->file);
+            snprintf(error, sizeof error, "%s comes with isobath and is not fetched, but %s was not found", m->name,
+                     m->file);
             return cli_fail("models", ISOBATH_ERR_MODEL, error);
         }
         printf("%s comes with isobath: %s\n", m->name, path);
@@ -87,7 +88,8 @@ static int pull(const char *name, isobath_pull_options *options)
     printf("%s (%s) from %s\nlicence %s: %s\n", m->name, m->file, m->page, m->licence, m->terms);
     fflush(stdout); /* the licence comes first, also in a pipe */
     if (!options->accept_licence && !(options->accept_licence = ask()))
-        return cli_fail("models", ISOBATH_ERR_USAGE, "the licence was not accepted; nothing was fetched (--accept-licence)");
+        return cli_fail("models", ISOBATH_ERR_USAGE,
+                        "the licence was not accepted; nothing was fetched (--accept-licence)");
     meter progress = {.terminal = isatty(STDERR_FILENO), .first = -1, .tenth = -1};
     options->progress = show;
     options->ctx = &progress;
@@ -106,17 +108,20 @@ int cmd_models(int argc, char **argv)
         .usage = "models [pull NAME [--accept-licence] [--folder FOLDER]]",
         .summary = "the models known by name; fetch one",
         .description =
-            "Lists the models that --model takes by name: what they give, their licence, and the file on this machine or\n"
+            "Lists the models that --model takes by name: what they give, their licence, and the file on this machine "
+            "or\n"
             "where it comes from. `pull NAME` shows the licence, asks, and fetches the published checkpoint; a broken\n"
             "transfer goes on where it stopped, size and (where the server states it) SHA-256 are checked.\n"
             "\n"
-            "Files are looked for in models/ beside the binary, in the source tree's assets/models, in the install prefix,\n"
+            "Files are looked for in models/ beside the binary, in the source tree's assets/models, in the install "
+            "prefix,\n"
             "in $ISOBATH_MODELS, and in $XDG_CACHE_HOME/isobath or ~/.cache/isobath. ISOBATH_MODELS_URL replaces\n"
             "https://huggingface.co, for a mirror; https_proxy and no_proxy are obeyed.",
         .examples = "  isobath models\n  isobath models pull vits --accept-licence\n"};
     const cli_option table[] = {
         {CLI_HEADING, .help = "Options of pull"},
-        {CLI_FLAG, "--accept-licence", 0, NULL, "the licence is known and accepted: do not ask", &options.accept_licence},
+        {CLI_FLAG, "--accept-licence", 0, NULL, "the licence is known and accepted: do not ask",
+         &options.accept_licence},
         {CLI_FLAG, "--accept-license", 0, NULL, NULL, &options.accept_licence},
         {CLI_STRING, "--folder", 0, "FOLDER", "where to put the file (default: the cache folder)", &options.folder},
         {CLI_END}};

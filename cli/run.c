@@ -3,6 +3,7 @@
 #include "progress.h"
 
 #include <isobath/session.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,6 +61,20 @@ static void print_plan(const isobath_plan *p, const isobath_run_options *o)
     fprintf(stderr, "\ndevice   %s\n", p->device);
 }
 
+static void print_plan_json(const isobath_plan *p)
+{
+    json_t *o = json_pack("{s:s, s:[i,i], s:[i,i], s:[i,i], s:f, s:I, s:s, s:b, s:s, s:s, s:I, s:I, s:f, s:f}", "event", "plan",
+                          "source_size", p->source_width, p->source_height, "network_size", p->network_width, p->network_height,
+                          "output_size", p->output_width, p->output_height, "fps", p->fps, "frames_hint",
+                          (json_int_t)p->frames_hint, "model", p->model, "metric", p->metric, "device", p->device, "precision",
+                          p->precision, "host_bytes", (json_int_t)p->host_bytes, "device_bytes", (json_int_t)p->device_bytes,
+                          "disk_bytes", p->disk_bytes, "flops_per_frame", p->flops_per_frame);
+    if (o) json_dumpf(o, stdout, JSON_COMPACT);
+    printf("\n");
+    fflush(stdout);
+    json_decref(o);
+}
+
 static void print_note(void *ctx, const char *line)
 {
     (void)ctx;
@@ -71,7 +86,8 @@ static int run_session(const isobath_run_options *o, const run_flags *f)
     isobath_session *s;
     isobath_status st = isobath_session_create(o, &s);
     if (st == ISOBATH_OK) {
-        if (!f->quiet && !f->json) print_plan(isobath_session_plan(s), o);
+        if (f->json) print_plan_json(isobath_session_plan(s));
+        else if (!f->quiet) print_plan(isobath_session_plan(s), o);
         running = s;
         struct sigaction sa = {.sa_handler = on_signal};
         sigaction(SIGINT, &sa, NULL);
