@@ -7,7 +7,7 @@
 struct layernorm_params {
     ib_rows x, y, pos; /* pos.data == NULL: none */
     ib_rows weight, bias;
-    int64_t rows;
+    uint32_t frames, rows; /* rows of a frame */
     int channels;
     float eps;
 };
@@ -50,50 +50,70 @@ template <int lanes> __device__ __forceinline__ float lanes_sum(float x)
     return x;
 }
 
-/* `lanes` lanes hold one row, each `V` values in each of `vectors` places; C <= lanes * V * vectors. */
+/* `lanes` lanes hold one row, each V values in each of `vectors` places; C <= lanes * V * vectors. Blocks stay and walk
+ * over the rows, the next row under way while this one is reduced; weights wait in shared memory. */
 template <int lanes, int V, int vectors, bool aligned>
 __global__ void __launch_bounds__(THREADS) k_layernorm(layernorm_params p)
 {
-    const int lane = threadIdx.x % lanes;
-    const int64_t t = blockIdx.y, row = (int64_t)blockIdx.x * (THREADS / lanes) + threadIdx.x / lanes;
-    const int64_t n = row < p.rows ? row : p.rows - 1; /* idle lanes repeat the last row, so that shuffles are whole */
-    float v[vectors][V], sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < vectors; i++) {
-        const int c = (i * lanes + lane) * V;
-        if (c < p.channels) {
-            load<V, aligned>(p.x, t, n, c, v[i]);
-#pragma unroll
-            for (int e = 0; e < V; e++) sum += v[i][e];
-        }
+    __shared__ alignas(16) float weight[lanes * V * vectors], bias[lanes * V * vectors];
+    for (int c = threadIdx.x; c < p.channels; c += THREADS) {
+        weight[c] = ((const float *)p.weight.data)[c];
+        bias[c] = ((const float *)p.bias.data)[c];
     }
-    const float mean = lanes_sum<lanes>(sum) / (float)p.channels;
-    float squares = 0.0f;
+    __syncthreads();
+
+    constexpr int per_warp = 32 / lanes;
+    const int lane = threadIdx.x % lanes, part = threadIdx.x % 32 / lanes;
+    const uint32_t total = p.frames * p.rows, step = gridDim.x * (THREADS / 32) * per_warp;
+    uint32_t first = (blockIdx.x * (THREADS / 32) + threadIdx.x / 32) * per_warp;
+    float next[vectors][V];
+    const auto fetch = [&](uint32_t row) {
+        const uint32_t t = row / p.rows, n = row - t * p.rows;
 #pragma unroll
-    for (int i = 0; i < vectors; i++)
-        if ((i * lanes + lane) * V < p.channels)
+        for (int i = 0; i < vectors; i++)
+            if ((i * lanes + lane) * V < p.channels) load<V, aligned>(p.x, t, n, (i * lanes + lane) * V, next[i]);
+    };
+    if (first < total) fetch(min(first + part, total - 1));
+    for (; first < total; first += step) {
+        const uint32_t row = first + part, t = row / p.rows, n = row - t * p.rows;
+        float v[vectors][V], sum = 0.0f, squares = 0.0f;
 #pragma unroll
-            for (int e = 0; e < V; e++) {
-                v[i][e] -= mean;
-                squares = fmaf(v[i][e], v[i][e], squares);
+        for (int i = 0; i < vectors; i++)
+#pragma unroll
+            for (int e = 0; e < V; e++) v[i][e] = next[i][e];
+        if (first + step < total) fetch(min(first + step + part, total - 1)); /* idle lanes repeat the last row */
+#pragma unroll
+        for (int i = 0; i < vectors; i++)
+            if ((i * lanes + lane) * V < p.channels)
+#pragma unroll
+                for (int e = 0; e < V; e++) sum += v[i][e];
+        const float mean = lanes_sum<lanes>(sum) / (float)p.channels;
+#pragma unroll
+        for (int i = 0; i < vectors; i++)
+            if ((i * lanes + lane) * V < p.channels)
+#pragma unroll
+                for (int e = 0; e < V; e++) {
+                    v[i][e] -= mean;
+                    squares = fmaf(v[i][e], v[i][e], squares);
+                }
+        const float inverse = 1.0f / sqrtf(lanes_sum<lanes>(squares) / (float)p.channels + p.eps);
+        if (row >= total) continue;
+#pragma unroll
+        for (int i = 0; i < vectors; i++) {
+            const int c = (i * lanes + lane) * V;
+            if (c >= p.channels) continue;
+            float w[V], b[V], extra[V];
+            ib_load_f32<float, V>(weight + c, w);
+            ib_load_f32<float, V>(bias + c, b);
+#pragma unroll
+            for (int e = 0; e < V; e++) v[i][e] = fmaf(v[i][e] * inverse, w[e], b[e]);
+            if (p.pos.data) {
+                load<V, aligned>(p.pos, t, 0, c, extra);
+#pragma unroll
+                for (int e = 0; e < V; e++) v[i][e] += extra[e];
             }
-    const float inverse = 1.0f / sqrtf(lanes_sum<lanes>(squares) / (float)p.channels + p.eps);
-    if (row >= p.rows) return;
-#pragma unroll
-    for (int i = 0; i < vectors; i++) {
-        const int c = (i * lanes + lane) * V;
-        if (c >= p.channels) continue;
-        float w[V], b[V], extra[V];
-        load<V, aligned>(p.weight, 0, 0, c, w);
-        load<V, aligned>(p.bias, 0, 0, c, b);
-#pragma unroll
-        for (int e = 0; e < V; e++) v[i][e] = fmaf(v[i][e] * inverse, w[e], b[e]);
-        if (p.pos.data) {
-            load<V, aligned>(p.pos, t, 0, c, extra);
-#pragma unroll
-            for (int e = 0; e < V; e++) v[i][e] += extra[e];
+            store<V, aligned>(p.y, t, n, c, v[i]);
         }
-        store<V, aligned>(p.y, t, n, c, v[i]);
     }
 }
 
@@ -131,38 +151,40 @@ __global__ void __launch_bounds__(THREADS) k_layernorm_any(layernorm_params p)
 }
 
 template <int lanes, int V, int vectors>
-static void launch(const layernorm_params &p, int aligned, int64_t frames, cudaStream_t stream)
+static void launch(const layernorm_params &p, int aligned, const ib_cuda_backend *be)
 {
-    dim3 grid((unsigned)ib_ceil_div(p.rows, THREADS / lanes), (unsigned)frames);
+    const int64_t needed = ib_ceil_div((int64_t)p.frames * p.rows, THREADS / lanes);
+    /* as many blocks as registers let stay at once */
+    const int64_t resident = (int64_t)be->sm_count * (vectors == 1 ? 8 : vectors == 2 ? 6 : vectors == 3 ? 5 : vectors == 6 ? 3 : 2);
+    const unsigned blocks = (unsigned)(needed < resident ? needed : resident);
     if (aligned)
-        k_layernorm<lanes, V, vectors, true><<<grid, THREADS, 0, stream>>>(p);
+        k_layernorm<lanes, V, vectors, true><<<blocks, THREADS, 0, be->stream>>>(p);
     else
-        k_layernorm<lanes, V, vectors, false><<<grid, THREADS, 0, stream>>>(p);
+        k_layernorm<lanes, V, vectors, false><<<blocks, THREADS, 0, be->stream>>>(p);
 }
 
 isobath_status ib_cuda_layernorm(ib_backend *backend, const ib_layernorm_args *a)
 {
     const int64_t frames = a->x.dim[0], channels = a->x.dim[2];
-    cudaStream_t stream = ib_cuda(backend)->stream;
+    ib_cuda_backend *be = ib_cuda(backend);
     const int aligned = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->y, channels) &&
-                        ib_rows_by_4(&a->weight, channels) && ib_rows_by_4(&a->bias, channels) &&
                         (!a->pos.data || ib_rows_by_4(&a->pos, channels));
     layernorm_params p = {ib_rows_of(&a->x), ib_rows_of(&a->y), ib_rows_of(&a->pos), ib_rows_of(&a->weight),
-                          ib_rows_of(&a->bias), a->x.dim[1], (int)channels, a->eps};
+                          ib_rows_of(&a->bias), (uint32_t)frames, (uint32_t)a->x.dim[1], (int)channels, a->eps};
     if (!a->pos.data) p.pos.data = NULL;
     if (channels % 4 != 0 || channels > 1024)
-        k_layernorm_any<<<dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, stream>>>(p);
+        k_layernorm_any<<<dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, be->stream>>>(p);
     else if (channels <= 64)
-        launch<16, 4, 1>(p, aligned, frames, stream);
+        launch<16, 4, 1>(p, aligned, be);
     else if (channels <= 128)
-        launch<32, 4, 1>(p, aligned, frames, stream);
+        launch<32, 4, 1>(p, aligned, be);
     else if (channels <= 256)
-        launch<32, 4, 2>(p, aligned, frames, stream);
+        launch<32, 4, 2>(p, aligned, be);
     else if (channels <= 384)
-        launch<32, 4, 3>(p, aligned, frames, stream);
+        launch<32, 4, 3>(p, aligned, be);
     else if (channels <= 768)
-        launch<32, 4, 6>(p, aligned, frames, stream);
+        launch<32, 4, 6>(p, aligned, be);
     else
-        launch<32, 4, 8>(p, aligned, frames, stream);
+        launch<32, 4, 8>(p, aligned, be);
     return ib_cuda_launched(backend, "layernorm");
 }

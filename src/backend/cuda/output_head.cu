@@ -1,23 +1,31 @@
 /* output_head: bilinear to (H,W), 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU, in one kernel: the resized map
- * exists only as a tile in shared memory, in f32, so fp16's range limits nothing.
+ * exists only as a tile in shared memory, and everything after the products is f32.
  *
  * One block: 16 x 16 output pixels of one frame. Up to 32 input channels at a time are resized into an 18 x 18 tile
- * (zeros outside the image), then multiplied: with TF32 products and f32 accumulation (k_head_mma: half modes on cards
- * with tensor cores), or in fp32 throughout (k_head_simt). The order of sums is fixed: 32 channels, taps, channels.
+ * (zeros outside the image), then multiplied with f32 accumulation:
+ * - f16 input, tensor cores: f16 products. A resized value lies between its f16 neighbours, so it cannot leave f16's
+ *   range, and f16 has TF32's precision; weights are scaled to below one by a power of two per output channel.
+ * - bf16 and f32 input in the half modes, tensor cores: TF32 products (f32's range).
+ * - else fp32 throughout. The order of sums is fixed in each.
  *
- * Packed weight, f32: [tap 9][ci padded to 8][32], then the 32 of the 1x1, then the 3x3 again, rounded to TF32 and in
- * the order in which mma lanes read it: [tap][ci / 8][lane 32][n tile 4][k half 2].
+ * Packed weight, f32 words: [tap 9][ci padded to 8][32]; the 32 of the 1x1; the 3x3 as TF32 operands
+ * [ci / 8][dx][dy][lane 32][n tile 4][2]; 32 scales; the 3x3 times those as f16 operands [ci / 16][dx][dy][lane][n tile][2].
  */
 #include "backend/cuda/mma.cuh"
 #include "backend/cuda/head.cuh"
+#include <math.h>
 #include <string.h>
+
+extern "C" {
+#include "base/half.h"
+}
 
 #define TILE 16
 #define PATCH (TILE + 2)
-#define CHANNELS 32     /* of the tile at a time, and of the 3x3's output */
-#define PITCH (CHANNELS + 4) /* f32 values between pixels: no bank conflicts */
+#define CHANNELS 32 /* of the tile at a time, and of the 3x3's output */
 #define THREADS 128
-#define SMEM_BYTES (PATCH * PATCH * PITCH * (int)sizeof(float))
+/* Bytes between pixels of the tile: an odd number of 16-byte chunks, so no bank conflicts. */
+#define PITCH_BYTES(E) (CHANNELS * (int)sizeof(E) + 16)
 
 struct head_params {
     const void *x;
@@ -26,12 +34,18 @@ struct head_params {
     int64_t x_t, x_h, x_w, y_t, y_h;
     int in_h, in_w, out_h, out_w, ci;
     float scale_h, scale_w;
-    int vector; /* pixels of x may be read four channels at a time */
+    int vector; /* pixels of x may be read 16 bytes at a time */
 };
 
-static inline int64_t padded(int64_t ci) { return (ci + 7) / 8 * 8; }
+/* Where the parts of the packed weight begin, in f32 words; k: channels padded to 8. */
+static __host__ __device__ inline int64_t head_k(int64_t ci) { return (ci + 7) / 8 * 8; }
+static __host__ __device__ inline int64_t head_last(int64_t ci) { return 9 * head_k(ci) * 32; }
+static __host__ __device__ inline int64_t head_tf32(int64_t ci) { return head_last(ci) + 32; }
+static __host__ __device__ inline int64_t head_scales(int64_t ci) { return head_tf32(ci) + 9 * head_k(ci) * 32; }
+static __host__ __device__ inline int64_t head_f16(int64_t ci) { return head_scales(ci) + 32; }
+static inline int64_t head_words(int64_t ci) { return head_f16(ci) + 9 * ((ci + 15) / 16) * 256; }
 
-size_t ib_cuda_head_bytes(int64_t ci) { return (size_t)(2 * 9 * padded(ci) * 32 + 32) * sizeof(float); }
+size_t ib_cuda_head_bytes(int64_t ci) { return (size_t)head_words(ci) * sizeof(float); }
 
 /* cvt.rna.tf32 on the host: nearest, ties away from zero; NaN and infinity unchanged. */
 static float round_tf32(float x)
@@ -43,82 +57,136 @@ static float round_tf32(float x)
     return x;
 }
 
+/* Power of two that brings the largest of `count` weights into [0.5, 1); 1 where there is none. */
+static float scale_of(const float *w, int64_t count)
+{
+    float most = 0.0f;
+    int exponent = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (fabsf(w[i]) > most) most = fabsf(w[i]);
+    if (!(most > 0.0f) || isinf(most)) return 1.0f;
+    frexpf(most, &exponent);
+    return ldexpf(1.0f, exponent < -100 ? -100 : exponent > 100 ? 100 : exponent);
+}
+
 void ib_cuda_head_pack(const float *src, int64_t ci, float *dst)
 {
-    const int64_t k = padded(ci);
-    float *plain = dst, *last = dst + 9 * k * 32, *lanes = last + 32;
+    const int64_t k = head_k(ci);
+    float *tf32 = dst + head_tf32(ci), *scales = dst + head_scales(ci);
+    uint16_t *f16 = (uint16_t *)(dst + head_f16(ci));
     memset(dst, 0, ib_cuda_head_bytes(ci));
-    for (int64_t co = 0; co < 32; co++)
+    for (int64_t co = 0; co < 32; co++) {
+        const int64_t n_tile = co / 8, n = co % 8;
+        scales[co] = scale_of(src + co * ci * 9, ci * 9);
         for (int64_t c = 0; c < ci; c++)
             for (int64_t tap = 0; tap < 9; tap++) {
                 const float w = src[(co * ci + c) * 9 + tap];
-                const int64_t lane = (co % 8) * 4 + c % 4; /* B operand: n = lane / 4, k = lane % 4 (+ 4) */
-                plain[(tap * k + c) * 32 + co] = w;
-                lanes[(((tap * (k / 8) + c / 8) * 32 + lane) * 4 + co / 8) * 2 + c % 8 / 4] = round_tf32(w);
+                const int64_t by_column = tap % 3 * 3 + tap / 3; /* dx, then dy */
+                /* B operands: n = lane / 4; TF32: k = lane % 4 (+ 4); f16: k = lane % 4 * 2 + {0, 1} (+ 8) */
+                const int64_t lane8 = n * 4 + c % 4, lane16 = n * 4 + c % 8 / 2;
+                dst[(tap * k + c) * 32 + co] = w;
+                tf32[(((c / 8 * 9 + by_column) * 32 + lane8) * 4 + n_tile) * 2 + c % 8 / 4] = round_tf32(w);
+                f16[((((c / 16 * 9 + by_column) * 32 + lane16) * 4 + n_tile) * 2 + c % 16 / 8) * 2 + c % 2] =
+                    ib_f32_to_f16(w / scales[co]);
             }
-    memcpy(last, src + 32 * ci * 9, 32 * sizeof(float));
+    }
+    memcpy(dst + head_last(ci), src + 32 * ci * 9, 32 * sizeof(float));
 }
 
-__device__ __forceinline__ float head_round(float x, int tf32)
-{
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-    return tf32 ? ib_round_tf32(x) : x;
-#else
-    return x;
-#endif
-}
-
-/* Four channels from c on, zeros from ci on. */
-template <typename T>
-__device__ __forceinline__ void load_channels(float (&v)[4], const T *pixel, int c, const head_params &p)
+/* V channels from c on, zeros from ci on. */
+template <typename T, int V>
+__device__ __forceinline__ void load_channels(float (&v)[V], const T *pixel, int c, const head_params &p)
 {
     if (p.vector) {
-        ib_load_f32<T, 4>(pixel + c, v);
+        ib_load_f32<T, V>(pixel + c, v);
     } else {
 #pragma unroll
-        for (int e = 0; e < 4; e++) v[e] = c + e < p.ci ? ib_to_f32(pixel[c + e]) : 0.0f;
+        for (int e = 0; e < V; e++) v[e] = c + e < p.ci ? ib_to_f32(pixel[c + e]) : 0.0f;
     }
 }
 
-/* Channels [first, first + 32) of the resized map around the block's tile. */
-template <typename T, int tf32> __device__ __forceinline__ void fill_tile(float *tile, int first, const head_params &p)
+/* How values enter the tile. */
+enum { EXACT, TF32, HALF };
+template <int form> struct tile_form {
+    typedef float element;
+};
+template <> struct tile_form<HALF> {
+    typedef ib_f16 element;
+};
+
+/* Which products an input type takes on tensor cores. */
+template <typename T> struct product_form {
+    static constexpr int value = TF32;
+};
+template <> struct product_form<ib_f16> {
+    static constexpr int value = HALF;
+};
+
+/* Channels [first, first + 32) of the resized map around the block's tile; V of them a thread. */
+template <typename T, int form> __device__ __forceinline__ void fill_tile(uint8_t *tile, int first, const head_params &p)
 {
+    typedef typename tile_form<form>::element E;
+    constexpr int V = sizeof(T) == 2 ? 8 : 4, LANES = CHANNELS / V;
     const T *x = (const T *)p.x + blockIdx.z * p.x_t;
-    const int c = first + (int)(threadIdx.x & 7) * 4;
-    for (int i = threadIdx.x >> 3; i < PATCH * PATCH; i += THREADS / 8) {
+    const int c = first + (int)(threadIdx.x % LANES) * V;
+    for (int i = threadIdx.x / LANES; i < PATCH * PATCH; i += THREADS / LANES) {
         const int py = i / PATCH, px = i - py * PATCH;
         const int oy = (int)blockIdx.y * TILE + py - 1, ox = (int)blockIdx.x * TILE + px - 1;
-        float v[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        float v[V];
+#pragma unroll
+        for (int k = 0; k < V; k++) v[k] = 0.0f;
         if (oy >= 0 && oy < p.out_h && ox >= 0 && ox < p.out_w && c < p.ci) {
             int y0, y1, x0, x1;
-            float wy, wx, a[4], b[4], d[4], e[4];
+            float wy, wx, a[V], b[V], d[V], e[V];
             ib_bilinear_axis_device(oy, p.in_h, p.scale_h, &y0, &y1, &wy);
             ib_bilinear_axis_device(ox, p.in_w, p.scale_w, &x0, &x1, &wx);
-            load_channels<T>(a, x + y0 * p.x_h + x0 * p.x_w, c, p);
-            load_channels<T>(b, x + y0 * p.x_h + x1 * p.x_w, c, p);
-            load_channels<T>(d, x + y1 * p.x_h + x0 * p.x_w, c, p);
-            load_channels<T>(e, x + y1 * p.x_h + x1 * p.x_w, c, p);
+            const T *top = x + y0 * p.x_h, *bottom = x + y1 * p.x_h;
+            load_channels<T, V>(a, top + x0 * p.x_w, c, p);
+            load_channels<T, V>(b, top + x1 * p.x_w, c, p);
+            load_channels<T, V>(d, bottom + x0 * p.x_w, c, p);
+            load_channels<T, V>(e, bottom + x1 * p.x_w, c, p);
             const float vy = 1.0f - wy, vx = 1.0f - wx;
 #pragma unroll
-            for (int k = 0; k < 4; k++)
-                v[k] = head_round(fmaf(vy, fmaf(vx, a[k], wx * b[k]), wy * fmaf(vx, d[k], wx * e[k])), tf32);
+            for (int k = 0; k < V; k++) v[k] = fmaf(vy, fmaf(vx, a[k], wx * b[k]), wy * fmaf(vx, d[k], wx * e[k]));
         }
-        *reinterpret_cast<float4 *>(tile + i * PITCH + (threadIdx.x & 7) * 4) = make_float4(v[0], v[1], v[2], v[3]);
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+        if (form == TF32)
+#pragma unroll
+            for (int k = 0; k < V; k++) v[k] = ib_round_tf32(v[k]);
+#endif
+        E *to = (E *)(tile + i * PITCH_BYTES(E)) + (c - first);
+#pragma unroll
+        for (int k = 0; k < V; k += 4) {
+            const float part[4] = {v[k], v[k + 1], v[k + 2], v[k + 3]};
+            ib_store_f32<E, 4>(to + k, part);
+        }
     }
 }
 
-/* Four warps; each four rows of the tile, a row of 16 pixels being the 16 rows of an A operand. */
-template <typename T> __global__ void __launch_bounds__(THREADS, 3) k_head_mma(head_params p)
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+template <int form>
+__device__ __forceinline__ void product(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
+{
+    if (form == HALF)
+        ib_mma_16816<ib_f16>(d, a, b0, b1);
+    else
+        ib_mma_tf32(d, a, b0, b1);
+}
+#endif
+
+/* Four warps; each four rows of the tile, a row of 16 pixels being the 16 rows of an A operand. A step is 32 bytes of
+ * channels: 16 in f16, 8 in TF32. For each column of taps six rows of pixels serve three taps of four rows each. */
+template <typename T, int form> __global__ void __launch_bounds__(THREADS, form == HALF ? 4 : 3) k_head_mma(head_params p)
 {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-    extern __shared__ float4 head_smem[];
-    float *tile = (float *)head_smem;
+    typedef typename tile_form<form>::element E;
+    constexpr int STEP = 32 / sizeof(E);
+    __shared__ alignas(16) uint8_t tile[PATCH * PATCH * PITCH_BYTES(E)];
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-    const int k8 = (p.ci + 7) / 8;
-    const float *last = p.weight + 9 * k8 * 8 * 32;
-    const float4 *lanes = (const float4 *)(last + 32) + lane * 2;
-    /* ldmatrix: lanes 0-15 address pixels 0-15 of the row at k 0-3, lanes 16-31 the same at k 4-7 */
-    const uint32_t a_lane = ib_smem_address(tile) + ((warp * 4 * PATCH + (lane & 15)) * PITCH + (lane >> 4) * 4) * 4;
+    const int all_steps = (p.ci + STEP - 1) / STEP;
+    const uint4 *weights = (const uint4 *)(p.weight + (form == HALF ? head_f16(p.ci) : head_tf32(p.ci))) + lane * 2;
+    /* ldmatrix: lanes 0-15 address pixels 0-15 of the row, lanes 16-31 the same 16 bytes further */
+    const uint32_t a_lane = ib_smem_address(tile) + (warp * 4 * PATCH + (lane & 15)) * PITCH_BYTES(E) + (lane >> 4) * 16;
 
     float acc[4][4][4]; /* [row of pixels][8 output channels][fragment] */
 #pragma unroll
@@ -129,30 +197,33 @@ template <typename T> __global__ void __launch_bounds__(THREADS, 3) k_head_mma(h
             for (int e = 0; e < 4; e++) acc[m][n][e] = 0.0f;
 
     for (int first = 0; first < p.ci; first += CHANNELS) {
-        const int steps = k8 - first / 8 < CHANNELS / 8 ? k8 - first / 8 : CHANNELS / 8;
+        const int done = first / STEP, steps = min(all_steps - done, CHANNELS / STEP);
         __syncthreads();
-        fill_tile<T, 1>(tile, first, p);
+        fill_tile<T, form>(tile, first, p);
         __syncthreads();
-        for (int tap = 0; tap < 9; tap++) {
-            const uint32_t a_tap = a_lane + (tap / 3 * PATCH + tap % 3) * PITCH * 4;
-            const float4 *b_tap = lanes + (int64_t)(tap * k8 + first / 8) * 64;
-#pragma unroll 4
-            for (int ks = 0; ks < steps; ks++) {
-                const float4 b01 = __ldg(b_tap + ks * 64), b23 = __ldg(b_tap + ks * 64 + 1);
-                const uint32_t b[8] = {__float_as_uint(b01.x), __float_as_uint(b01.y), __float_as_uint(b01.z),
-                                       __float_as_uint(b01.w), __float_as_uint(b23.x), __float_as_uint(b23.y),
-                                       __float_as_uint(b23.z), __float_as_uint(b23.w)};
+        for (int step = 0; step < steps; step++)
 #pragma unroll
-                for (int m = 0; m < 4; m++) {
-                    uint32_t a[4];
-                    ib_ldmatrix_x4(a, a_tap + (m * PATCH * PITCH + ks * 8) * 4);
+            for (int dx = 0; dx < 3; dx++) {
+                uint32_t a[6][4];
 #pragma unroll
-                    for (int n = 0; n < 4; n++) ib_mma_tf32(acc[m][n], a, b[2 * n], b[2 * n + 1]);
+                for (int row = 0; row < 6; row++)
+                    ib_ldmatrix_x4(a[row], a_lane + (row * PATCH + dx) * PITCH_BYTES(E) + step * 32);
+#pragma unroll
+                for (int dy = 0; dy < 3; dy++) {
+                    const uint4 *at = weights + ((done + step) * 9 + dx * 3 + dy) * 64;
+                    const uint4 b01 = __ldg(at), b23 = __ldg(at + 1);
+#pragma unroll
+                    for (int m = 0; m < 4; m++) {
+                        product<form>(acc[m][0], a[m + dy], b01.x, b01.y);
+                        product<form>(acc[m][1], a[m + dy], b01.z, b01.w);
+                        product<form>(acc[m][2], a[m + dy], b23.x, b23.y);
+                        product<form>(acc[m][3], a[m + dy], b23.z, b23.w);
+                    }
                 }
             }
-        }
     }
 
+    const float *last = p.weight + head_last(p.ci), *scales = p.weight + head_scales(p.ci);
     const float bias_last = p.bias[32];
     float *y = p.y + blockIdx.z * p.y_t;
 #pragma unroll
@@ -165,7 +236,9 @@ template <typename T> __global__ void __launch_bounds__(THREADS, 3) k_head_mma(h
 #pragma unroll
                 for (int e = 0; e < 2; e++) {
                     const int co = n * 8 + t * 2 + e;
-                    sum = fmaf(ib_relu(acc[m][n][2 * r + e] + p.bias[co]), last[co], sum);
+                    const float v = form == HALF ? fmaf(acc[m][n][2 * r + e], scales[co], p.bias[co])
+                                                 : acc[m][n][2 * r + e] + p.bias[co];
+                    sum = fmaf(ib_relu(v), last[co], sum);
                 }
             sum += __shfl_xor_sync(0xffffffffu, sum, 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
@@ -178,11 +251,11 @@ template <typename T> __global__ void __launch_bounds__(THREADS, 3) k_head_mma(h
 /* fp32: a thread has 8 pixels (columns pg and pg + 8 of its warp's four rows) x 8 output channels. */
 template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(head_params p)
 {
-    extern __shared__ float4 head_smem[];
-    float *tile = (float *)head_smem;
+    __shared__ alignas(16) uint8_t tile[PATCH * PATCH * PITCH_BYTES(float)];
+    constexpr int PITCH = PITCH_BYTES(float) / (int)sizeof(float);
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, pg = lane >> 2, cg = lane & 3;
     const int k = (p.ci + 7) / 8 * 8;
-    const float *own = tile + (warp * 4 * PATCH + pg) * PITCH;
+    const float *own = (const float *)tile + (warp * 4 * PATCH + pg) * PITCH;
     float acc[8][8];
 #pragma unroll
     for (int i = 0; i < 8; i++)
@@ -192,7 +265,7 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(hea
     for (int first = 0; first < p.ci; first += CHANNELS) {
         const int channels = k - first < CHANNELS ? k - first : CHANNELS;
         __syncthreads();
-        fill_tile<T, 0>(tile, first, p);
+        fill_tile<T, EXACT>(tile, first, p);
         __syncthreads();
         for (int tap = 0; tap < 9; tap++) {
             const float *at = own + (tap / 3 * PATCH + tap % 3) * PITCH;
@@ -222,7 +295,7 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(hea
         }
     }
 
-    const float *last = p.weight + 9 * k * 32;
+    const float *last = p.weight + head_last(p.ci);
     float *y = p.y + blockIdx.z * p.y_t;
 #pragma unroll
     for (int i = 0; i < 8; i++) {
@@ -240,11 +313,9 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(hea
 template <typename T>
 static isobath_status launch(ib_backend *backend, const head_params &p, int64_t frames, int tensor_cores)
 {
+    constexpr int form = product_form<T>::value;
     dim3 grid((unsigned)ib_ceil_div(p.out_w, TILE), (unsigned)ib_ceil_div(p.out_h, TILE), (unsigned)frames);
-    void (*kernel)(head_params) = tensor_cores ? k_head_mma<T> : k_head_simt<T>;
-    IB_TRY(ib_cuda_check(backend, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SMEM_BYTES),
-                         "output_head: shared memory"));
-    kernel<<<grid, THREADS, SMEM_BYTES, ib_cuda(backend)->stream>>>(p);
+    (tensor_cores ? k_head_mma<T, form> : k_head_simt<T>)<<<grid, THREADS, 0, ib_cuda(backend)->stream>>>(p);
     return ib_cuda_launched(backend, "output_head");
 }
 
@@ -267,7 +338,7 @@ isobath_status ib_cuda_output_head(ib_backend *backend, const ib_output_head_arg
                            (int)ci,
                            ib_cuda_bilinear_scale(a->x.dim[1], a->y.dim[1]),
                            ib_cuda_bilinear_scale(a->x.dim[2], a->y.dim[2]),
-                           ci % 4 == 0 && ib_cuda_aligned(&a->x, 4 * ib_dtype_size(a->x.dtype))};
+                           ci % (a->x.dtype == IB_F32 ? 4 : 8) == 0 && ib_cuda_aligned(&a->x, 16)};
     const int tensor_cores = backend->act != IB_F32 && ib_cuda(backend)->path >= IB_CUDA_MMA;
     isobath_status status = ISOBATH_OK;
     IB_CUDA_DISPATCH(a->x.dtype, T, status = launch<T>(backend, p, a->y.dim[0], tensor_cores));

@@ -1,14 +1,14 @@
 /* Temporal attention with mma.sync: at each pixel and head, softmax(q k^T / sqrt(D)) v over at most 32 frames.
  *
- * A block takes a few pixels and several heads, so that each frame's row is read in long contiguous pieces; one warp
- * computes one (pixel, head) at a time, wholly in registers: 32 x 32 scores, softmax, 32 x D results. Rows of shared
+ * A block takes a few pixels and several heads, so that each frame's row is read in long contiguous pieces; a warp computes
+ * 16 queries of a (pixel, head) at a time, in registers: 16 x 32 scores, softmax, 16 x D results. Rows of shared
  * memory (one frame of q, k or v of one item) are padded to an odd number of 16-byte chunks: no bank conflicts.
  */
 #include "backend/cuda/mma.cuh"
 #include <math.h>
 #include "backend/cuda/temporal.cuh"
 
-#define THREADS 128
+#define THREADS 256
 #define FRAMES IB_TEMPORAL_MAX_FRAMES
 #define SMEM_LIMIT (56 * 1024)
 
@@ -20,110 +20,87 @@ struct temporal_tiling {
 };
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-/* One item: q, k, v at `sq` and behind it; the result replaces q. */
+/* 16 query frames from `tq` on of one item, whose q, k and v lie at `item_offset`; the result replaces those rows of q. */
 template <typename T>
-__device__ __forceinline__ void attend(uint8_t *smem, uint32_t item_offset, int pitch, int d, int tk, float scale_log2)
+__device__ __forceinline__ void attend(uint8_t *smem, uint32_t item_offset, int pitch, int tq, int d, int tk,
+                                       float scale_log2)
 {
     const int lane = threadIdx.x & 31, g = lane >> 2, t2 = (lane & 3) * 2;
-    const uint32_t sq = ib_smem_address(smem) + item_offset, sk = sq + FRAMES * pitch, sv = sk + FRAMES * pitch;
+    const uint32_t sq = ib_smem_address(smem) + item_offset + tq * pitch;
+    const uint32_t sk = ib_smem_address(smem) + item_offset + FRAMES * pitch, sv = sk + FRAMES * pitch;
     const uint32_t a_row = (uint32_t)((lane & 15) * pitch + (lane >> 4) * 16);
     const uint32_t b_row = (uint32_t)(((lane & 7) + (lane >> 4) * 8) * pitch + ((lane >> 3) & 1) * 16);
     const int pairs = d / 16, odd = d & 8;
 
-    float s[2][4][4];
+    float s[4][4]; /* 16 queries x 32 keys */
 #pragma unroll
-    for (int m = 0; m < 2; m++)
+    for (int j = 0; j < 4; j++)
 #pragma unroll
-        for (int j = 0; j < 4; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) s[m][j][e] = 0.0f;
+        for (int e = 0; e < 4; e++) s[j][e] = 0.0f;
     for (int ks = 0; ks < pairs; ks++) {
-        uint32_t a[2][4], b[2][4];
+        uint32_t a[4], b[2][4];
+        ib_ldmatrix_x4(a, sq + a_row + ks * 32);
+        ib_ldmatrix_x4(b[0], sk + b_row + ks * 32);
+        ib_ldmatrix_x4(b[1], sk + 16 * pitch + b_row + ks * 32);
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            ib_ldmatrix_x4(a[i], sq + i * 16 * pitch + a_row + ks * 32);
-            ib_ldmatrix_x4(b[i], sk + i * 16 * pitch + b_row + ks * 32);
-        }
-#pragma unroll
-        for (int m = 0; m < 2; m++)
-#pragma unroll
-            for (int j = 0; j < 4; j++) ib_mma_16816<T>(s[m][j], a[m], b[j >> 1][(j & 1) * 2], b[j >> 1][(j & 1) * 2 + 1]);
+        for (int j = 0; j < 4; j++) ib_mma_16816<T>(s[j], a, b[j >> 1][(j & 1) * 2], b[j >> 1][(j & 1) * 2 + 1]);
     }
-    if (odd) { /* the last eight columns */
+    if (odd) { /* the last eight columns; of a only the first two matrices are used */
         uint32_t a[4], b[4];
-        ib_ldmatrix_x4(a, sq + lane * pitch + pairs * 32);
+        ib_ldmatrix_x4(a, sq + (lane & 15) * pitch + pairs * 32);
         ib_ldmatrix_x4(b, sk + lane * pitch + pairs * 32);
 #pragma unroll
-        for (int m = 0; m < 2; m++)
-#pragma unroll
-            for (int j = 0; j < 4; j++) ib_mma_1688<T>(s[m][j], a[2 * m], a[2 * m + 1], b[j]);
+        for (int j = 0; j < 4; j++) ib_mma_1688<T>(s[j], a[0], a[1], b[j]);
     }
     if (tk < FRAMES) {
 #pragma unroll
         for (int j = 0; j < 4; j++)
 #pragma unroll
             for (int e = 0; e < 4; e++)
-                if (j * 8 + t2 + (e & 1) >= tk) s[0][j][e] = s[1][j][e] = -INFINITY;
+                if (j * 8 + t2 + (e & 1) >= tk) s[j][e] = -INFINITY;
     }
 
-    uint32_t pf[2][2][4];
-    float inverse[2][2];
+    uint32_t pf[2][4];
+    float inverse[2];
 #pragma unroll
-    for (int m = 0; m < 2; m++)
+    for (int r = 0; r < 2; r++) {
+        float top = -INFINITY, sum = 0.0f;
 #pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float top = -INFINITY, sum = 0.0f;
+        for (int j = 0; j < 4; j++) top = fmaxf(top, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
+        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
+        const float offset = top * scale_log2;
 #pragma unroll
-            for (int j = 0; j < 4; j++) top = fmaxf(top, fmaxf(s[m][j][2 * r], s[m][j][2 * r + 1]));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-            const float offset = top * scale_log2;
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                float e0 = ib_exp2_fast(s[m][j][2 * r] * scale_log2 - offset);
-                float e1 = ib_exp2_fast(s[m][j][2 * r + 1] * scale_log2 - offset);
-                sum += e0 + e1;
-                pf[m][j >> 1][(j & 1) * 2 + r] = ib_pack2<T>(e0, e1);
-            }
-            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            inverse[m][r] = 1.0f / sum;
+        for (int j = 0; j < 4; j++) {
+            const float e0 = ib_exp2_fast(s[j][2 * r] * scale_log2 - offset);
+            const float e1 = ib_exp2_fast(s[j][2 * r + 1] * scale_log2 - offset);
+            sum += e0 + e1;
+            pf[j >> 1][(j & 1) * 2 + r] = ib_pack2<T>(e0, e1);
         }
+        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
+        inverse[r] = 1.0f / sum;
+    }
 
-    __syncwarp(); /* q has been read by all lanes */
-    uint8_t *out = smem + item_offset + g * pitch + t2 * 2;
-    for (int j = 0; j < d / 8; j += 2) { /* 16 columns at a time, or the last eight */
-        const int full = j + 1 < d / 8;
-        uint32_t b[2][4]; /* [keys 0-15, 16-31][column tile 0: k lo, k hi; column tile 1: k lo, k hi] */
-        if (full) {
-            ib_ldmatrix_x4_trans(b[0], sv + a_row + j * 16);
-            ib_ldmatrix_x4_trans(b[1], sv + 16 * pitch + a_row + j * 16);
-        } else {
-            uint32_t r[4];
-            ib_ldmatrix_x4_trans(r, sv + lane * pitch + j * 16);
-            b[0][0] = r[0], b[0][1] = r[1], b[1][0] = r[2], b[1][1] = r[3];
-            b[0][2] = b[0][3] = b[1][2] = b[1][3] = 0;
-        }
+    __syncwarp(); /* these rows of q have been read by all lanes */
+    uint8_t *out = smem + item_offset + (tq + g) * pitch + t2 * 2;
+    for (int j = 0; j < d / 8; j++) {
+        /* 32 keys x 8 columns: a matrix per eight keys */
+        uint32_t b[4];
+        ib_ldmatrix_x4_trans(b, sv + lane * pitch + j * 16);
+        float o[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        ib_mma_16816<T>(o, pf[0], b[0], b[1]);
+        ib_mma_16816<T>(o, pf[1], b[2], b[3]);
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            if (half && !full) break;
-#pragma unroll
-            for (int m = 0; m < 2; m++) {
-                float o[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-                ib_mma_16816<T>(o, pf[m][0], b[0][2 * half], b[0][2 * half + 1]);
-                ib_mma_16816<T>(o, pf[m][1], b[1][2 * half], b[1][2 * half + 1]);
-#pragma unroll
-                for (int r = 0; r < 2; r++)
-                    *reinterpret_cast<uint32_t *>(out + (m * 16 + r * 8) * pitch + (j + half) * 16) =
-                        ib_pack2<T>(o[2 * r] * inverse[m][r], o[2 * r + 1] * inverse[m][r]);
-            }
-        }
+        for (int r = 0; r < 2; r++)
+            *reinterpret_cast<uint32_t *>(out + r * 8 * pitch + j * 16) =
+                ib_pack2<T>(o[2 * r] * inverse[r], o[2 * r + 1] * inverse[r]);
     }
 }
 #endif
 
 template <typename T>
-__global__ void __launch_bounds__(THREADS) k_temporal_mma(ib_temporal_params p, temporal_tiling tiling)
+__global__ void __launch_bounds__(THREADS, 4) k_temporal_mma(ib_temporal_params p, temporal_tiling tiling)
 {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     extern __shared__ uint4 temporal_smem[];
@@ -164,8 +141,8 @@ __global__ void __launch_bounds__(THREADS) k_temporal_mma(ib_temporal_params p, 
     ib_cp_async_wait<0>();
     __syncthreads();
 
-    for (int item = threadIdx.x >> 5; item < pixels * tiling.heads; item += THREADS / 32)
-        attend<T>(smem, (uint32_t)(item * tiling.item_bytes), pitch, p.d, p.tk, p.scale_log2);
+    for (int half = threadIdx.x >> 5; half < 2 * pixels * tiling.heads; half += THREADS / 32)
+        attend<T>(smem, (uint32_t)((half >> 1) * tiling.item_bytes), pitch, (half & 1) * 16, p.d, p.tk, p.scale_log2);
     __syncthreads();
 
     T *y = (T *)p.y + tq0 * p.y_t + p0 * p.y_p + column_source;
