@@ -12,14 +12,15 @@ extern "C" {
 
 /* One known model. All strings are constants; all but `repository` are never NULL. */
 typedef struct isobath_known_model {
-    const char *name;       /* "nano", "nano-metric", "vits", "vits-metric" ... */
-    const char *file;       /* "video_depth_anything_vits.pth" */
-    const char *repository; /* "depth-anything/Video-Depth-Anything-Small"; NULL: comes with isobath, is never fetched */
-    const char *page;       /* where a person reads about it */
-    const char *licence;    /* SPDX identifier: "Apache-2.0", "CC-BY-NC-4.0" */
-    const char *terms;      /* what the licence means, in one line */
-    int noncommercial;      /* 1: may not be used commercially */
-    int metric;             /* 1: metres, 0: relative disparity */
+    const char *name; /* "nano", "nano-metric", "vits", "vits-metric" ... */
+    const char *file; /* "video_depth_anything_vits.pth" */
+    const char
+        *repository;     /* "depth-anything/Video-Depth-Anything-Small"; NULL: comes with isobath, is never fetched */
+    const char *page;    /* where a person reads about it */
+    const char *licence; /* SPDX identifier: "Apache-2.0", "CC-BY-NC-4.0" */
+    const char *terms;   /* what the licence means, in one line */
+    int noncommercial;   /* 1: may not be used commercially */
+    int metric;          /* 1: metres, 0: relative disparity */
 } isobath_known_model;
 
 /* The table, in the order to show it. Thread-safe. */

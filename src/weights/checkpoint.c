@@ -169,8 +169,8 @@ isobath_status ib_checkpoint_open(const char *path, ib_diag *diag, ib_checkpoint
     int saved = errno;
     close(fd);
     if (map == MAP_FAILED)
-        return ib_fail(diag, saved == ENOMEM ? ISOBATH_ERR_MEMORY : ISOBATH_ERR_IO, "%s: cannot map %zu bytes: %s", path,
-                       size, strerror(saved));
+        return ib_fail(diag, saved == ENOMEM ? ISOBATH_ERR_MEMORY : ISOBATH_ERR_IO, "%s: cannot map %zu bytes: %s",
+                       path, size, strerror(saved));
     const uint8_t *bytes = map;
     if (size >= 4 && (memcmp(bytes, "PK\3\4", 4) == 0 || memcmp(bytes, "PK\5\6", 4) == 0))
         st = ib_torch_pth_parse(map, size, path, diag, out);

@@ -22,13 +22,13 @@ typedef struct ib_checkpoint_tensor {
 typedef struct ib_checkpoint ib_checkpoint;
 
 /* Opens by content, not by extension. Errors, each with one line that names the file, the place and what was expected:
- * ISOBATH_ERR_MODEL (no such file, truncated, oversized, overlapping, duplicate, unknown dtype, forbidden pickle opcode or global...),
- * ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. The object is immutable and may be read from several threads. */
+ * ISOBATH_ERR_MODEL (no such file, truncated, oversized, overlapping, duplicate, unknown dtype, forbidden pickle opcode
+ * or global...), ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. The object is immutable and may be read from several threads. */
 isobath_status ib_checkpoint_open(const char *path, ib_diag *diag, ib_checkpoint **out);
 void ib_checkpoint_close(ib_checkpoint *checkpoint); /* NULL allowed */
 
 size_t ib_checkpoint_count(const ib_checkpoint *checkpoint);
-const ib_checkpoint_tensor *ib_checkpoint_at(const ib_checkpoint *checkpoint, size_t i); /* in file order */
+const ib_checkpoint_tensor *ib_checkpoint_at(const ib_checkpoint *checkpoint, size_t i);           /* in file order */
 const ib_checkpoint_tensor *ib_checkpoint_find(const ib_checkpoint *checkpoint, const char *name); /* NULL: absent */
 const char *ib_checkpoint_path(const ib_checkpoint *checkpoint);
 const char *ib_checkpoint_format(const ib_checkpoint *checkpoint); /* "safetensors" or "pytorch" */
@@ -45,7 +45,8 @@ isobath_status ib_safetensors_write(const char *path, const ib_checkpoint *sourc
 
 /* The two readers, over memory: what the fuzz targets call. `name` is used in error texts. The checkpoint refers to
  * `data`, which must outlive it. */
-isobath_status ib_safetensors_parse(const void *data, size_t size, const char *name, ib_diag *diag, ib_checkpoint **out);
+isobath_status ib_safetensors_parse(const void *data, size_t size, const char *name, ib_diag *diag,
+                                    ib_checkpoint **out);
 isobath_status ib_torch_pth_parse(const void *data, size_t size, const char *name, ib_diag *diag, ib_checkpoint **out);
 
 #endif

@@ -26,8 +26,7 @@ isobath_status ib_checkpoint_create(const char *path, const char *format, const 
                                     ib_checkpoint **out);
 /* Appends a copy of `tensor` with a copy of its name. Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_checkpoint_add(ib_checkpoint *checkpoint, const ib_checkpoint_tensor *tensor, ib_diag *diag);
-isobath_status ib_checkpoint_add_metadata(ib_checkpoint *checkpoint, const char *key, const char *value,
-                                          ib_diag *diag);
+isobath_status ib_checkpoint_add_metadata(ib_checkpoint *checkpoint, const char *key, const char *value, ib_diag *diag);
 /* Sorts the names; two equal ones are ISOBATH_ERR_MODEL. */
 isobath_status ib_checkpoint_seal(ib_checkpoint *checkpoint, ib_diag *diag);
 

@@ -25,12 +25,12 @@ typedef struct transfer {
     const char *url;
     char *part, *tag_path; /* PATH.part, PATH.part.etag */
     int fd;
-    int64_t have; /* bytes of the part on disk */
+    int64_t have;       /* bytes of the part on disk */
     char tag[TAG_SIZE]; /* version of the file that the part is of; "" not known yet */
     int64_t total;      /* bytes of the whole file, -1: not known */
     /* One response (of the last redirect). */
     int status;
-    char etag[TAG_SIZE], linked_etag[TAG_SIZE]; /* linked: of any response, the store's own */
+    char etag[TAG_SIZE], linked_etag[TAG_SIZE];            /* linked: of any response, the store's own */
     int64_t length, range_first, range_total, linked_size; /* -1: not stated */
     int body_started;
     /* Why the write function stopped. */
@@ -266,8 +266,8 @@ static isobath_status fetch(transfer *t, CURL *curl, ib_diag *diag)
         }
         if (t->stop == STOP_RANGE || t->stop == STOP_CHANGED || t->status == 416) {
             if (++restarts > 2)
-                return ib_fail(diag, ISOBATH_ERR_IO, "%s: the server's answers contradict each other (range or version)",
-                               t->url);
+                return ib_fail(diag, ISOBATH_ERR_IO,
+                               "%s: the server's answers contradict each other (range or version)", t->url);
             if (truncate_part(t) != 0)
                 return ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot truncate: %s", t->part, strerror(errno));
             t->tag[0] = 0;
@@ -279,8 +279,8 @@ static isobath_status fetch(transfer *t, CURL *curl, ib_diag *diag)
         if (!worth_a_retry(code, t->status)) return ib_fail(diag, ISOBATH_ERR_IO, "%s: %s", t->url, why);
         fruitless = t->have > before ? 1 : fruitless + 1;
         if (fruitless >= t->options->attempts)
-            return ib_fail(diag, ISOBATH_ERR_IO, "%s: %s (%d attempts; %" PRId64 " bytes are kept for the next one)", t->url,
-                           why, fruitless, t->have);
+            return ib_fail(diag, ISOBATH_ERR_IO, "%s: %s (%d attempts; %" PRId64 " bytes are kept for the next one)",
+                           t->url, why, fruitless, t->have);
         pause_ms((int64_t)t->options->retry_ms << (fruitless < 6 ? fruitless - 1 : 5));
     }
 }
@@ -297,8 +297,8 @@ static isobath_status check(const transfer *t, ib_diag *diag)
 {
     int64_t expected = t->linked_size >= 0 ? t->linked_size : t->total;
     if (expected >= 0 && t->have != expected)
-        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: %" PRId64 " bytes came, the server states %" PRId64, t->url, t->have,
-                       expected);
+        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: %" PRId64 " bytes came, the server states %" PRId64, t->url,
+                       t->have, expected);
     const char *hash = stated_hash(t);
     if (hash) {
         char hex[65];

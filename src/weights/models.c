@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #define FREE "Apache-2.0", "free to use, also commercially, with the licence's notice", 0
-#define NONCOMMERCIAL "CC-BY-NC-4.0", "for non-commercial use only, with attribution; ask the authors for anything else", 1
+#define NONCOMMERCIAL \
+    "CC-BY-NC-4.0", "for non-commercial use only, with attribution; ask the authors for anything else", 1
 #define PAGE "https://huggingface.co/"
 #define SMALL "depth-anything/Video-Depth-Anything-Small"
 #define BASE "depth-anything/Video-Depth-Anything-Base"
@@ -131,11 +132,13 @@ isobath_status ib_models_resolve(const char *model, int metric, ib_diag *diag, c
     }
     if (isobath_models_locate(known, path, size) == ISOBATH_OK) return ISOBATH_OK;
     if (known->repository)
-        return ib_fail(diag, ISOBATH_ERR_MODEL, "model %s (%s) is not on this machine: isobath models pull %s fetches it",
-                       known->name, known->file, known->name);
-    return ib_fail(diag, ISOBATH_ERR_MODEL,
-                   "model %s (%s) was not found beside the binary, in %s/models, in $ISOBATH_MODELS or in the cache folder",
-                   known->name, known->file, ISOBATH_DATADIR);
+        return ib_fail(diag, ISOBATH_ERR_MODEL,
+                       "model %s (%s) is not on this machine: isobath models pull %s fetches it", known->name,
+                       known->file, known->name);
+    return ib_fail(
+        diag, ISOBATH_ERR_MODEL,
+        "model %s (%s) was not found beside the binary, in %s/models, in $ISOBATH_MODELS or in the cache folder",
+        known->name, known->file, ISOBATH_DATADIR);
 }
 
 /* ---- fetching ---- */
@@ -156,8 +159,8 @@ static isobath_status make_folders(const char *folder, ib_diag *diag)
     }
 }
 
-static isobath_status pull(const isobath_known_model *model, const isobath_pull_options *options, char *path, size_t size,
-                           ib_diag *diag)
+static isobath_status pull(const isobath_known_model *model, const isobath_pull_options *options, char *path,
+                           size_t size, ib_diag *diag)
 {
     char folder[PATH_MAX], url[1024];
     if (!model->repository)

@@ -42,7 +42,10 @@ isobath_status ib_pickle_fail(ib_pickle *p, const char *format, ...)
     return ib_fail(p->diag, ISOBATH_ERR_MODEL, "%s, byte %zu: %s", p->where, p->at, text);
 }
 
-static isobath_status no_memory(ib_pickle *p) { return ib_fail(p->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", p->where); }
+static isobath_status no_memory(ib_pickle *p)
+{
+    return ib_fail(p->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", p->where);
+}
 
 static void *take(ib_pickle *p, size_t bytes)
 {
@@ -73,7 +76,7 @@ ib_pickle_value *ib_pickle_new(ib_pickle *p, ib_pickle_kind kind)
 
 const char *ib_pickle_kind_name(ib_pickle_kind kind)
 {
-    static const char *const names[] = {"None",  "bool", "int",    "float",   "string", "tuple",
+    static const char *const names[] = {"None", "bool", "int",    "float",   "string", "tuple",
                                         "list", "dict", "global", "storage", "tensor", "mark"};
     return names[kind];
 }
@@ -396,26 +399,18 @@ static isobath_status step(ib_pickle *p, uint8_t op)
     case 'N': return push_new(p, IB_PICKLE_NONE, 0);
     case 0x88: return push_new(p, IB_PICKLE_BOOL, 1); /* NEWTRUE */
     case 0x89: return push_new(p, IB_PICKLE_BOOL, 0); /* NEWFALSE */
-    case 'J':                                         /* BININT */
-        IB_TRY(read_number(p, 4, &n));
-        return push_new(p, IB_PICKLE_INT, (int32_t)(uint32_t)n);
-    case 'K': /* BININT1 */
-        IB_TRY(read_number(p, 1, &n));
-        return push_new(p, IB_PICKLE_INT, (int64_t)n);
-    case 'M': /* BININT2 */
-        IB_TRY(read_number(p, 2, &n));
-        return push_new(p, IB_PICKLE_INT, (int64_t)n);
+    case 'J': /* BININT */ IB_TRY(read_number(p, 4, &n)); return push_new(p, IB_PICKLE_INT, (int32_t)(uint32_t)n);
+    case 'K': /* BININT1 */ IB_TRY(read_number(p, 1, &n)); return push_new(p, IB_PICKLE_INT, (int64_t)n);
+    case 'M': /* BININT2 */ IB_TRY(read_number(p, 2, &n)); return push_new(p, IB_PICKLE_INT, (int64_t)n);
     case 0x8a: return op_long1(p);
-    case 'G': return op_float(p);          /* BINFLOAT */
-    case 'X': return op_string(p, 4);      /* BINUNICODE */
-    case 0x8c: return op_string(p, 1);     /* SHORT_BINUNICODE */
-    case 0x8d: return op_string(p, 8);     /* BINUNICODE8 */
+    case 'G': return op_float(p);      /* BINFLOAT */
+    case 'X': return op_string(p, 4);  /* BINUNICODE */
+    case 0x8c: return op_string(p, 1); /* SHORT_BINUNICODE */
+    case 0x8d: return op_string(p, 8); /* BINUNICODE8 */
     case ')': return push_empty(p, IB_PICKLE_TUPLE);
     case ']': return push_empty(p, IB_PICKLE_LIST);
     case '}': return push_empty(p, IB_PICKLE_DICT);
-    case 't': /* TUPLE */
-        IB_TRY(find_mark(p, &first));
-        return make_tuple(p, first, 1);
+    case 't': /* TUPLE */ IB_TRY(find_mark(p, &first)); return make_tuple(p, first, 1);
     case 0x85: return op_tuple_of(p, 1);
     case 0x86: return op_tuple_of(p, 2);
     case 0x87: return op_tuple_of(p, 3);
@@ -458,7 +453,8 @@ isobath_status ib_pickle_run(const void *data, size_t size, const char *where, i
             st = step(p, *op);
         } else {
             st = need(p, 1);
-            if (st == ISOBATH_OK && p->depth != 1) st = ib_pickle_fail(p, "%zu values are left at the end, expected one", p->depth);
+            if (st == ISOBATH_OK && p->depth != 1)
+                st = ib_pickle_fail(p, "%zu values are left at the end, expected one", p->depth);
             break;
         }
     }

@@ -25,10 +25,17 @@ typedef enum ib_pickle_kind {
 /* The globals that are known; what each may be used for is in pickle_torch.c. */
 typedef struct ib_pickle_global {
     const char *module, *name;
-    enum { IB_GLOBAL_STORAGE, IB_GLOBAL_DTYPE, IB_GLOBAL_DICT, IB_GLOBAL_SIZE, IB_GLOBAL_TENSOR_V2, IB_GLOBAL_TENSOR_V3,
-           IB_GLOBAL_PARAMETER } use;
-    int item_bytes;   /* storages and dtypes: size of an element */
-    int dtype;        /* ib_dtype, or -1: a type of which no weights are read */
+    enum {
+        IB_GLOBAL_STORAGE,
+        IB_GLOBAL_DTYPE,
+        IB_GLOBAL_DICT,
+        IB_GLOBAL_SIZE,
+        IB_GLOBAL_TENSOR_V2,
+        IB_GLOBAL_TENSOR_V3,
+        IB_GLOBAL_PARAMETER
+    } use;
+    int item_bytes; /* storages and dtypes: size of an element */
+    int dtype;      /* ib_dtype, or -1: a type of which no weights are read */
 } ib_pickle_global;
 
 typedef struct ib_pickle_value ib_pickle_value;

@@ -75,7 +75,8 @@ static isobath_status parse_entry(const reader *r, const char *name, json_t *val
     uint64_t bytes = (uint64_t)t->count * ib_dtype_size(t->dtype);
     if (e->end - e->begin != bytes)
         return ib_fail(r->diag, ISOBATH_ERR_MODEL,
-                       "%s: tensor '%s': data_offsets span %" PRIu64 " bytes, expected %" PRIu64 " for its shape and dtype",
+                       "%s: tensor '%s': data_offsets span %" PRIu64 " bytes, expected %" PRIu64
+                       " for its shape and dtype",
                        r->path, ib_quote(name, strlen(name)).text, e->end - e->begin, bytes);
     if (e->end > r->body_size)
         return ib_fail(r->diag, ISOBATH_ERR_MODEL,
@@ -122,8 +123,9 @@ static isobath_status check_tiling(const reader *r, const entry *entries, size_t
     for (size_t i = 0; i < count; i++) {
         const entry *e = &entries[i];
         if (e->begin < at)
-            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: tensors '%s' and '%s' overlap at byte %" PRIu64 " of the data",
-                           r->path, ib_quote(entries[i - 1].name, strlen(entries[i - 1].name)).text,
+            return ib_fail(r->diag, ISOBATH_ERR_MODEL,
+                           "%s: tensors '%s' and '%s' overlap at byte %" PRIu64 " of the data", r->path,
+                           ib_quote(entries[i - 1].name, strlen(entries[i - 1].name)).text,
                            ib_quote(e->name, strlen(e->name)).text, e->begin);
         if (e->begin > at)
             return ib_fail(r->diag, ISOBATH_ERR_MODEL,
@@ -133,7 +135,8 @@ static isobath_status check_tiling(const reader *r, const entry *entries, size_t
     }
     if (at != r->body_size)
         return ib_fail(r->diag, ISOBATH_ERR_MODEL,
-                       "%s: %" PRIu64 " bytes of data, but the tensors hold %" PRIu64 ": bytes at the end belong to no tensor",
+                       "%s: %" PRIu64 " bytes of data, but the tensors hold %" PRIu64
+                       ": bytes at the end belong to no tensor",
                        r->path, r->body_size, at);
     return ISOBATH_OK;
 }
@@ -171,8 +174,8 @@ isobath_status ib_safetensors_parse(const void *data, size_t size, const char *n
                        name, length, HEADER_LIMIT);
     if (length > size - 8)
         return ib_fail(diag, ISOBATH_ERR_MODEL,
-                       "%s: a header of %" PRIu64 " bytes is announced, but only %zu follow: the file is truncated", name,
-                       length, size - 8);
+                       "%s: a header of %" PRIu64 " bytes is announced, but only %zu follow: the file is truncated",
+                       name, length, size - 8);
     if (length < 2 || bytes[8] != '{')
         return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: the header at byte 8 does not start with '{'", name);
     json_error_t error;

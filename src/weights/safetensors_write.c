@@ -109,7 +109,8 @@ isobath_status ib_safetensors_write(const char *path, const ib_checkpoint *sourc
     char *tmp = malloc(strlen(path) + 5);
     isobath_status st = ISOBATH_OK;
     if (!header || !tmp) {
-        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: cannot make the header: out of memory, or a name is not UTF-8", path);
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: cannot make the header: out of memory, or a name is not UTF-8",
+                     path);
     } else {
         memcpy(tmp, path, strlen(path));
         memcpy(tmp + strlen(path), ".tmp", 5);

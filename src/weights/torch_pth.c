@@ -34,13 +34,16 @@ static isobath_status find_pickle(reader *r, ib_zip_entry **out)
         ib_zip_entry *e = &r->zip.entries[i];
         if (ends_with(e, "/constants.pkl"))
             return ib_fail(r->diag, ISOBATH_ERR_MODEL,
-                           "%s: a TorchScript program, not a checkpoint: save model.state_dict() with torch.save", r->path);
+                           "%s: a TorchScript program, not a checkpoint: save model.state_dict() with torch.save",
+                           r->path);
         if (!ends_with(e, "/data.pkl")) continue;
-        if (found) return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: two entries are named data.pkl, expected one", r->path);
+        if (found)
+            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: two entries are named data.pkl, expected one", r->path);
         found = e;
     }
     if (!found)
-        return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: a zip archive without data.pkl, not written by torch.save", r->path);
+        return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: a zip archive without data.pkl, not written by torch.save",
+                       r->path);
     size_t length = found->name_length - strlen("data.pkl");
     if (length >= sizeof r->prefix || memchr(found->name, 0, length))
         return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the archive's folder '%s' is not a sane name", r->path,
@@ -93,7 +96,8 @@ static isobath_status find_storage(const reader *r, const ib_pickle_value *stora
     return ib_zip_check(&r->zip, e, r->diag);
 }
 
-/* Checks that all elements of the view lie in `limit` elements of storage; offsets are products of untrusted numbers. */
+/* Checks that all elements of the view lie in `limit` elements of storage; offsets are products of untrusted numbers.
+ */
 static int view_fits(const ib_checkpoint_tensor *t, int64_t offset, int64_t limit)
 {
     if (offset < 0 || offset > limit || t->count > limit) return 0;
@@ -117,23 +121,25 @@ static isobath_status add_tensor(const reader *r, const char *name, const ib_pic
         return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: tensor '%s': type %s.%s, expected Float, Half or BFloat16",
                        r->path, label.text, type->module, type->name);
     if (dim->as.seq.count > IB_CHECKPOINT_MAX_RANK)
-        return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: tensor '%s': rank %zu, expected at most %d", r->path, label.text,
-                       dim->as.seq.count, IB_CHECKPOINT_MAX_RANK);
+        return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: tensor '%s': rank %zu, expected at most %d", r->path,
+                       label.text, dim->as.seq.count, IB_CHECKPOINT_MAX_RANK);
     ib_checkpoint_tensor t = {.name = name, .dtype = (ib_dtype)type->dtype, .rank = (int)dim->as.seq.count};
     for (int i = 0; i < t.rank; i++) {
         t.dim[i] = dim->as.seq.items[i]->as.integer;
         t.stride[i] = stride->as.seq.items[i]->as.integer;
     }
     if (!ib_shape_count(t.dim, t.rank, &t.count))
-        return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: tensor '%s': a dimension is negative or the shape has more than "
-                       "2^60 values", r->path, label.text);
+        return ib_fail(r->diag, ISOBATH_ERR_MODEL,
+                       "%s: tensor '%s': a dimension is negative or the shape has more than "
+                       "2^60 values",
+                       r->path, label.text);
     const ib_zip_entry *entry = NULL;
     IB_TRY(find_storage(r, value->as.tensor.storage, label.text, &entry));
     int64_t limit = (int64_t)(entry->size / (uint64_t)type->item_bytes);
     if (!view_fits(&t, value->as.tensor.offset, limit))
         return ib_fail(r->diag, ISOBATH_ERR_MODEL,
-                       "%s: tensor '%s': shape, strides and offset do not fit its storage of %" PRId64 " values", r->path,
-                       label.text, limit);
+                       "%s: tensor '%s': shape, strides and offset do not fit its storage of %" PRId64 " values",
+                       r->path, label.text, limit);
     t.data = entry->data + (uint64_t)value->as.tensor.offset * (uint64_t)type->item_bytes;
     return ib_checkpoint_add(r->checkpoint, &t, r->diag);
 }
@@ -151,8 +157,8 @@ static isobath_status find_state(const reader *r, const ib_pickle_value *root, c
     const ib_pickle_value *dict = root;
     for (int depth = 0; depth <= NEST_LIMIT; depth++) {
         if (dict->kind != IB_PICKLE_DICT)
-            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the checkpoint is a %s, expected a dict of tensors", r->path,
-                           ib_pickle_kind_name(dict->kind));
+            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the checkpoint is a %s, expected a dict of tensors",
+                           r->path, ib_pickle_kind_name(dict->kind));
         const ib_pickle_value *inner = NULL;
         int tensors = 0;
         for (size_t i = 0; i < dict->as.seq.count; i += 2) {
@@ -168,7 +174,8 @@ static isobath_status find_state(const reader *r, const ib_pickle_value *root, c
         if (!inner) return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the checkpoint holds no tensors", r->path);
         dict = inner;
     }
-    return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the dict of tensors is nested more than %d deep", r->path, NEST_LIMIT);
+    return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the dict of tensors is nested more than %d deep", r->path,
+                   NEST_LIMIT);
 }
 
 /* Values that are no tensors (an epoch, None) are passed over. */
@@ -178,8 +185,8 @@ static isobath_status add_tensors(const reader *r, const ib_pickle_value *dict)
         const ib_pickle_value *key = dict->as.seq.items[i], *value = dict->as.seq.items[i + 1];
         if (value->kind != IB_PICKLE_TENSOR) continue;
         if (key->kind != IB_PICKLE_STRING)
-            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the name of a tensor is of type %s, expected string", r->path,
-                           ib_pickle_kind_name(key->kind));
+            return ib_fail(r->diag, ISOBATH_ERR_MODEL, "%s: the name of a tensor is of type %s, expected string",
+                           r->path, ib_pickle_kind_name(key->kind));
         const char *text = key->as.string.text;
         size_t length = key->as.string.length;
         if (length > 7 && memcmp(text, "module.", 7) == 0) { /* torch.nn.DataParallel */

@@ -51,7 +51,8 @@ static isobath_status find_directory(const uint8_t *data, size_t size, const cha
     *dir = (directory){.count = u16(end + 10), .size = u32(end + 12), .offset = u32(end + 16)};
     if (end_at >= LOCATOR_SIZE && memcmp(end - LOCATOR_SIZE, "PK\6\7", 4) == 0) {
         uint64_t at = u64(end - LOCATOR_SIZE + 8);
-        if (at > end_at - LOCATOR_SIZE || end_at - LOCATOR_SIZE - at < END64_SIZE || memcmp(data + at, "PK\6\6", 4) != 0)
+        if (at > end_at - LOCATOR_SIZE || end_at - LOCATOR_SIZE - at < END64_SIZE ||
+            memcmp(data + at, "PK\6\6", 4) != 0)
             return damaged(path, diag, "the zip64 locator does not lead to a zip64 end record", end_at - LOCATOR_SIZE);
         const uint8_t *e = data + at;
         disk = u32(e + 16);
@@ -118,23 +119,24 @@ static isobath_status read_entry(const uint8_t *data, uint64_t at, uint64_t left
     ib_quoted name = ib_quote(e->name, name_length);
     if (!read_zip64(p + CENTRAL_SIZE + name_length, extra_length, &e->size, &packed, &offset))
         return damaged(path, diag, "a directory record lacks its zip64 sizes", at);
-    if (u16(p + 8) & 1)
-        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entry '%s' is encrypted", path, name.text);
+    if (u16(p + 8) & 1) return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entry '%s' is encrypted", path, name.text);
     if (u16(p + 10) != 0 || packed != e->size)
         return ib_fail(diag, ISOBATH_ERR_MODEL,
                        "%s: zip entry '%s' is compressed (method %u); torch.save stores entries as they are", path,
                        name.text, u16(p + 10));
     if (offset > limit || limit - offset < LOCAL_SIZE || memcmp(data + offset, "PK\3\4", 4) != 0)
-        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entry '%s' has no local header at byte %" PRIu64, path, name.text,
-                       offset);
+        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entry '%s' has no local header at byte %" PRIu64, path,
+                       name.text, offset);
     const uint8_t *local = data + offset;
     uint64_t head = LOCAL_SIZE + (uint64_t)u16(local + 26) + u16(local + 28);
     if (head > limit - offset || e->size > limit - offset - head)
         return ib_fail(diag, ISOBATH_ERR_MODEL,
-                       "%s: zip entry '%s' of %" PRIu64 " bytes at byte %" PRIu64 " reaches into the directory at byte %" PRIu64,
+                       "%s: zip entry '%s' of %" PRIu64 " bytes at byte %" PRIu64
+                       " reaches into the directory at byte %" PRIu64,
                        path, name.text, e->size, offset, limit);
     if (u16(local + 26) != name_length || memcmp(local + LOCAL_SIZE, e->name, name_length) != 0)
-        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entry '%s' has another name in its local header", path, name.text);
+        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entry '%s' has another name in its local header", path,
+                       name.text);
     e->data = local + head;
     return ISOBATH_OK;
 }
@@ -167,7 +169,8 @@ static isobath_status check_entries(ib_zip *zip, ib_diag *diag)
     for (size_t i = 1; i < zip->count; i++)
         if (e[i].data < e[i - 1].data + e[i - 1].size)
             return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: zip entries '%s' and '%s' overlap", zip->path,
-                           ib_quote(e[i - 1].name, e[i - 1].name_length).text, ib_quote(e[i].name, e[i].name_length).text);
+                           ib_quote(e[i - 1].name, e[i - 1].name_length).text,
+                           ib_quote(e[i].name, e[i].name_length).text);
     qsort(e, zip->count, sizeof *e, compare_entries);
     for (size_t i = 1; i < zip->count; i++)
         if (compare_entries(&e[i - 1], &e[i]) == 0)

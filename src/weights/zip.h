@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 typedef struct ib_zip_entry {
-    const char *name;    /* in the archive, not terminated */
+    const char *name; /* in the archive, not terminated */
     size_t name_length;
     const uint8_t *data; /* in the archive */
     uint64_t size;

@@ -102,10 +102,10 @@ double expect_range(const expect_case *c, const char *key)
 struct expect_check {
     char key[64];
     int rank;
-    int64_t dim[8], total;   /* full shape */
-    int64_t count, stride;   /* samples */
+    int64_t dim[8], total; /* full shape */
+    int64_t count, stride; /* samples */
     float *samples;
-    double *errors;          /* per sample; NAN: not given yet */
+    double *errors; /* per sample; NAN: not given yet */
     double range;
     int64_t nonfinite;
 };
@@ -145,8 +145,8 @@ int expect_add(expect_check *k, int64_t first, int64_t count, const float *actua
 {
     if (!k) return -1;
     if (first < 0 || count < 0 || first + count > k->total) {
-        fprintf(stderr, "expect: %s has %" PRId64 " elements, %" PRId64 " to %" PRId64 " were given\n", k->key, k->total,
-                first, first + count);
+        fprintf(stderr, "expect: %s has %" PRId64 " elements, %" PRId64 " to %" PRId64 " were given\n", k->key,
+                k->total, first, first + count);
         return -1;
     }
     for (int64_t j = (first + k->stride - 1) / k->stride; j < k->count && j * k->stride < first + count; j++)
@@ -178,8 +178,9 @@ int expect_add_frames(expect_check *k, int64_t first, int64_t count, int64_t pos
     layout l = find_layout(k);
     if (positions != l.positions || channels != l.channels || first < 0 || count < 0 || first + count > l.frames) {
         fprintf(stderr,
-                "expect: %s has (%" PRId64 ",%" PRId64 ",%" PRId64 ") frames, positions, channels; given were frames %" PRId64
-                " to %" PRId64 " of (%" PRId64 ",%" PRId64 ")\n",
+                "expect: %s has (%" PRId64 ",%" PRId64 ",%" PRId64
+                ") frames, positions, channels; given were frames %" PRId64 " to %" PRId64 " of (%" PRId64 ",%" PRId64
+                ")\n",
                 k->key, l.frames, l.positions, l.channels, first, first + count, positions, channels);
         return -1;
     }
@@ -235,8 +236,8 @@ expect_error expect_compare(const expect_case *c, const char *key, const float *
 int expect_within(const char *label, const expect_error *e, double median, double p9999, double worst)
 {
     int ok = e->missing == 0 && e->nonfinite == 0 && e->median <= median && e->p9999 <= p9999 && e->worst <= worst;
-    printf("%-24s median %.2e  99.99%% %.2e  worst %.2e of range %.4g  (%" PRId64 " samples", label, e->median, e->p9999,
-           e->worst, e->range, e->count);
+    printf("%-24s median %.2e  99.99%% %.2e  worst %.2e of range %.4g  (%" PRId64 " samples", label, e->median,
+           e->p9999, e->worst, e->range, e->count);
     if (e->missing) printf(", %" PRId64 " MISSING", e->missing);
     if (e->nonfinite) printf(", %" PRId64 " NOT FINITE", e->nonfinite);
     printf(") %s\n", ok ? "ok" : "OUT OF BOUNDS");

@@ -35,11 +35,11 @@ typedef struct expect_error {
  * line on stderr when the key is absent or memory is out. */
 typedef struct expect_check expect_check;
 expect_check *expect_begin(const expect_case *c, const char *key, double range);
-/* Elements [first, first + count) of the value in the file's own order (C order of its full shape). 0, or -1 with a line
- * on stderr when they reach beyond it. */
+/* Elements [first, first + count) of the value in the file's own order (C order of its full shape). 0, or -1 with a
+ * line on stderr when they reach beyond it. */
 int expect_add(expect_check *check, int64_t first, int64_t count, const float *actual);
-/* Frames [first, first + count) in isobath's order, (count, positions, channels) with channels last, whatever the file's
- * order is: tokens (T,N,C), maps (T,C,h,w), network_input (1,T,C,h,w) or motion (1,C,T,h,w). Likewise. */
+/* Frames [first, first + count) in isobath's order, (count, positions, channels) with channels last, whatever the
+ * file's order is: tokens (T,N,C), maps (T,C,h,w), network_input (1,T,C,h,w) or motion (1,C,T,h,w). Likewise. */
 int expect_add_frames(expect_check *check, int64_t first, int64_t count, int64_t positions, int64_t channels,
                       const float *actual);
 expect_error expect_end(expect_check *check); /* frees; NULL gives an infinite error */

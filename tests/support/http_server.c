@@ -63,7 +63,8 @@ static void redirect(const http_server *s, const http_behaviour *b, int fd, cons
                      "HTTP/1.1 302 Found\r\nLocation: %s/cdn%s\r\nX-Linked-ETag: %s\r\nETag: \"of-the-redirect\"\r\n"
                      "Content-Length: 0\r\nConnection: close\r\n",
                      s->url, path, b->linked_etag);
-    if (b->linked_size >= 0) n += snprintf(head + n, sizeof head - (size_t)n, "X-Linked-Size: %" PRId64 "\r\n", b->linked_size);
+    if (b->linked_size >= 0)
+        n += snprintf(head + n, sizeof head - (size_t)n, "X-Linked-Size: %" PRId64 "\r\n", b->linked_size);
     n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");
     send_all(fd, head, (size_t)n);
 }
@@ -71,7 +72,8 @@ static void redirect(const http_server *s, const http_behaviour *b, int fd, cons
 static void send_status(int fd, int status, const char *header)
 {
     char head[512];
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %d Status\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status, header);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d Status\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n",
+                     status, header);
     send_all(fd, head, (size_t)n);
 }
 
@@ -88,12 +90,14 @@ static void send_file(http_server *s, const http_behaviour *b, int fd, int64_t f
         send_status(fd, 416, header);
         return;
     }
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nConnection: close\r\n", partial ? "206 Partial Content" : "200 OK");
+    int n =
+        snprintf(head, sizeof head, "HTTP/1.1 %s\r\nConnection: close\r\n", partial ? "206 Partial Content" : "200 OK");
     if (b->etag) n += snprintf(head + n, sizeof head - (size_t)n, "ETag: %s\r\n", b->etag);
     if (partial)
         n += snprintf(head + n, sizeof head - (size_t)n, "Content-Range: bytes %" PRId64 "-%" PRId64 "/%" PRId64 "\r\n",
                       first + b->wrong_range, stated - 1, stated);
-    if (!b->no_length) n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %" PRId64 "\r\n", stated - first);
+    if (!b->no_length)
+        n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %" PRId64 "\r\n", stated - first);
     n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");
     if (send_all(fd, head, (size_t)n) != 0) return;
     int64_t count = size - first;
@@ -153,8 +157,9 @@ http_server *http_server_start(const http_behaviour *behaviour)
     socklen_t length = sizeof address;
     s->behaviour = *behaviour;
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(s->listener, 8) != 0 ||
-        getsockname(s->listener, (struct sockaddr *)&address, &length) != 0 || pipe(s->wake) != 0) {
+    if (s->listener < 0 || bind(s->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(s->listener, 8) != 0 || getsockname(s->listener, (struct sockaddr *)&address, &length) != 0 ||
+        pipe(s->wake) != 0) {
         if (s->listener >= 0) close(s->listener);
         free(s);
         return NULL;

@@ -15,15 +15,15 @@ typedef struct http_behaviour {
     const char *linked_etag; /* NULL: answer at once. Else /cdn/... has the file, every other path is answered with a
                               * redirect to it that carries X-Linked-ETag and, if not negative, X-Linked-Size */
     int64_t linked_size;
-    int64_t stated_size;  /* -1: the truth; else what Content-Length and Content-Range say of the whole file */
-    int no_length;        /* neither is sent: the end of the connection ends the body */
-    int no_ranges;        /* Range is ignored */
-    int64_t wrong_range;  /* added to the first byte that Content-Range states */
-    int64_t truncate_at;  /* -1: never; else the connection is closed after that many bytes of one body ... */
-    int64_t stall_at;     /* -1: never; else nothing more is sent after that many bytes ... */
-    int faults;           /* ... for so many requests of the file; -1: always */
-    int fail_status;      /* 0: none; else such an answer ... */
-    int fail_count;       /* ... to so many requests; -1: always */
+    int64_t stated_size; /* -1: the truth; else what Content-Length and Content-Range say of the whole file */
+    int no_length;       /* neither is sent: the end of the connection ends the body */
+    int no_ranges;       /* Range is ignored */
+    int64_t wrong_range; /* added to the first byte that Content-Range states */
+    int64_t truncate_at; /* -1: never; else the connection is closed after that many bytes of one body ... */
+    int64_t stall_at;    /* -1: never; else nothing more is sent after that many bytes ... */
+    int faults;          /* ... for so many requests of the file; -1: always */
+    int fail_status;     /* 0: none; else such an answer ... */
+    int fail_count;      /* ... to so many requests; -1: always */
 } http_behaviour;
 
 /* A behaviour without faults. */

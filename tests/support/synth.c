@@ -273,7 +273,8 @@ static char *make_header(const synth_tensor *tensors, size_t n, const char *meta
     int64_t offset = 0;
     for (size_t i = 0; i < n; i++) {
         const synth_tensor *t = &tensors[i];
-        len += (size_t)snprintf(h + len, cap - len, "%s\"%s\": {\"dtype\": \"F32\", \"shape\": [", i ? ", " : "", t->name);
+        len +=
+            (size_t)snprintf(h + len, cap - len, "%s\"%s\": {\"dtype\": \"F32\", \"shape\": [", i ? ", " : "", t->name);
         for (int d = 0; d < t->rank; d++)
             len += (size_t)snprintf(h + len, cap - len, "%s%" PRId64, d ? ", " : "", t->dim[d]);
         len += (size_t)snprintf(h + len, cap - len, "], \"data_offsets\": [%" PRId64 ", %" PRId64 "]}", offset,

@@ -127,7 +127,8 @@ static void orders(void **state)
         }
         expect_check *k = expect_begin(&c, cases[i].key, 0);
         int64_t half = frames / 2, frame_values = positions * channels;
-        assert_int_equal(expect_add_frames(k, half, frames - half, positions, channels, moved + half * frame_values), 0);
+        assert_int_equal(expect_add_frames(k, half, frames - half, positions, channels, moved + half * frame_values),
+                         0);
         assert_int_equal(expect_add_frames(k, 0, half, positions, channels, moved), 0);
         assert_int_equal(expect_add_frames(k, 0, half, positions + 1, channels, moved), -1);
         expect_error e = expect_end(k);

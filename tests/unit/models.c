@@ -1,7 +1,7 @@
 /* Known models: the table, where files are looked for, and fetching from a server that truncates, stalls and lies. */
+#include "weights/models.h"
 #include "base/hash.h"
 #include "support/http_server.h"
-#include "weights/models.h"
 
 #include <fcntl.h>
 #include <isobath/models.h>
@@ -131,15 +131,23 @@ static void places(void **state)
     char cache[256], want[300];
     assert_int_equal(isobath_models_cache(cache, sizeof cache), ISOBATH_OK);
     assert_string_equal(cache, in_folder("cache/isobath"));
-    expect_unresolved("vits", 0, "model vits (" FILE_NAME ") is not on this machine: isobath models pull vits fetches it");
-    expect_unresolved("vits", 1, "model vits-metric (metric_" FILE_NAME ") is not on this machine: isobath models pull "
-                                 "vits-metric fetches it");
-    expect_unresolved("vitx", 0, "vitx: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, vits-metric, "
-                                 "vitb-metric, vitl-metric)");
-    expect_unresolved("no/such.pth", 0, "no/such.pth: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, "
-                                        "vits-metric, vitb-metric, vitl-metric)");
-    expect_unresolved(folder, 0, (snprintf(want, sizeof want, "%s: no such file, and no known model (nano, nano-metric, "
-                                           "vits, vitb, vitl, vits-metric, vitb-metric, vitl-metric)", folder), want));
+    expect_unresolved("vits", 0,
+                      "model vits (" FILE_NAME ") is not on this machine: isobath models pull vits fetches it");
+    expect_unresolved("vits", 1,
+                      "model vits-metric (metric_" FILE_NAME ") is not on this machine: isobath models pull "
+                      "vits-metric fetches it");
+    expect_unresolved("vitx", 0,
+                      "vitx: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, vits-metric, "
+                      "vitb-metric, vitl-metric)");
+    expect_unresolved("no/such.pth", 0,
+                      "no/such.pth: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, "
+                      "vits-metric, vitb-metric, vitl-metric)");
+    expect_unresolved(folder, 0,
+                      (snprintf(want, sizeof want,
+                                "%s: no such file, and no known model (nano, nano-metric, "
+                                "vits, vitb, vitl, vits-metric, vitb-metric, vitl-metric)",
+                                folder),
+                       want));
     /* In the cache; then $ISOBATH_MODELS goes before it, and a path before everything. */
     mkdir(in_folder("cache"), 0700);
     mkdir(in_folder("cache/isobath"), 0700);
@@ -212,7 +220,8 @@ static outcome pull_with(http_server *server, isobath_pull_options options)
     if (!options.attempts) options.attempts = 3;
     if (!options.stall_seconds) options.stall_seconds = 1;
     if (!options.retry_ms) options.retry_ms = 1;
-    o.status = isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
+    o.status =
+        isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
     return o;
 }
 
@@ -291,12 +300,15 @@ static void asks_first(void **state)
     http_server *s = http_server_start(&b);
     assert_non_null(s);
     outcome o = pull_with(s, (isobath_pull_options){0});
-    expect_failed(&o, ISOBATH_ERR_USAGE, "the licence of vits (Apache-2.0: free to use, also commercially, with the "
-                                         "licence's notice) was not accepted", -1);
+    expect_failed(&o, ISOBATH_ERR_USAGE,
+                  "the licence of vits (Apache-2.0: free to use, also commercially, with the "
+                  "licence's notice) was not accepted",
+                  -1);
     assert_int_equal(http_server_requests(s), 0);
     isobath_pull_options options = {.accept_licence = 1, .folder = folder, .base_url = http_server_url(s)};
-    assert_int_equal(isobath_models_pull(isobath_models_find("nano"), &options, o.path, sizeof o.path, o.error, sizeof o.error),
-                     ISOBATH_ERR_USAGE);
+    assert_int_equal(
+        isobath_models_pull(isobath_models_find("nano"), &options, o.path, sizeof o.path, o.error, sizeof o.error),
+        ISOBATH_ERR_USAGE);
     assert_string_equal(o.error, "model nano comes with isobath and is not fetched");
     /* A file that is there is left alone; folders are made; the environment gives the address. */
     write_file(in_folder(FILE_NAME), "mine", 4);
@@ -306,7 +318,8 @@ static void asks_first(void **state)
     unlink(o.path);
     setenv("ISOBATH_MODELS_URL", http_server_url(s), 1);
     options = (isobath_pull_options){.accept_licence = 1};
-    assert_int_equal(isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, NULL, 0), ISOBATH_OK);
+    assert_int_equal(isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, NULL, 0),
+                     ISOBATH_OK);
     assert_string_equal(o.path, in_folder("cache/isobath/" FILE_NAME));
     unlink(o.path);
     unsetenv("ISOBATH_MODELS_URL");
@@ -508,15 +521,18 @@ static void errors(void **state)
     remove_part();
     isobath_pull_options options = {
         .accept_licence = 1, .folder = folder, .base_url = "http://127.0.0.1:1", .attempts = 2, .retry_ms = 1};
-    o.status = isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
+    o.status =
+        isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
     expect_failed(&o, ISOBATH_ERR_IO, "(2 attempts", 0);
     remove_part();
     options.base_url = "file:///etc";
-    o.status = isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
+    o.status =
+        isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
     expect_failed(&o, ISOBATH_ERR_IO, "rotocol \"file\"", 0);
     remove_part();
     options.folder = "/proc/none";
-    o.status = isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
+    o.status =
+        isobath_models_pull(isobath_models_find("vits"), &options, o.path, sizeof o.path, o.error, sizeof o.error);
     assert_int_equal(o.status, ISOBATH_ERR_IO);
     assert_non_null(strstr(o.error, "cannot create the folder"));
 }
@@ -539,8 +555,8 @@ static void full_disk_lock_and_stop(void **state)
     http_server *s = http_server_start(&b);
     assert_non_null(s);
     int calls = 0;
-    outcome o = pull_with(s, (isobath_pull_options){.accept_licence = 1, .progress = stop_at_once, .ctx = &calls,
-                                                    .stall_seconds = 20});
+    outcome o = pull_with(
+        s, (isobath_pull_options){.accept_licence = 1, .progress = stop_at_once, .ctx = &calls, .stall_seconds = 20});
     expect_failed(&o, ISOBATH_ERR_INTERRUPTED, "stopped after 1000 bytes, which are kept", 1000);
     assert_true(calls > 0);
     b.faults = 0;
@@ -590,7 +606,8 @@ static void command(void **state)
     setenv("ISOBATH_MODELS_URL", http_server_url(s), 1);
     assert_int_equal(run("models", text), 0);
     for (size_t i = 0; i < isobath_models_count(); i++) assert_non_null(strstr(text, isobath_models_at(i)->name));
-    assert_non_null(strstr(text, "not here; from https://huggingface.co/depth-anything/Metric-Video-Depth-Anything-Large"));
+    assert_non_null(
+        strstr(text, "not here; from https://huggingface.co/depth-anything/Metric-Video-Depth-Anything-Large"));
     assert_int_equal(run("models pull vitl", text), ISOBATH_ERR_USAGE); /* shows the licence; nobody to ask */
     const char *licence = strstr(text, "licence CC-BY-NC-4.0: for non-commercial use only");
     assert_true(licence && strstr(licence, "the licence was not accepted"));
@@ -618,11 +635,20 @@ static void command(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(table),           cmocka_unit_test(places),           cmocka_unit_test(honest),
-        cmocka_unit_test(asks_first),      cmocka_unit_test(truncates),        cmocka_unit_test(stalls),
-        cmocka_unit_test(lies_about_size), cmocka_unit_test(lies_about_hash),  cmocka_unit_test(not_a_checkpoint),
-        cmocka_unit_test(refuses_ranges),  cmocka_unit_test(versions),         cmocka_unit_test(errors),
-        cmocka_unit_test(full_disk_lock_and_stop), cmocka_unit_test(command),
+        cmocka_unit_test(table),
+        cmocka_unit_test(places),
+        cmocka_unit_test(honest),
+        cmocka_unit_test(asks_first),
+        cmocka_unit_test(truncates),
+        cmocka_unit_test(stalls),
+        cmocka_unit_test(lies_about_size),
+        cmocka_unit_test(lies_about_hash),
+        cmocka_unit_test(not_a_checkpoint),
+        cmocka_unit_test(refuses_ranges),
+        cmocka_unit_test(versions),
+        cmocka_unit_test(errors),
+        cmocka_unit_test(full_disk_lock_and_stop),
+        cmocka_unit_test(command),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

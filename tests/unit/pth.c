@@ -160,7 +160,9 @@ static void expect_refused(const void *bytes, size_t size, const char *line)
 
 #define P(text) text, sizeof(text) - 1
 #define OD "ccollections\nOrderedDict\n)R"
-#define STORAGE(module, type, key, numel) "(X\7\0\0\0storage" "c" module "\n" type "\nX\1\0\0\0" key "X\3\0\0\0cpuK" numel "tQ"
+#define STORAGE(module, type, key, numel) \
+    "(X\7\0\0\0storage"                   \
+    "c" module "\n" type "\nX\1\0\0\0" key "X\3\0\0\0cpuK" numel "tQ"
 #define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n("
 #define VIEW(offset, dims, strides) offset "(" dims "t(" strides "t\x89" OD "tR"
 #define FLOATS(dims, strides) REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\0", dims, strides)
@@ -199,8 +201,8 @@ static void allowed_forms(void **state)
     expect_values(P(ROOT(NAME1("a") FLOATS("", ""))), 0, "a", 0, floats, 1);
     expect_values(P(ROOT(NAME1("a") FLOATS("K\0K\3", "K\3K\1"))), 0, "a", 2, NULL, 0);
     /* Two views of one storage; the second at an offset. */
-    expect_values(P(ROOT(NAME1("a") FLOATS("K\6", "K\1") NAME1("b") REBUILD
-                         STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\2", "K\2", "K\1"))),
+    expect_values(P(ROOT(NAME1("a") FLOATS("K\6", "K\1") NAME1("b") REBUILD STORAGE("torch", "FloatStorage", "0", "\6")
+                             VIEW("K\2", "K\2", "K\1"))),
                   0, "b", 1, middle, 2);
     expect_values(P(ROOT(NAME1("a") REBUILD STORAGE("torch", "HalfStorage", "1", "\4") VIEW("K\0", "K\4", "K\1"))), 0,
                   "a", 1, small, 4);
@@ -208,31 +210,40 @@ static void allowed_forms(void **state)
     expect_values(P(ROOT(NAME1("a") REBUILD STORAGE("torch", "BFloat16Storage", "1", "\4") VIEW("K\0", "K\4", "K\1"))),
                   0, "a", 1, bf16, 4);
     /* Untyped storage: its size is in bytes, the offset in elements of the dtype. */
-    expect_values(P(ROOT(NAME1("a") "ctorch._utils\n_rebuild_tensor_v3\n(" STORAGE("torch.storage", "UntypedStorage", "0",
-                         "\x18") "K\2(K\2t(K\1t\x89" OD "ctorch\nfloat32\ntR")),
+    expect_values(P(ROOT(NAME1("a") "ctorch._utils\n_rebuild_tensor_v3\n(" STORAGE(
+                      "torch.storage", "UntypedStorage", "0", "\x18") "K\2(K\2t(K\1t\x89" OD "ctorch\nfloat32\ntR")),
                   0, "a", 1, middle, 2);
     /* torch.nn.Parameter, DataParallel's prefix, torch.Size, things that are no tensors. */
-    expect_values(P(ROOT("X\x08\0\0\0module.a" "ctorch._utils\n_rebuild_parameter\n(" FLOATS("K\6", "K\1") "\x88" OD
-                         "tR")),
+    expect_values(P(ROOT("X\x08\0\0\0module.a"
+                         "ctorch._utils\n_rebuild_parameter\n(" FLOATS("K\6", "K\1") "\x88" OD "tR")),
                   0, "a", 1, floats, 6);
-    expect_values(P(ROOT(NAME1("e") "K\7" NAME1("n") "N" NAME1("f") "G@\t!\xfbTD-\x18" NAME1("l") "]K\1a" NAME1("a")
-                         REBUILD STORAGE("torch", "FloatStorage", "0", "\6")
-                         "K\0ctorch\nSize\n(K\6t\x85R(K\1t\x89" OD "tR")),
-                  0, "a", 1, floats, 6);
+    expect_values(
+        P(ROOT(NAME1("e") "K\7" NAME1("n") "N" NAME1("f") "G@\t!\xfbTD-\x18" NAME1("l") "]K\1a" NAME1("a")
+                   REBUILD STORAGE("torch", "FloatStorage", "0", "\6") "K\0ctorch\nSize\n(K\6t\x85R(K\1t\x89" OD "tR")),
+        0, "a", 1, floats, 6);
     /* What Module.state_dict() is: an OrderedDict with the attribute _metadata, set by BUILD. */
     expect_values(P("\x80\2" OD "q\0(" NAME1("a") FLOATS("K\6", "K\1") "u}X\x09\0\0\0_metadata" OD "sb."), 0, "a", 1,
                   floats, 6);
     /* Wrapped by training code, also twice; a tensor beside the wrapped dict is not the state. */
-    expect_values(P(ROOT("X\5\0\0\0epoch" "K\3" "X\12\0\0\0state_dict" "}(" NAME1("a") FLOATS("K\6", "K\1") "u")), 0, "a",
-                  1, floats, 6);
-    expect_values(P(ROOT(NAME1("b") FLOATS("K\1", "K\1") "X\5\0\0\0model" "}X\12\0\0\0state_dict" "}(" NAME1("a")
-                         FLOATS("K\6", "K\1") "us")),
+    expect_values(P(ROOT("X\5\0\0\0epoch"
+                         "K\3"
+                         "X\12\0\0\0state_dict"
+                         "}(" NAME1("a") FLOATS("K\6", "K\1") "u")),
                   0, "a", 1, floats, 6);
-    expect_values(P(ROOT("X\x10\0\0\0model_state_dict" "}(" NAME1("a") FLOATS("K\6", "K\1") "u")), 0, "a", 1, floats, 6);
+    expect_values(P(ROOT(NAME1("b") FLOATS("K\1", "K\1") "X\5\0\0\0model"
+                                                         "}X\12\0\0\0state_dict"
+                                                         "}(" NAME1("a") FLOATS("K\6", "K\1") "us")),
+                  0, "a", 1, floats, 6);
+    expect_values(P(ROOT("X\x10\0\0\0model_state_dict"
+                         "}(" NAME1("a") FLOATS("K\6", "K\1") "u")),
+                  0, "a", 1, floats, 6);
     /* Protocol 4: frames, short strings, STACK_GLOBAL, MEMOIZE and BINGET of what was memoized. */
     expect_values(P("\x80\4\x95\0\1\0\0\0\0\0\0}\x94(\x8c\1a\x94\x8c\x0ctorch._utils\x94\x8c\x12_rebuild_tensor_v2\x94"
-                    "\x93\x94((\x8c\7storage\x94\x8c\5torch\x94\x8c\x0c" "FloatStorage\x94\x93\x94\x8c\1" "0\x94\x8c\3cpu\x94"
-                    "K\6t\x94QK\0K\6\x85\x94K\1\x85\x94\x89\x8c\x0b" "collections\x94\x8c\x0bOrderedDict\x94\x93\x94)R\x94"
+                    "\x93\x94((\x8c\7storage\x94\x8c\5torch\x94\x8c\x0c"
+                    "FloatStorage\x94\x93\x94\x8c\1"
+                    "0\x94\x8c\3cpu\x94"
+                    "K\6t\x94QK\0K\6\x85\x94K\1\x85\x94\x89\x8c\x0b"
+                    "collections\x94\x8c\x0bOrderedDict\x94\x93\x94)R\x94"
                     "t\x94R\x94\x8c\1b\x94h\4((h\5h\x08h\x09h\x0aK\6tQK\0K\3\x85K\1\x85\x89h\x10)RtRu."),
                   0, "b", 1, floats, 3);
 }
@@ -257,11 +268,14 @@ static void attacks(void **state)
          IN("2", "global torch._utils._rebuild_tensor_v2.__globals__" NOTHING_BUT)},
         {P("\x80\2c\ne\nx\n\x1b[31m\n."), IN("2", "global .e" NOTHING_BUT)},
         {P("\x80\2ca\x1b[31m\nb\n."), IN("2", "global a?[31m.b" NOTHING_BUT)},
-        {P("\x80\2ctorch\nFloatStorage\n)R."), IN("23", "opcode REDUCE calls torch.FloatStorage: refused, it builds no tensor")},
+        {P("\x80\2ctorch\nFloatStorage\n)R."),
+         IN("23", "opcode REDUCE calls torch.FloatStorage: refused, it builds no tensor")},
         {P("\x80\2ctorch\nfloat32\n)R."), IN("18", "opcode REDUCE calls torch.float32: refused, it builds no tensor")},
         {P("\x80\2X\2\0\0\0id)R."), IN("10", "opcode REDUCE calls a string, expected a function that builds tensors")},
-        {P("\x80\2ccollections\nOrderedDict\n]R."), IN("28", "opcode REDUCE with a list for arguments, expected a tuple")},
-        {P("\x80\2ccollections\nOrderedDict\n(K\1tR."), IN("31", "collections.OrderedDict with 1 arguments, expected none")},
+        {P("\x80\2ccollections\nOrderedDict\n]R."),
+         IN("28", "opcode REDUCE with a list for arguments, expected a tuple")},
+        {P("\x80\2ccollections\nOrderedDict\n(K\1tR."),
+         IN("31", "collections.OrderedDict with 1 arguments, expected none")},
         {P("\x80\2]}b."), IN("4", "opcode BUILD on a list is refused: only an OrderedDict may have attributes")},
         {P("\x80\2}}b."), IN("4", "opcode BUILD on a dict is refused: only an OrderedDict may have attributes")},
         {P("\x80\2" FLOATS("K\1", "K\1") "}b."),
@@ -280,10 +294,16 @@ static void attacks(void **state)
         {P("\x80\2\x97."), IN("2", "opcode NEXT_BUFFER" NOT_NEEDED)},
         {P("\x80\2\xff."), IN("2", "opcode 0xff is unknown")},
         {P("\x80\6."), IN("0", "pickle protocol 6, expected at most 5")},
-        {P("\x80\2X\xff\xff\xff\xff" "abc"), IN("2", "the opcode needs 4294967295 bytes, but only 3 follow")},
+        {P("\x80\2X\xff\xff\xff\xff"
+           "abc"),
+         IN("2", "the opcode needs 4294967295 bytes, but only 3 follow")},
         {P("\x80\2X\5\0\0\0abc."), IN("2", "the opcode needs 5 bytes, but only 4 follow")},
-        {P("\x80\4\x8d\xff\xff\xff\xff\xff\xff\xff\xff" "abc"), IN("2", "the opcode needs 18446744073709551615 bytes, but only 3 follow")},
-        {P("\x80\2\x8a\xff" "abc"), IN("2", "opcode LONG1: an integer of 255 bytes, expected at most 8")},
+        {P("\x80\4\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
+           "abc"),
+         IN("2", "the opcode needs 18446744073709551615 bytes, but only 3 follow")},
+        {P("\x80\2\x8a\xff"
+           "abc"),
+         IN("2", "opcode LONG1: an integer of 255 bytes, expected at most 8")},
         {P("\x80\2Nr\xf0\xff\xff\xff."), IN("3", "memo index 4294967280 in a pickle of 9 bytes")},
         {P("\x80\2j\xf0\xff\xff\xff."), IN("2", "memo index 4294967280 was never set")},
         {P("\x80\2h\0."), IN("2", "memo index 0 was never set")},
@@ -302,20 +322,22 @@ static void attacks(void **state)
         {P("\x80\2cab"), IN("2", "a name without an end of line")},
         {P("\x80\2NN\x93."), IN("4", "opcode STACK_GLOBAL without two strings")},
         {P("\x80\2NQ."), IN("3", "a persistent id is not ('storage', type, key, location, size)")},
-        {P("\x80\2(X\7\0\0\0storagectorch\nfloat32\nX\1\0\0\0" "0X\3\0\0\0cpuK\6tQ."),
+        {P("\x80\2(X\7\0\0\0storagectorch\nfloat32\nX\1\0\0\0"
+           "0X\3\0\0\0cpuK\6tQ."),
          IN("47", "a persistent id names torch.float32, expected a storage type")},
-        {P("\x80\2" REBUILD "tR."), IN("37", "the arguments of _rebuild_tensor_v2 are not (storage, offset, size, stride, ...)")},
+        {P("\x80\2" REBUILD "tR."),
+         IN("37", "the arguments of _rebuild_tensor_v2 are not (storage, offset, size, stride, ...)")},
         {P("\x80\2" REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\0", "N", "K\1") "."),
          IN("125", "size and stride of a tensor are not tuples of as many integers")},
         {P("\x80\2" FLOATS("K\1", "K\1K\1") "."),
          IN("128", "size and stride of a tensor are not tuples of as many integers")},
         {P("\x80\2ctorch._utils\n_rebuild_parameter\n(N\x88NtR."),
          IN("40", "the arguments of _rebuild_parameter are not (tensor, requires_grad, hooks)")},
-        {P("\x80\2ctorch._utils\n_rebuild_tensor_v3\n(" STORAGE("torch.storage", "UntypedStorage", "0", "\x18")
-           "K\0(K\2t(K\1t\x89" OD "ctorch\nFloatStorage\ntR."),
+        {P("\x80\2ctorch._utils\n_rebuild_tensor_v3\n(" STORAGE(
+             "torch.storage", "UntypedStorage", "0", "\x18") "K\0(K\2t(K\1t\x89" OD "ctorch\nFloatStorage\ntR."),
          IN("156", "argument 6 of _rebuild_tensor_v3 is not a known torch dtype")},
-        {P("\x80\2ctorch._utils\n_rebuild_tensor_v3\n(" STORAGE("torch", "FloatStorage", "0", "\6")
-           "K\0(K\2t(K\1t\x89" OD "ctorch\nfloat32\ntR."),
+        {P("\x80\2ctorch._utils\n_rebuild_tensor_v3\n(" STORAGE("torch", "FloatStorage", "0",
+                                                                "\6") "K\0(K\2t(K\1t\x89" OD "ctorch\nfloat32\ntR."),
          IN("141", "_rebuild_tensor_v3 on torch.FloatStorage, expected torch.storage.UntypedStorage")},
         {P("\x80\2ctorch\nSize\n)R."), IN("15", "the argument of torch.Size is not a tuple")},
     };
@@ -372,8 +394,12 @@ static void unsound_tensors(void **state)
         {P(ROOT(NAME1("a") FLOATS("K\2K\3", "K\4K\1"))), FIT},
         {P(ROOT(NAME1("a") FLOATS("K\2", "J\xff\xff\xff\xff"))), FIT},
         {P(ROOT(NAME1("a") FLOATS("K\7", "K\0"))), FIT},
-        {P(ROOT(NAME1("a") FLOATS("K\2K\2", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f" "K\1"))), FIT},
-        {P(ROOT(NAME1("a") FLOATS("K\3K\2", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f" "K\1"))), FIT},
+        {P(ROOT(NAME1("a") FLOATS("K\2K\2", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"
+                                            "K\1"))),
+         FIT},
+        {P(ROOT(NAME1("a") FLOATS("K\3K\2", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"
+                                            "K\1"))),
+         FIT},
         {P(ROOT(NAME1("a") REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\7", "K\0", "K\1"))), FIT},
         {P(ROOT(NAME1("a") REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("K\6", "K\1", "K\1"))), FIT},
         {P(ROOT(NAME1("a") REBUILD STORAGE("torch", "FloatStorage", "0", "\6") VIEW("\x8a\1\xff", "K\1", "K\1"))), FIT},
@@ -449,10 +475,12 @@ static void damaged_zip(void **state)
                   "m: the zip directory (330 bytes at byte 16777677) reaches beyond byte 791: truncated or damaged");
     expect_damage(0, "PK\1\2", 1, 0, 'X',
                   "m: damaged zip archive: a directory record does not start with its signature (at byte 517)");
-    expect_damage(0, "PK\1\2", 0, 30, 255, "m: damaged zip archive: a directory record does not start with its signature "
-                                           "(at byte 772)");
-    expect_damage(0, "PK\1\2", 0, 31, 255, "m: damaged zip archive: a directory record reaches beyond the directory "
-                                           "(at byte 461)");
+    expect_damage(0, "PK\1\2", 0, 30, 255,
+                  "m: damaged zip archive: a directory record does not start with its signature "
+                  "(at byte 772)");
+    expect_damage(0, "PK\1\2", 0, 31, 255,
+                  "m: damaged zip archive: a directory record reaches beyond the directory "
+                  "(at byte 461)");
     expect_damage(0, "PK\1\2", 0, 8, 1, "m: zip entry 'x/data.pkl' is encrypted");
     expect_damage(0, "PK\1\2", 0, 10, 8,
                   "m: zip entry 'x/data.pkl' is compressed (method 8); torch.save stores entries as they are");
@@ -470,9 +498,11 @@ static void damaged_zip(void **state)
     expect_damage(1, "PK\6\7", 0, 15, 1,
                   "m: damaged zip archive: the zip64 locator does not lead to a zip64 end record (at byte 1015)");
     expect_damage(1, "PK\6\6", 0, 39, 1, "m: damaged zip archive: an archive in several parts (at byte 959)");
-    expect_damage(1, "PK\1\2", 0, 56, 2, "m: damaged zip archive: a directory record lacks its zip64 sizes (at byte 461)");
+    expect_damage(1, "PK\1\2", 0, 56, 2,
+                  "m: damaged zip archive: a directory record lacks its zip64 sizes (at byte 461)");
 
-    /* Two records lead to the same bytes; two records have the same name; more records than the directory has room for. */
+    /* Two records lead to the same bytes; two records have the same name; more records than the directory has room for.
+     */
     a = make_archive(P(GOOD), 0);
     memcpy(find(&a, "PK\1\2", 3), find(&a, "PK\1\2", 2), 46 + 8);
     expect_refused(a.bytes, a.size, "m: zip entries 'x/data/0' and 'x/data/0' overlap");
@@ -490,7 +520,8 @@ static void damaged_zip(void **state)
     /* A size that reaches into the directory; a zip64 record that would reach beyond the file. */
     a = make_archive(P(GOOD), 0);
     find(&a, "PK\1\2", 5)[20] = find(&a, "PK\1\2", 5)[24] = 3;
-    expect_refused(a.bytes, a.size, "m: zip entry 'x/version' of 3 bytes at byte 415 reaches into the directory at byte 461");
+    expect_refused(a.bytes, a.size,
+                   "m: zip entry 'x/version' of 3 bytes at byte 415 reaches into the directory at byte 461");
     free(a.bytes);
     a = make_archive(P(GOOD), 1);
     uint8_t *locator = find(&a, "PK\6\7", 0);
@@ -640,9 +671,9 @@ static void real_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(real_files),       cmocka_unit_test(allowed_forms),  cmocka_unit_test(attacks),
-        cmocka_unit_test(bombs),            cmocka_unit_test(unsound_tensors), cmocka_unit_test(damaged_zip),
-        cmocka_unit_test(other_archives),   cmocka_unit_test(truncated_pickle), cmocka_unit_test(beyond_4_gib),
+        cmocka_unit_test(real_files),     cmocka_unit_test(allowed_forms),    cmocka_unit_test(attacks),
+        cmocka_unit_test(bombs),          cmocka_unit_test(unsound_tensors),  cmocka_unit_test(damaged_zip),
+        cmocka_unit_test(other_archives), cmocka_unit_test(truncated_pickle), cmocka_unit_test(beyond_4_gib),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,7 +108,8 @@ static void damaged_files(void **state)
     expect_refused(m.bytes, 61, "m: a header of 54 bytes is announced, but only 53 follow: the file is truncated");
     uint64_t n = UINT64_MAX;
     memcpy(m.bytes, &n, 8);
-    expect_refused(m.bytes, m.size, "m: header length 18446744073709551615 at byte 0, the format allows at most 100000000");
+    expect_refused(m.bytes, m.size,
+                   "m: header length 18446744073709551615 at byte 0, the format allows at most 100000000");
     n = 1;
     memcpy(m.bytes, &n, 8);
     expect_refused(m.bytes, m.size, "m: the header at byte 8 does not start with '{'");
@@ -148,11 +149,12 @@ static void reads_values(void **state)
 {
     (void)state;
     /* Names out of file order, all three types, a scalar, an empty tensor, metadata, unaligned data. */
-    image m = make_image("{\"z\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[8,12]},\"__metadata__\":{\"k\":\"v\"},"
-                         "\"h\":{\"dtype\":\"F16\",\"shape\":[2,2],\"data_offsets\":[0,8]},"
-                         "\"e\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[12,12]},"
-                         "\"b\":{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[12,16]}} ",
-                         16);
+    image m =
+        make_image("{\"z\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[8,12]},\"__metadata__\":{\"k\":\"v\"},"
+                   "\"h\":{\"dtype\":\"F16\",\"shape\":[2,2],\"data_offsets\":[0,8]},"
+                   "\"e\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[12,12]},"
+                   "\"b\":{\"dtype\":\"BF16\",\"shape\":[1,2],\"data_offsets\":[12,16]}} ",
+                   16);
     uint8_t *data = m.bytes + m.size - 16;
     const uint16_t h[4] = {0x3c00, 0xc000, 0x0001, 0x7bff}, b[2] = {0x3f80, 0xc2f7};
     float z = 1.25f;
@@ -415,9 +417,9 @@ static void beyond_4_gib(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(damaged_headers), cmocka_unit_test(damaged_files),   cmocka_unit_test(deep_json),
-        cmocka_unit_test(reads_values),    cmocka_unit_test(other_files),     cmocka_unit_test(whole_checkpoint),
-        cmocka_unit_test(writes),          cmocka_unit_test(write_overflow),  cmocka_unit_test(write_full_disk),
+        cmocka_unit_test(damaged_headers), cmocka_unit_test(damaged_files),  cmocka_unit_test(deep_json),
+        cmocka_unit_test(reads_values),    cmocka_unit_test(other_files),    cmocka_unit_test(whole_checkpoint),
+        cmocka_unit_test(writes),          cmocka_unit_test(write_overflow), cmocka_unit_test(write_full_disk),
         cmocka_unit_test(beyond_4_gib),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

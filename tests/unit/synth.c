@@ -1,7 +1,7 @@
 /* The synthetic weights and frames against digests of the numpy definition's output, and the computed names and shapes
  * against digests of the published checkpoints' lists ("name d0 d1 ...\n" per tensor, in state-dict order). */
-#include "base/hash.h"
 #include "support/synth.h"
+#include "base/hash.h"
 
 #include <inttypes.h>
 #include <setjmp.h>
