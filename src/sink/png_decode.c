@@ -124,10 +124,23 @@ static isobath_status decode_guarded(png_structp png, png_infop info, source *sr
     return decode_body(png, info, src, name, diag, image, rows);
 }
 
+/* Chunks must lie inside the file up to IEND: libpng would allocate and clear what a length claims before it reads. */
+static int chunks_fit(const uint8_t *data, size_t size)
+{
+    for (size_t at = 8; size - at >= 12;) {
+        uint64_t length = (uint32_t)data[at] << 24 | (uint32_t)data[at + 1] << 16 | (uint32_t)data[at + 2] << 8 | data[at + 3];
+        if (length > size - at - 12) return 0;
+        if (memcmp(data + at + 4, "IEND", 4) == 0) return 1;
+        at += (size_t)length + 12;
+    }
+    return 0;
+}
+
 isobath_status ib_png_decode(const uint8_t *data, size_t size, const char *name, ib_diag *diag, ib_png_image *image)
 {
     memset(image, 0, sizeof *image);
     if (size < 8 || png_sig_cmp(data, 0, 8) != 0) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a PNG file", name);
+    if (!chunks_fit(data, size)) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged PNG: it ends too early", name);
     source src = {data, size, 0, ""};
     uint8_t *rows = NULL;
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &src, on_error, on_warning);
