@@ -1,18 +1,13 @@
-/* Separable triangle filter on RGB8 in integers: columns first (contiguous, vectorised), then along the rows. */
+/* Separable triangle filter on RGB8 in integers: columns first, then along the rows (inner loops in resize_rows.c). */
 #include "media/resize.h"
 #include "media/media.h"
+#include "media/resize_rows.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BAND 8 /* output rows per task of the pool */
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define VECTORISE __attribute__((optimize("O3"))) /* gcc 12 does not at -O2; clang does */
-#else
-#define VECTORISE
-#endif
 
 void ib_media_reduced_size(int width, int height, int max_res, int *out_width, int *out_height)
 {
@@ -74,9 +69,8 @@ isobath_status ib_resize_axis_init(ib_resize_axis *axis, int in, int out, ib_dia
 struct ib_resize {
     ib_resize_axis x, y;
     ib_pool *pool;
-    int32_t *scratch; /* per thread one row of sums, in_w*3 */
-    uint16_t *rows;   /* per thread one filtered row, in_w*3 + 1 */
-    size_t row;       /* in_w*3 */
+    uint16_t *rows; /* per thread one row filtered by columns, in_w*3 + 1 */
+    size_t row;     /* in_w*3 */
 };
 
 isobath_status ib_resize_create(int in_w, int in_h, int out_w, int out_h, ib_pool *pool, ib_diag *diag,
@@ -91,9 +85,8 @@ isobath_status ib_resize_create(int in_w, int in_h, int out_w, int out_h, ib_poo
     r->row = (size_t)in_w * 3;
     IB_TRY_GOTO(st, ib_resize_axis_init(&r->x, in_w, out_w, diag), fail);
     IB_TRY_GOTO(st, ib_resize_axis_init(&r->y, in_h, out_h, diag), fail);
-    r->scratch = malloc(threads * r->row * sizeof *r->scratch);
-    r->rows = malloc(threads * (r->row + 1) * sizeof *r->rows);
-    if (!r->scratch || !r->rows) {
+    r->rows = calloc(threads * (r->row + 1), sizeof *r->rows);
+    if (!r->rows) {
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a resize of %dx%d pictures", in_w, in_h);
         goto fail;
     }
@@ -109,39 +102,8 @@ void ib_resize_destroy(ib_resize *r)
     if (!r) return;
     ib_resize_axis_free(&r->x);
     ib_resize_axis_free(&r->y);
-    free(r->scratch);
     free(r->rows);
     free(r);
-}
-
-/* sum[i] += w * src[i] */
-VECTORISE static void add_row(int32_t *restrict sum, const uint8_t *restrict src, int32_t w, size_t n)
-{
-    for (size_t i = 0; i < n; i++) sum[i] += w * src[i];
-}
-
-/* Sums of weight 2^14 to 8.6 fixed point. */
-VECTORISE static void round_row(uint16_t *restrict row, const int32_t *restrict sum, size_t n)
-{
-    for (size_t i = 0; i < n; i++) row[i] = (uint16_t)((sum[i] + 128) >> 8);
-}
-
-/* Along the row: 8.6 fixed point times 2^14 is 8.20. */
-static void filter_x(const ib_resize_axis *axis, const uint16_t *row, uint8_t *dst)
-{
-    const int16_t *w = axis->weights;
-    for (int i = 0; i < axis->out; i++, w += axis->taps, dst += 3) {
-        const uint16_t *p = row + (size_t)axis->first[i] * 3;
-        int32_t r = 1 << 19, g = 1 << 19, b = 1 << 19;
-        for (int k = 0; k < axis->taps; k++, p += 3) {
-            r += w[k] * p[0];
-            g += w[k] * p[1];
-            b += w[k] * p[2];
-        }
-        dst[0] = (uint8_t)(r >> 20);
-        dst[1] = (uint8_t)(g >> 20);
-        dst[2] = (uint8_t)(b >> 20);
-    }
 }
 
 typedef struct resize_ctx {
@@ -155,17 +117,12 @@ static void resize_band(void *arg, int64_t band, int thread)
 {
     resize_ctx *c = arg;
     ib_resize *r = c->resize;
-    int32_t *sum = r->scratch + (size_t)thread * r->row;
     uint16_t *row = r->rows + (size_t)thread * (r->row + 1);
     int end = (int)((band + 1) * BAND < r->y.out ? (band + 1) * BAND : r->y.out);
     for (int i = (int)(band * BAND); i < end; i++) {
-        memset(sum, 0, r->row * sizeof *sum);
-        for (int k = 0; k < r->y.taps; k++) {
-            int16_t w = r->y.weights[(size_t)i * (size_t)r->y.taps + (size_t)k];
-            if (w) add_row(sum, c->src + (r->y.first[i] + k) * c->stride, w, r->row);
-        }
-        round_row(row, sum, r->row);
-        filter_x(&r->x, row, c->dst + (size_t)i * (size_t)r->x.out * 3);
+        ib_resize_columns(1)(c->src + r->y.first[i] * c->stride, c->stride, r->y.weights + (size_t)i * (size_t)r->y.taps,
+                             r->y.taps, r->row, row);
+        ib_resize_along(1)(row, r->x.first, r->x.weights, r->x.taps, r->x.out, c->dst + (size_t)i * (size_t)r->x.out * 3);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Reduced sizes, the triangle filter and upright turns. */
 #include "media/media.h"
 #include "media/resize.h"
+#include "media/resize_rows.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -103,6 +104,38 @@ static void test_resize(void **state)
     ib_pool_destroy(pool);
 }
 
+/* The fast inner loops against the plain ones, at every length and number of taps; nothing behind the end is written. */
+static void test_rows_equal(void **state)
+{
+    (void)state;
+    enum { N = 75, TAPS = 9 };
+    static uint8_t src[TAPS][N];
+    static uint16_t a[N + 8], b[N + 8], row[N + 1];
+    static int16_t weights[TAPS * N];
+    static int32_t first[N];
+    for (int taps = 1; taps <= TAPS; taps++) {
+        for (int n = 3; n <= N; n += 3) {
+            for (int k = 0; k < TAPS; k++)
+                for (int i = 0; i < N; i++) src[k][i] = next_byte() < 128 ? 255 : next_byte();
+            for (int i = 0; i < TAPS * N; i++) weights[i] = (int16_t)((1 << IB_RESIZE_BITS) / taps - next_byte() % 8);
+            for (int i = 0; i <= N; i++) row[i] = (uint16_t)(next_byte() * 64);
+            memset(a, 0x11, sizeof a);
+            memset(b, 0x11, sizeof b);
+            ib_resize_columns(1)(src[0], N, weights, taps, (size_t)n, a);
+            ib_resize_columns(0)(src[0], N, weights, taps, (size_t)n, b);
+            assert_memory_equal(a, b, sizeof a);
+            int in = n / 3, out = in >= taps ? 20 : 0;
+            for (int i = 0; i < out; i++) first[i] = next_byte() % (in - taps + 1);
+            uint8_t p[64], q[64];
+            memset(p, 0x22, sizeof p);
+            memset(q, 0x22, sizeof q);
+            ib_resize_along(1)(row, first, weights, taps, out, p);
+            ib_resize_along(0)(row, first, weights, taps, out, q);
+            assert_memory_equal(p, q, sizeof p);
+        }
+    }
+}
+
 /* 2x3 picture with pixels 0..5; what each turn makes of it. */
 static void test_orient(void **state)
 {
@@ -133,6 +166,7 @@ static void test_orient(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_reduced_size), cmocka_unit_test(test_axis),
-                                       cmocka_unit_test(test_resize), cmocka_unit_test(test_orient)};
+                                       cmocka_unit_test(test_resize), cmocka_unit_test(test_rows_equal),
+                                       cmocka_unit_test(test_orient)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
