@@ -220,7 +220,7 @@ static void encoder(bench *s)
     layernorm_case(s, "layernorm", 25, n, c);
     linear_case(s, "linear qkv", 12, n, c, 3 * c, IB_ACT_NONE, 0);
     ib_attention_args a = {make(s->b->act, t, n, 3 * c, 0), 6, make(s->b->act, t, n, c, 0)};
-    TIME("attention", 12, 4e-9 * (double)(t * n * n * c), ib_attention(s->b, &a));
+    TIME("self attention", 12, 4e-9 * (double)(t * n * n * c), ib_attention(s->b, &a));
     linear_case(s, "linear proj", 12, n, c, c, IB_ACT_NONE, 1);
     linear_case(s, "linear fc1 gelu", 12, n, c, 4 * c, IB_ACT_GELU, 0);
     linear_case(s, "linear fc2", 12, n, 4 * c, c, IB_ACT_NONE, 1);

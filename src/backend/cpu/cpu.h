@@ -13,7 +13,7 @@
 
 #include "backend/backend.h"
 
-#define IB_CPU_KEY_BLOCK 256 /* keys per step of the online softmax; a multiple of every panel width */
+#define IB_CPU_KEY_BLOCK 512 /* keys per step of the online softmax; a multiple of every panel width */
 #define IB_CPU_NORM_BLOCK 64 /* pixels whose sums groupnorm adds in f32 before it goes on in f64 */
 
 /* A product of packed panels with rows of activations, and what happens to the result. Lengths are in elements. */

@@ -6,6 +6,15 @@
 
 static int64_t padded_keys(int64_t keys) { return ib_cpu_ceil(keys, NR) * NR; }
 
+/* Four rows of four pairs, transposed. */
+static inline void transpose_4x4(const act_t *src, int64_t lds, act_t *dst, int64_t ldd)
+{
+    __m128 r[4];
+    for (int i = 0; i < 4; i++) memcpy(&r[i], src + i * lds, 16);
+    _MM_TRANSPOSE4_PS(r[0], r[1], r[2], r[3]);
+    for (int i = 0; i < 4; i++) memcpy(dst + i * ldd, &r[i], 16);
+}
+
 static void k_pack_keys(void *kt, const void *kp, int64_t ldk, int64_t keys, int64_t d)
 {
     act_t *out = kt;
@@ -15,9 +24,34 @@ static void k_pack_keys(void *kt, const void *kp, int64_t ldk, int64_t keys, int
         if (n < NR) memset(out, 0, (size_t)(d * NR) * sizeof *out);
         for (int64_t j = 0; j < n; j++) {
             const act_t *row = k + (j0 + j) * ldk;
-            for (int64_t i = 0; i < d; i += ACT_PAIR) memcpy(out + i * NR + j * ACT_PAIR, row + i, sizeof(pair_t));
+            int64_t i = 0;
+            if (n - j >= 4) {
+                for (; i + 4 * ACT_PAIR <= d; i += 4 * ACT_PAIR)
+                    transpose_4x4(row + i, ldk, out + i * NR + j * ACT_PAIR, ACT_PAIR * NR);
+                if (i == d) {
+                    j += 3;
+                    continue;
+                }
+            }
+            for (; i < d; i += ACT_PAIR) memcpy(out + i * NR + j * ACT_PAIR, row + i, sizeof(pair_t));
         }
     }
+}
+
+/* Columns [0, n) of ACT_PAIR rows a and b (b NULL: zeros) of values into one row of a panel. */
+static inline void pack_value_row(act_t *o, const act_t *a, const act_t *b, int64_t n)
+{
+#ifdef IB_CPU_BF16
+    for (int64_t c = 0; c < n; c += VL) {
+        __mmask16 m = tail_mask(ib_cpu_min(VL, n - c));
+        vi low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, a + c));
+        vi high = b ? _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, b + c)) : _mm512_setzero_si512();
+        _mm512_storeu_si512(o + 2 * c, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+    }
+#else
+    (void)b;
+    for (int64_t c = 0; c < n; c += VL) any_st(o, c, 1, any_ld(a, c, 1, ib_cpu_min(VL, n - c)), VL);
+#endif
 }
 
 static void k_pack_values(void *packed, const void *vp, int64_t ldv, int64_t keys, int64_t d)
@@ -26,16 +60,10 @@ static void k_pack_values(void *packed, const void *vp, int64_t ldv, int64_t key
     const act_t *v = vp;
     int64_t padded = padded_keys(keys);
     for (int64_t c0 = 0; c0 < d; c0 += NR, out += padded * NR) {
-        int64_t n = ib_cpu_min(NR, d - c0), width = n <= VL ? VL : NR;
-        memset(out, 0, (size_t)(padded * NR) * sizeof *out);
-        for (int64_t j = 0; j < keys; j++) {
-            const act_t *row = v + j * ldv + c0;
-            act_t *o = out + j / ACT_PAIR * ACT_PAIR * width + j % ACT_PAIR;
-            if (ACT_PAIR == 1)
-                memcpy(o, row, (size_t)n * sizeof *o);
-            else
-                for (int64_t c = 0; c < n; c++) o[c * ACT_PAIR] = row[c];
-        }
+        int64_t n = ib_cpu_min(NR, d - c0), width = n <= VL ? VL : NR, j = 0;
+        for (; j < keys; j += ACT_PAIR)
+            pack_value_row(out + j * width, v + j * ldv + c0, j + 1 < keys ? v + (j + 1) * ldv + c0 : NULL, n);
+        memset(out + j * width, 0, (size_t)((padded - j) * width) * sizeof *out);
     }
 }
 
@@ -62,12 +90,12 @@ static inline float soften(float *s, act_t *prob, int64_t keys, int64_t padded, 
     for (int i = 0; i < VL; i++) top = t[i] > top ? t[i] : top;
     float factor = *max == top ? 1.0f : 0.0f, base = top * scale_log2e;
     if (factor == 0.0f) {
-        VST(t, vexp2(VSET1(*max * scale_log2e - base)));
+        VST(t, vexp2_act(VSET1(*max * scale_log2e - base)));
         factor = t[0];
     }
     vf total = VSET1(0.0f);
     for (int64_t j = 0; j < padded; j += VL) {
-        vf e = vexp2(VFMA(VLD(s + j), VSET1(scale_log2e), VSET1(-base)));
+        vf e = vexp2_act(VFMA(VLD(s + j), VSET1(scale_log2e), VSET1(-base)));
         total = total + e;
         act_st(prob + j, e);
     }

@@ -77,7 +77,8 @@ typedef void (*micro_fn)(const void *a, int64_t lda, int taps, const int64_t *ta
         micro_##mr##_1, micro_##mr##_2 \
     }
 MICRO_PAIR(1)
-MICRO_PAIR(2) MICRO_PAIR(3) MICRO_PAIR(4) MICRO_PAIR(5)
+MICRO_PAIR(2)
+MICRO_PAIR(3) MICRO_PAIR(4) MICRO_PAIR(5)
 #if ROW_TILE >= 6
     MICRO_PAIR(6)
 #endif
