@@ -30,31 +30,34 @@ struct wgmma_params {
 /* d (64x64) = or += a (registers, 64x16) b (16x64 in shared memory). `rows_are_k`: a row of b's tile is one k (values);
  * otherwise one column of the result (keys). */
 #define WGMMA_64(TYPE, SCALE_D, TRANSPOSE, OUT)                                                                            \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " SCALE_D ", 0;\n"                                                  \
+    asm volatile("{\n.reg .pred p;\n.reg .b64 desc;\nsetp.ne.b32 p, " SCALE_D ", 0;\nmov.b64 desc, {%36, 0x40000040};\n"                                                \
                  "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " {" IB_R16_A IB_R16_B                    \
-                 "}, {%32,%33,%34,%35}, %36, p, 1, 1, " TRANSPOSE ";\n}\n"                                             \
+                 "}, {%32,%33,%34,%35}, desc, p, 1, 1, " TRANSPOSE ";\n}\n"                                             \
                  : OUT                                                                                                 \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b))
 #define FRESH_4(i) "=f"(d[i][0]), "=f"(d[i][1]), "=f"(d[i][2]), "=f"(d[i][3])
 #define FRESH_32 FRESH_4(0), FRESH_4(1), FRESH_4(2), FRESH_4(3), FRESH_4(4), FRESH_4(5), FRESH_4(6), FRESH_4(7)
 template <typename T> struct products;
 #define PRODUCTS(T, TYPE)                                                                                              \
     template <> struct products<T> {                                                                                   \
-        static __device__ __forceinline__ void first(float (&d)[8][4], const uint32_t (&a)[4], uint64_t b)             \
+        static __device__ __forceinline__ void first(float (&d)[8][4], const uint32_t (&a)[4], uint32_t b)             \
         {                                                                                                              \
             WGMMA_64(TYPE, "0", "0", FRESH_32);                                                                                  \
         }                                                                                                              \
-        static __device__ __forceinline__ void keys(float (&d)[8][4], const uint32_t (&a)[4], uint64_t b)              \
+        static __device__ __forceinline__ void keys(float (&d)[8][4], const uint32_t (&a)[4], uint32_t b)              \
         {                                                                                                              \
             WGMMA_64(TYPE, "1", "0", IB_D32(0));                                                                                  \
         }                                                                                                              \
-        static __device__ __forceinline__ void values(float (&d)[8][4], const uint32_t (&a)[4], uint64_t b)            \
+        static __device__ __forceinline__ void values(float (&d)[8][4], const uint32_t (&a)[4], uint32_t b)            \
         {                                                                                                              \
             WGMMA_64(TYPE, "1", "1", IB_D32(0));                                                                                  \
         }                                                                                                              \
     };
 PRODUCTS(ib_f16, "f16")
 PRODUCTS(ib_bf16, "bf16")
+
+/* Low half of a tile's descriptor; the high half is the same for all: 8-row groups 1024 bytes apart, 128-byte swizzle. */
+__device__ __forceinline__ uint32_t descriptor(uint32_t address) { return (address & 0x3ffffu) >> 4 | 1u << 16; }
 
 /* 64 rows from (row, t) on, 64 columns from c on. */
 __device__ __forceinline__ void load_tile(uint32_t dst, const CUtensorMap *map, uint32_t barrier, int c, int row, int t)
@@ -74,11 +77,28 @@ __device__ __forceinline__ void load_keys_values(uint32_t dst, const CUtensorMap
     load_tile(dst + TILE_BYTES, map, barrier, 2 * c + head * D, tile * BN, t);
 }
 
+/* The two warpgroups take turns at the tensor cores, so that one's softmax falls beside the other's products; left to
+ * themselves they share both and wait for both. */
+__device__ __forceinline__ void turn_wait(int group)
+{
+    if (group == 0)
+        asm volatile("bar.sync 1, %0;\n" ::"n"(THREADS) : "memory");
+    else
+        asm volatile("bar.sync 2, %0;\n" ::"n"(THREADS) : "memory");
+}
+__device__ __forceinline__ void turn_give(int group)
+{
+    if (group == 0)
+        asm volatile("bar.arrive 1, %0;\n" ::"n"(THREADS) : "memory");
+    else
+        asm volatile("bar.arrive 2, %0;\n" ::"n"(THREADS) : "memory");
+}
+
 /* Starts s = q k^T for the tile of keys at `address`. */
 template <typename T>
 __device__ __forceinline__ void scores(float (&s)[8][4], const uint32_t (&qf)[4][4], uint32_t address)
 {
-    const uint64_t keys = ib_wgmma_descriptor(address);
+    const uint32_t keys = descriptor(address);
     ib_wgmma_fence();
     products<T>::first(s, qf[0], keys);
 #pragma unroll
@@ -96,7 +116,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     uint8_t *smem = raw + (1024 - (ib_smem_address(raw) & 1023)) % 1024;
     const uint32_t sq = ib_smem_address(smem), ring = sq + 2 * TILE_BYTES;
     const uint32_t full = ring + 2 * STAGES * TILE_BYTES, empty = full + 8 * STAGES, ready = empty + 8 * STAGES;
-    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t2 = (lane & 3) * 2;
+    const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, g = lane >> 2, t2 = (lane & 3) * 2, group = warp / 4;
     const int q0 = (int)blockIdx.x * BM, head = blockIdx.y, frame = blockIdx.z, n = p.n;
     const int tiles = (n + BN - 1) / BN;
 
@@ -129,6 +149,7 @@ __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
         for (int e = 0; e < 4; e++) o[j][e] = 0.0f;
 
+    if (group == 1) turn_give(0);
     float s[8][4];
     ib_mbarrier_wait(full, 0);
     scores<T>(s, qf, ring);
@@ -176,7 +197,8 @@ __global__ void __launch_bounds__(THREADS, 2)
                 for (int e = 0; e < 4; e++) o[j][e] *= keep[e >> 1];
         }
 
-        const uint64_t values = ib_wgmma_descriptor(ring + (tile % STAGES) * 2 * TILE_BYTES + TILE_BYTES);
+        const uint32_t values = descriptor(ring + (tile % STAGES) * 2 * TILE_BYTES + TILE_BYTES);
+        turn_wait(group);
         if (tile + 1 < tiles) ib_mbarrier_wait(full + 8 * ((tile + 1) % STAGES), (uint32_t)((tile + 1) / STAGES) & 1);
         ib_wgmma_fence();
 #pragma unroll
@@ -184,6 +206,7 @@ __global__ void __launch_bounds__(THREADS, 2)
         /* After the last tile these are scores of nothing: of an old tile, and never looked at. */
         scores<T>(s, qf, ring + ((tile + 1) % STAGES) * 2 * TILE_BYTES);
         ib_wgmma_wait<0>();
+        if (group == 0 || tile + 1 < tiles) turn_give(group ^ 1);
         if (lane == 0) ib_mbarrier_arrive(empty + 8 * (tile % STAGES));
     }
 

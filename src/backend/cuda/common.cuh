@@ -93,8 +93,9 @@ __device__ __forceinline__ float ib_gelu(float x)
     p = fmaf(t, p, 0.5f * 1.421413741f);
     p = fmaf(t, p, 0.5f * -0.284496736f);
     p = fmaf(t, p, 0.5f * 0.254829592f);
-    const float tail = p * t * exp2f(x * x * -0.72134752044448170368f);
-    return x * (x > 0.0f ? 1.0f - tail : tail);
+    /* Rounded one by one, so that the bits do not depend on what follows. */
+    const float tail = __fmul_rn(__fmul_rn(p, t), exp2f(__fmul_rn(__fmul_rn(x, x), -0.72134752044448170368f)));
+    return __fmul_rn(x, x > 0.0f ? __fsub_rn(1.0f, tail) : tail);
 }
 
 /* Butterfly sums and maxima over the 32 lanes: every lane gets the same bits. The maximum ignores NaN, as fmaxf does. */

@@ -17,9 +17,18 @@ isobath_status ib_cuda_gemm(ib_cuda_backend *be, ib_gemm *g, const ib_cuda_weigh
     if (g->rows == 0) return ISOBATH_OK;
     const int simt = be->base.act == IB_F32 || be->path == IB_CUDA_SIMT;
     const int bn = g->vector_in ? tile_columns(g->cols, simt ? 64 : 32) : 64;
-    if (simt)
-        ib_gemm_launch_simt(be->stream, *g, be->base.act, taps, bn);
-    else if (be->path < IB_CUDA_WGMMA || !g->vector_in || !ib_gemm_launch_wgmma(be, *g, taps, bn))
-        ib_gemm_launch_mma(be->stream, *g, be->base.act, taps, bn);
+    const ib_dtype act = be->base.act;
+    if (simt) {
+        if (act == IB_F32)
+            ib_gemm_launch_simt_f32(be->stream, *g, taps, bn);
+        else if (act == IB_F16)
+            ib_gemm_launch_simt_f16(be->stream, *g, taps, bn);
+        else
+            ib_gemm_launch_simt_bf16(be->stream, *g, taps, bn);
+    } else if (be->path < IB_CUDA_WGMMA || !g->vector_in ||
+               (!(taps == 9 && ib_gemm_launch_patch(be, *g)) && !ib_gemm_launch_wgmma(be, *g, taps, bn))) {
+        act == IB_F16 ? ib_gemm_launch_mma_f16(be->stream, *g, taps, bn)
+                      : ib_gemm_launch_mma_bf16(be->stream, *g, taps, bn);
+    }
     return ib_cuda_launched(&be->base, op);
 }

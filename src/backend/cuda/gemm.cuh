@@ -201,7 +201,8 @@ __device__ __forceinline__ void ib_gemm_emit(const ib_gemm &g, const ib_gemm_row
         return;
     }
     if (g.act == IB_ACT_GEGLU) { /* columns alternate value, gate; the bias has all values, then all gates */
-        float out[N / 2], bias[N] = {};
+        float out[N / 2];
+        alignas(16) float bias[N] = {};
         const int half = g.cols / 2, out_col = col / 2;
         if (N == 8 && g.bias && g.vector_bias && half % 4 == 0) {
             *(float4 *)bias = __ldg((const float4 *)(g.bias + out_col));
@@ -216,7 +217,7 @@ __device__ __forceinline__ void ib_gemm_emit(const ib_gemm &g, const ib_gemm_row
         }
 #pragma unroll
         for (int n = 0; n < N / 2; n++)
-            out[n] = (acc[2 * n] + bias[n]) * ib_gelu(acc[2 * n + 1] + bias[N / 2 + n]);
+            out[n] = __fmul_rn(acc[2 * n] + bias[n], ib_gelu(acc[2 * n + 1] + bias[N / 2 + n]));
         ib_gemm_finish<N / 2>(g, r, out_col, limit / 2, out);
         return;
     }
@@ -247,15 +248,21 @@ typedef struct ib_gemm_lane {
     bool inside;
 } ib_gemm_lane;
 
-__device__ __forceinline__ ib_gemm_lane ib_gemm_lane_at(const ib_gemm &g, uint32_t first, int lane)
+__device__ __forceinline__ ib_gemm_lane ib_gemm_lane_of(const ib_gemm &g, const ib_gemm_row &row, bool inside)
 {
     ib_gemm_lane l;
-    const uint32_t row = first + (uint32_t)(lane / 2);
-    l.inside = row < g.rows;
-    l.row = ib_gemm_row_at(g, row);
+    l.row = row;
+    l.inside = inside;
     l.y = l.row.t * g.y.st + l.row.i * g.y.si + l.row.j * g.y.sj;
     l.residual = l.row.t * g.residual.st + l.row.i * g.residual.si + l.row.j * g.residual.sj;
     return l;
+}
+
+/* The lane's row of the 16 from `first` on. */
+__device__ __forceinline__ ib_gemm_lane ib_gemm_lane_at(const ib_gemm &g, uint32_t first, int lane)
+{
+    const uint32_t row = first + (uint32_t)(lane / 2);
+    return ib_gemm_lane_of(g, ib_gemm_row_at(g, row), row < g.rows);
 }
 
 /* The residual of 8 columns, fetched ahead of use: it may be y itself, so the compiler cannot move its loads above
@@ -264,39 +271,29 @@ typedef struct ib_gemm_ahead {
     uint4 v[2];
 } ib_gemm_ahead;
 
-/* Host: 1 when every group of 8 columns takes 16-byte accesses and nothing but bias, activation and residuals. */
-static inline int ib_gemm_is_plain(const ib_gemm &g)
+/* Ways out of fragments: anything; 16-byte accesses and nothing but bias, activation and residuals; the same for GEGLU. */
+enum { IB_GEMM_GENERAL, IB_GEMM_PLAIN, IB_GEMM_GATED };
+
+static inline int ib_gemm_way_out(const ib_gemm &g)
 {
-    return g.vector_out && g.vector_bias && !g.shuffle && g.act != IB_ACT_GEGLU && g.cols % 8 == 0;
+    if (!g.vector_out || !g.vector_bias || g.shuffle) return IB_GEMM_GENERAL;
+    if (g.act == IB_ACT_GEGLU) return g.cols % 16 == 0 ? IB_GEMM_GATED : IB_GEMM_GENERAL;
+    return g.cols % 8 == 0 ? IB_GEMM_PLAIN : IB_GEMM_GENERAL;
 }
 
-__device__ __forceinline__ void ib_gemm_fetch_ahead(const ib_gemm &g, const ib_gemm_lane &l, int col, ib_gemm_ahead &a)
+__device__ __forceinline__ void ib_gemm_fetch_ahead(const ib_gemm &g, const ib_gemm_lane &l, int col, int cols,
+                                                    ib_gemm_ahead &a)
 {
-    if (!g.residual.data || !l.inside || col >= g.cols) return;
+    if (!g.residual.data || !l.inside || col >= cols) return;
     const char *p = (const char *)g.residual.data + (l.residual + col) * (g.residual.dtype == IB_F32 ? 4 : 2);
     a.v[0] = *(const uint4 *)p;
     if (g.residual.dtype == IB_F32) a.v[1] = *((const uint4 *)p + 1);
 }
 
-/* The way out of 8 columns where ib_gemm_is_plain. */
-__device__ __forceinline__ void ib_gemm_emit_plain(const ib_gemm &g, const ib_gemm_lane &l, int col,
-                                                   const ib_gemm_ahead &ahead, float (&v)[8])
+/* Residuals and store of 8 columns, by vectors. */
+__device__ __forceinline__ void ib_gemm_put(const ib_gemm &g, const ib_gemm_lane &l, int col, const ib_gemm_ahead &ahead,
+                                            float (&v)[8])
 {
-    if (!l.inside || col >= g.cols) return;
-    if (g.bias) {
-        float bias[8];
-        *(float4 *)bias = __ldg((const float4 *)(g.bias + col));
-        *(float4 *)(bias + 4) = __ldg((const float4 *)(g.bias + col) + 1);
-#pragma unroll
-        for (int n = 0; n < 8; n++) v[n] += bias[n];
-    }
-    if (g.act == IB_ACT_GELU) {
-#pragma unroll
-        for (int n = 0; n < 8; n++) v[n] = ib_gelu(v[n]);
-    } else if (g.act == IB_ACT_RELU) {
-#pragma unroll
-        for (int n = 0; n < 8; n++) v[n] = ib_relu(v[n]);
-    }
     if (g.residual.data) {
         const uint32_t *r = (const uint32_t *)ahead.v;
 #pragma unroll
@@ -317,37 +314,72 @@ __device__ __forceinline__ void ib_gemm_emit_plain(const ib_gemm &g, const ib_ge
     ib_gemm_store<8>(g.y, l.y + col, 1, 8, v);
 }
 
+/* The way out of 8 columns in IB_GEMM_PLAIN. */
+__device__ __forceinline__ void ib_gemm_emit_plain(const ib_gemm &g, const ib_gemm_lane &l, int col,
+                                                   const ib_gemm_ahead &ahead, float (&v)[8])
+{
+    if (!l.inside || col >= g.cols) return;
+    if (g.bias) {
+        alignas(16) float bias[8];
+        *(float4 *)bias = __ldg((const float4 *)(g.bias + col));
+        *(float4 *)(bias + 4) = __ldg((const float4 *)(g.bias + col) + 1);
+#pragma unroll
+        for (int n = 0; n < 8; n++) v[n] += bias[n];
+    }
+    if (g.act == IB_ACT_GELU) {
+#pragma unroll
+        for (int n = 0; n < 8; n++) v[n] = ib_gelu(v[n]);
+    } else if (g.act == IB_ACT_RELU) {
+#pragma unroll
+        for (int n = 0; n < 8; n++) v[n] = ib_relu(v[n]);
+    }
+    ib_gemm_put(g, l, col, ahead, v);
+}
+
 /* The way out for FRAGMENTS m16n8 fragments of a warp side by side: 16 rows x 8*FRAGMENTS columns from `col` on, 16
- * columns at a time through the warp's scratch. */
-template <int FRAGMENTS, bool PLAIN>
-__device__ __forceinline__ void ib_gemm_emit_fragments(const ib_gemm &g, uint32_t first_row, int col,
+ * results of a row at a time through the warp's scratch. */
+template <int FRAGMENTS, int WAY_OUT>
+__device__ __forceinline__ void ib_gemm_emit_fragments(const ib_gemm &g, const ib_gemm_lane &l, int col,
                                                        const float (&acc)[FRAGMENTS][4], float *scratch, int lane)
 {
-    const ib_gemm_lane l = ib_gemm_lane_at(g, first_row, lane);
-    const int lane_col = col + lane % 2 * 8;
+    constexpr bool GATED = WAY_OUT == IB_GEMM_GATED;
+    constexpr int STEP = GATED ? 4 : 2, WIDTH = GATED ? 4 : 8; /* fragments that make 16 results a row; results of one */
+    const int cols = GATED ? g.cols / 2 : g.cols, first = GATED ? col / 2 : col, lane_col = first + lane % 2 * 8;
+    const float *read = scratch + lane / 2 * IB_GEMM_PITCH + lane % 2 * 8;
     ib_gemm_ahead ahead, next;
-    if (PLAIN) ib_gemm_fetch_ahead(g, l, lane_col, ahead);
+    if (WAY_OUT != IB_GEMM_GENERAL) ib_gemm_fetch_ahead(g, l, lane_col, cols, ahead);
 #pragma unroll
-    for (int n = 0; n < FRAGMENTS; n += 2) {
+    for (int n = 0; n < FRAGMENTS; n += STEP) {
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            float *p = scratch + lane / 4 * IB_GEMM_PITCH + i * 8 + lane % 4 * 2;
-            *(float2 *)p = make_float2(acc[n + i][0], acc[n + i][1]);
-            *(float2 *)(p + 8 * IB_GEMM_PITCH) = make_float2(acc[n + i][2], acc[n + i][3]);
+        for (int i = 0; i < STEP; i++) {
+            const float *a = acc[n + i];
+            float *p = scratch + lane / 4 * IB_GEMM_PITCH + i * WIDTH;
+            if (GATED) { /* a lane has value and gate of one column, in two rows */
+                const int c = first + (n + i) * WIDTH + lane % 4;
+                const bool biased = g.bias && c < cols;
+                const float value = biased ? __ldg(g.bias + c) : 0.0f, gate = biased ? __ldg(g.bias + cols + c) : 0.0f;
+                p[lane % 4] = __fmul_rn(a[0] + value, ib_gelu(a[1] + gate));
+                p[lane % 4 + 8 * IB_GEMM_PITCH] = __fmul_rn(a[2] + value, ib_gelu(a[3] + gate));
+            } else {
+                *(float2 *)(p + lane % 4 * 2) = make_float2(a[0], a[1]);
+                *(float2 *)(p + lane % 4 * 2 + 8 * IB_GEMM_PITCH) = make_float2(a[2], a[3]);
+            }
         }
-        if (PLAIN && n + 2 < FRAGMENTS) ib_gemm_fetch_ahead(g, l, lane_col + n * 8 + 16, next);
+        if (WAY_OUT != IB_GEMM_GENERAL && n + STEP < FRAGMENTS)
+            ib_gemm_fetch_ahead(g, l, lane_col + n / STEP * 16 + 16, cols, next);
         __syncwarp();
-        const float *p = scratch + lane / 2 * IB_GEMM_PITCH + lane % 2 * 8;
-        float v[8];
-        *(float4 *)v = *(const float4 *)p;
-        *(float4 *)(v + 4) = *(const float4 *)(p + 4);
+        alignas(16) float v[8];
+        *(float4 *)v = *(const float4 *)read;
+        *(float4 *)(v + 4) = *(const float4 *)(read + 4);
         __syncwarp();
-        if (PLAIN) {
-            ib_gemm_emit_plain(g, l, lane_col + n * 8, ahead, v);
-            ahead = next;
-        } else if (l.inside) {
-            ib_gemm_emit<8>(g, l.row, lane_col + n * 8, v);
-        }
+        const int c = lane_col + n / STEP * 16;
+        if (WAY_OUT == IB_GEMM_PLAIN)
+            ib_gemm_emit_plain(g, l, c, ahead, v);
+        else if (GATED && l.inside && c < cols)
+            ib_gemm_put(g, l, c, ahead, v);
+        else if (WAY_OUT == IB_GEMM_GENERAL && l.inside)
+            ib_gemm_emit<8>(g, l.row, c, v);
+        if (WAY_OUT != IB_GEMM_GENERAL) ahead = next;
     }
 }
 

@@ -5,9 +5,14 @@
 
 #include "backend/cuda/gemm.cuh"
 
-void ib_gemm_launch_simt(cudaStream_t stream, const ib_gemm &g, ib_dtype act, int taps, int columns);
-void ib_gemm_launch_mma(cudaStream_t stream, const ib_gemm &g, ib_dtype act, int taps, int columns);
-/* 1 when it ran; 0 when the copy engine cannot read x (alignment, strides): nothing was launched then. */
+void ib_gemm_launch_simt_f32(cudaStream_t stream, const ib_gemm &g, int taps, int columns);
+void ib_gemm_launch_simt_f16(cudaStream_t stream, const ib_gemm &g, int taps, int columns);
+void ib_gemm_launch_simt_bf16(cudaStream_t stream, const ib_gemm &g, int taps, int columns);
+void ib_gemm_launch_mma_f16(cudaStream_t stream, const ib_gemm &g, int taps, int columns);
+void ib_gemm_launch_mma_bf16(cudaStream_t stream, const ib_gemm &g, int taps, int columns);
+/* 1 when it ran; 0 when the copy engine cannot read x (alignment, strides) or the core is not
+ * made for the shape: nothing was launched then. */
+int ib_gemm_launch_patch(const ib_cuda_backend *be, const ib_gemm &g);
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns);
 
 #endif

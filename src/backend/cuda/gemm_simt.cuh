@@ -125,4 +125,27 @@ __global__ void __launch_bounds__(256, 2) k_gemm_simt(const __grid_constant__ ib
     }
 }
 
+/* ---- host: launches of the storage type T; instances are in gemm_simt_<type>.cu, so that they compile side by side ---- */
+
+template <typename T, int TAPS, bool VECTOR, int BN> static void ib_simt_launch_one(cudaStream_t stream, const ib_gemm &g)
+{
+    const int64_t blocks = ib_ceil_div(g.rows, 128) * ib_ceil_div(g.cols, BN);
+    k_gemm_simt<T, TAPS, VECTOR, BN><<<(unsigned)blocks, 256, 0, stream>>>(g);
+}
+
+template <typename T, int TAPS> static void ib_simt_launch_tile(cudaStream_t stream, const ib_gemm &g, int columns)
+{
+    if (!g.vector_in)
+        ib_simt_launch_one<T, TAPS, false, 64>(stream, g);
+    else if (columns == 64)
+        ib_simt_launch_one<T, TAPS, true, 64>(stream, g);
+    else
+        ib_simt_launch_one<T, TAPS, true, 128>(stream, g);
+}
+
+template <typename T> static void ib_simt_launch(cudaStream_t stream, const ib_gemm &g, int taps, int columns)
+{
+    taps == 1 ? ib_simt_launch_tile<T, 1>(stream, g, columns) : ib_simt_launch_tile<T, 9>(stream, g, columns);
+}
+
 #endif

@@ -60,3 +60,15 @@ int ib_cuda_map_windows(const ib_cuda_backend *be, const void *data, const int64
                                                  CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
                                                  CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
+
+int ib_cuda_map_patch(const ib_cuda_backend *be, const void *data, const int64_t dim[4], const int64_t stride[3],
+                      int box_w, int box_h, CUtensorMap *map)
+{
+    const cuuint64_t dims[4] = {(cuuint64_t)dim[3], (cuuint64_t)dim[2], (cuuint64_t)dim[1], (cuuint64_t)dim[0]};
+    const cuuint64_t strides[3] = {(cuuint64_t)stride[2] * 2, (cuuint64_t)stride[1] * 2, (cuuint64_t)stride[0] * 2};
+    const cuuint32_t box[4] = {64, (cuuint32_t)box_w, (cuuint32_t)box_h, 1}, steps[4] = {1, 1, 1, 1};
+    return ((encode_tiled_fn)be->encode_tiled)(map, data_type(be), 4, (void *)data, dims, strides, box, steps,
+                                               CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                               CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
+                                               CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}

@@ -18,6 +18,9 @@ int ib_cuda_map_rows(const ib_cuda_backend *be, const void *data, int64_t k, int
  * `pixels` consecutive output positions at one tap. Strides in elements. 0 on failure. */
 int ib_cuda_map_windows(const ib_cuda_backend *be, const void *data, const int64_t dim[4], const int64_t stride[3],
                         int step, int pixels, CUtensorMap *map);
+/* A channel-last map (T,H,W,C): a copy moves 64 channels of box_h x box_w positions of one frame, zeros outside. */
+int ib_cuda_map_patch(const ib_cuda_backend *be, const void *data, const int64_t dim[4], const int64_t stride[3],
+                      int box_w, int box_h, CUtensorMap *map);
 
 /* ---- device ------------------------------------------------------------------------------------------------------- */
 
@@ -39,6 +42,34 @@ __device__ __forceinline__ void ib_mbarrier_expect(uint32_t barrier, uint32_t by
 __device__ __forceinline__ void ib_mbarrier_arrive(uint32_t barrier)
 {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory");
+}
+/* Arrives at the barrier at this offset in block `rank` of the cluster. */
+__device__ __forceinline__ void ib_mbarrier_arrive_at(uint32_t barrier, uint32_t rank)
+{
+    asm volatile("{\n"
+                 ".reg .b32 remote;\n"
+                 "mapa.shared::cluster.u32 remote, %0, %1;\n"
+                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+                 "}\n" ::"r"(barrier),
+                 "r"(rank)
+                 : "memory");
+}
+__device__ __forceinline__ uint32_t ib_cluster_rank()
+{
+    uint32_t r;
+    asm("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(r));
+    return r;
+}
+__device__ __forceinline__ uint32_t ib_cluster_size()
+{
+    uint32_t r;
+    asm("mov.u32 %0, %%cluster_nctarank;\n" : "=r"(r));
+    return r;
+}
+/* All threads of all blocks of the cluster. */
+__device__ __forceinline__ void ib_cluster_sync()
+{
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;\n" ::: "memory");
 }
 /* Waits until the phase of this parity is complete. */
 __device__ __forceinline__ void ib_mbarrier_wait(uint32_t barrier, uint32_t parity)
@@ -66,6 +97,15 @@ __device__ __forceinline__ void ib_tma_rows(uint32_t dst, const CUtensorMap *map
                  "l"(map), "r"(barrier), "r"(k), "r"(row)
                  : "memory");
 }
+/* The same into every block of the cluster in `blocks` (a bit mask), at one offset, each block's barrier told. */
+__device__ __forceinline__ void ib_tma_rows_multicast(uint32_t dst, const CUtensorMap *map, uint32_t barrier, int k, int row,
+                                                      uint32_t blocks)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+                 "[%1, {%3, %4}], [%2], %5;\n" ::"r"(dst),
+                 "l"(map), "r"(barrier), "r"(k), "r"(row), "h"((uint16_t)blocks)
+                 : "memory");
+}
 /* c: first channel; (w,h,t): top left tap of the first window; dx, dy: the tap. */
 __device__ __forceinline__ void ib_tma_windows(uint32_t dst, const CUtensorMap *map, uint32_t barrier, int c, int w,
                                                int h, int t, int dx, int dy)
@@ -73,6 +113,15 @@ __device__ __forceinline__ void ib_tma_windows(uint32_t dst, const CUtensorMap *
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes [%0], "
                  "[%1, {%3, %4, %5, %6}], [%2], {%7, %8};\n" ::"r"(dst),
                  "l"(map), "r"(barrier), "r"(c), "r"(w), "r"(h), "r"(t), "h"((uint16_t)dx), "h"((uint16_t)dy)
+                 : "memory");
+}
+
+/* (x,y): top left position of the patch, from channel 0 on. */
+__device__ __forceinline__ void ib_tma_patch(uint32_t dst, const CUtensorMap *map, uint32_t barrier, int x, int y, int t)
+{
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, "
+                 "%6}], [%2];\n" ::"r"(dst),
+                 "l"(map), "r"(barrier), "r"(0), "r"(x), "r"(y), "r"(t)
                  : "memory");
 }
 
