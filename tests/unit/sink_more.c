@@ -217,7 +217,7 @@ static void src_frames(void **state)
     ib_sink_config config = rgb_config(folder);
     assert_int_equal(run_rgb("src", &config, NULL, NULL), ISOBATH_OK);
     ib_media *media;
-    ib_media_options options = {0};
+    ib_media_options options = {.threads = 1};
     assert_int_equal(ib_media_open(path, &options, NULL, &media), ISOBATH_OK);
     uint8_t rgb[54 * 42 * 3];
     int got = 1, n = 0;
@@ -249,7 +249,7 @@ static void side_by_side(void **state)
     assert_int_equal(run_rgb("preview", &config, NULL, NULL), ISOBATH_OK);
     assert_int_equal(count_files(folder, "_spool"), 0);
     ib_media *media;
-    ib_media_options options = {0};
+    ib_media_options options = {.threads = 1};
     assert_int_equal(ib_media_open(path, &options, NULL, &media), ISOBATH_OK);
     assert_int_equal(ib_media_get_info(media)->width, 108);
     assert_int_equal(ib_media_get_info(media)->height, 42);

@@ -72,7 +72,7 @@ static void frames_times_and_colours(void **state)
     uint8_t map[768], rgb[64 * 46 * 3];
     assert_true(ib_colormap_find("viridis", map));
     ib_media *media;
-    ib_media_options options = {0};
+    ib_media_options options = {.threads = 1};
     ib_diag diag = IB_DIAG_INIT;
     assert_int_equal(ib_media_open(path, &options, &diag, &media), ISOBATH_OK);
     assert_int_equal(ib_media_get_info(media)->width, 64); /* odd sizes are completed to even */
@@ -121,7 +121,7 @@ static void other_encoder(void **state)
     assert_int_equal(ib_video_encode(&job, NULL, &result), ISOBATH_OK);
     assert_string_equal(result.encoder, "mpeg4");
     ib_media *media;
-    ib_media_options options = {0};
+    ib_media_options options = {.threads = 1};
     assert_int_equal(ib_media_open(path, &options, NULL, &media), ISOBATH_OK);
     uint8_t rgb[32 * 32 * 3];
     int got = 1, n = 0;
