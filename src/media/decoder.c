@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_THREADS 16 /* of the decoder by default: each one holds a few pictures, and more do not help */
 #define DRAIN_ERRORS 256 /* errors in a row while draining after which the decoder counts as empty */
 
 struct ib_decoder {
@@ -88,6 +89,7 @@ static void skip_images(ib_decoder *d)
 static isobath_status open_stream(ib_decoder *d)
 {
     IB_TRY(ib_input_open(&d->in, d->name, &d->options, d->diag));
+    d->trail = 0xcbf29ce484222325u;
     if (!d->in.reopenable) d->threads = 1;
     int jumps = d->in.format && (d->in.format->iformat->flags & AVFMT_TS_DISCONT);
     d->clock = ib_clock_init(d->in.time_base, d->in.fps, jumps);
@@ -106,7 +108,6 @@ static void close_stream(ib_decoder *d)
     d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
     d->draining = d->ended = d->drain_errors = 0;
     d->missing_count = d->delivered = 0;
-    d->trail = 0xcbf29ce484222325u;
     d->damage[0] = '\0';
 }
 
@@ -117,7 +118,8 @@ isobath_status ib_decoder_open(const char *input, const ib_media_options *option
     if (!d) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a decoder");
     d->diag = diag;
     d->options = *options;
-    d->threads = options->threads > 0 ? options->threads : ib_cpu_count();
+    int cpus = ib_cpu_count();
+    d->threads = options->threads > 0 ? options->threads : cpus < MAX_THREADS ? cpus : MAX_THREADS;
     d->name = strdup(input);
     d->packet = av_packet_alloc();
     d->held = av_frame_alloc();

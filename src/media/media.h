@@ -25,7 +25,7 @@ typedef struct ib_media_options {
     ib_on_error on_error;
     double image_fps;   /* frame rate of image sequences, default 30 when 0 */
     const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL */
-    int threads;        /* decoder threads; 0: as many as CPUs */
+    int threads;        /* decoder threads; 0: as many as CPUs, at most 16 */
     ib_pool *pool;      /* for colour conversion and resize; NULL: the calling thread */
     int64_t start_frame, end_frame; /* the same range by frame number of the input; end exclusive, 0: to the end */
     ib_crop_mode crop;

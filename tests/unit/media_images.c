@@ -225,6 +225,40 @@ static void test_exr(void **state)
             }
 }
 
+/* The EXIF orientation of a photograph is obeyed: all eight of them, against the upright one turned by hand. */
+static void test_exif(void **state)
+{
+    (void)state;
+    clip c = {.pix_fmt = "yuvj444p", .width = 24, .height = 16};
+    static uint8_t plain[24 * 16 * 3];
+    assert_int_equal(clip_write_image(path_of("photo.jpg"), &c, 1), 0);
+    read_all(path_of("photo.jpg"), NULL);
+    memcpy(plain, out.rgb, sizeof plain);
+    size_t size;
+    uint8_t *jpeg = clip_read_file(path_of("photo.jpg"), &size), *tagged = malloc(size + 36);
+    for (int tag = 1; tag <= 8; tag++) {
+        const uint8_t app1[36] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
+                                  0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, (uint8_t)tag, 0, 0, 0, 0, 0, 0};
+        memcpy(tagged, jpeg, 2);
+        memcpy(tagged + 2, app1, sizeof app1);
+        memcpy(tagged + 2 + sizeof app1, jpeg + 2, size - 2);
+        clip_write_file(path_of("photo.jpg"), tagged, size + sizeof app1);
+        read_all(path_of("photo.jpg"), NULL);
+        if (out.status != ISOBATH_OK) fail_msg("%s", out.text);
+        int w = tag >= 5 ? 16 : 24, h = tag >= 5 ? 24 : 16;
+        assert_int_equal(out.info.width, w);
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++) {
+                /* where the stored row 0 and column 0 are shown: EXIF's table */
+                int sx = tag == 1 || tag == 4 ? x : tag == 2 || tag == 3 ? 23 - x : tag == 5 || tag == 6 ? y : 23 - y;
+                int sy = tag == 1 || tag == 2 ? y : tag == 3 || tag == 4 ? 15 - y : tag == 5 || tag == 8 ? x : 15 - x;
+                assert_memory_equal(out.rgb + (y * w + x) * 3, plain + (sy * 24 + sx) * 3, 3);
+            }
+    }
+    free(jpeg);
+    free(tagged);
+}
+
 /* A size that changes, a file that is no image, a picture cut short: named by file; stand-ins on request. */
 static void test_bad_files(void **state)
 {
@@ -333,7 +367,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_natural_order), cmocka_unit_test(test_ways_to_name), cmocka_unit_test(test_unpadded),
         cmocka_unit_test(test_gap),           cmocka_unit_test(test_formats),      cmocka_unit_test(test_palette),
-        cmocka_unit_test(test_exr),           cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_exr),           cmocka_unit_test(test_exif),         cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_many),          cmocka_unit_test(test_codec_by_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
