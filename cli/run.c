@@ -141,6 +141,7 @@ int cmd_run(int argc, char **argv)
         {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &o.threads},
         {CLI_STRING, "--isa", 0, "I", "pin the CPU's instruction path: sse4, avx2, avx512, amx", &o.cpu_isa},
         {CLI_CALL, "--guard", 0, "on|off", "on (default): a window whose alignment is not sane keeps the last good one;\noff: as the reference does", &o.guard, set_guard},
+        {CLI_STRING, "--cuts", 0, "off|auto|FILE", "each shot is aligned by itself: at detected cuts, or at the frame numbers\nin FILE (one per line); off by default, likely cuts are reported", &o.cuts},
         {CLI_HEADING, .help = "Output"},
         {CLI_STRING, "--output", 'o', "FOLDER", "where the result goes", &o.output},
         {CLI_STRING, "--name", 0, "NAME", "NAME of the result files (default: the input's)", &o.name},

@@ -28,6 +28,7 @@ typedef struct isobath_run_options {
     const char *cpu_isa;     /* NULL: best; "sse4", "avx2", "avx512", "amx" */
     int threads;             /* CPU threads; 0: all */
     const char *formats;     /* comma-separated sink names; NULL: "png16,preview" */
+    const char *cuts;        /* NULL or "off": one shot; "auto": at detected cuts; else a file of frame numbers */
     int guard;               /* 1 (init): keep the last good alignment when a fit is not sane; 0: as the reference */
     int overwrite;           /* 1: replace an existing result */
     const char *output_size; /* "source" (NULL), "model" or "WxH" */

@@ -38,6 +38,12 @@ isobath_status ib_align_chain_init(ib_align_chain *c, ib_backend *backend, int m
     return ISOBATH_OK;
 }
 
+void ib_align_chain_restart(ib_align_chain *c)
+{
+    c->last = (ib_alignment){.scale = 1, .fit_scale = 1};
+    c->next = 0;
+}
+
 void ib_align_chain_free(ib_align_chain *c)
 {
     free(c->first);

@@ -24,13 +24,15 @@ typedef struct ib_align_chain {
     int64_t net_height, net_width; /* of the raw maps */
     float *first;                  /* raw slot 0 of window 0 */
     float *last12;                 /* raw slot 12 of the window before */
-    ib_alignment last;
+    ib_alignment last;             /* of the window before; (1, 0) at the start */
     int64_t next; /* window expected next */
 } ib_align_chain;
 
 /* Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_align_chain_init(ib_align_chain *chain, ib_backend *backend, int metric, int guard, int64_t height,
                                    int64_t width, int64_t net_height, int64_t net_width, ib_diag *diag);
+/* Forgets the windows so far: the next one is window 0 of a new shot. */
+void ib_align_chain_restart(ib_align_chain *chain);
 void ib_align_chain_free(ib_align_chain *chain);
 /* Feeds raw window `next`, f32 (32,net_height,net_width) on the host; windows must come in order. */
 isobath_status ib_align_chain_window(ib_align_chain *chain, float *raw, ib_alignment *out);

@@ -32,12 +32,24 @@ static json_t *windows_json(const ib_run *r)
     for (int64_t k = 0; k < r->window_count; k++) {
         const ib_window_record *w = &r->windows[k];
         json_t *o = json_pack("{s:f, s:f}", "scale", (double)w->alignment.scale, "shift", (double)w->alignment.shift);
+        json_object_set_new(o, "shot", json_integer(w->shot));
         if (w->alignment.guarded) json_object_set_new(o, "guard", json_string("alignment kept from the window before"));
         if (w->redone) {
             json_object_set_new(o, "redone", json_string("fp32"));
             json_object_set_new(o, "nonfinite", json_integer(w->nonfinite));
         }
         json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *shots_json(const ib_run *r)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < r->shot_count; i++) {
+        int64_t end = i + 1 < r->shot_count ? r->shot_first[i + 1] : r->frame_count;
+        json_array_append_new(list, json_pack("{s:I, s:I}", "first", (json_int_t)r->shot_first[i], "frames",
+                                              (json_int_t)(end - r->shot_first[i])));
     }
     return list;
 }
@@ -64,12 +76,12 @@ isobath_status ib_run_write_manifest(ib_run *r)
         s->formats[i]->outputs(&s->sink, remember_path, r);
     }
     const char *base = strrchr(s->model_path, '/');
-    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:s, s:s}, s:o, s:o, s:o}", "format",
+    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:s, s:s}, s:o, s:o, s:o, s:o}", "format",
                           "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", r->device->kind, "unit",
                           s->config.metric ? "metre" : "relative disparity", "frames", (json_int_t)r->frame_count, "depth_min",
                           r->depth_min, "depth_max", r->depth_max, "input", input_json(r), "options", options_json(s), "model",
-                          "name", s->config.name, "file", base ? base + 1 : s->model_path, "sha256", r->model_sha256, "windows",
-                          windows_json(r), "times_us", times, "outputs", outputs);
+                          "name", s->config.name, "file", base ? base + 1 : s->model_path, "sha256", r->model_sha256, "shots",
+                          shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
     char path[8192];
     snprintf(path, sizeof path, "%s/%s_isobath.json", s->options.output, s->name);

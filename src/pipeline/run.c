@@ -2,6 +2,8 @@
  * have threads of their own, with bounded queues between them. */
 #include "pipeline/run.h"
 
+#include "pipeline/shots.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +62,13 @@ static isobath_status open_all(ib_run *r)
         IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
     }
     r->hashing = strcmp(s->options.input, "-") != 0 && pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, r->diag, &r->source));
+    ib_source_cuts cuts = {.detect = s->cuts_auto};
+    if (s->options.cuts && !s->cuts_auto) {
+        IB_TRY(ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count));
+        cuts.list = r->cuts;
+        cuts.count = r->cut_count;
+    }
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, r->diag, &r->source));
     ib_worker_redo redo = {s->act == IB_F32 ? NULL : open_redo, r};
     IB_TRY(ib_worker_start(r->source, r->vda, &s->shape, &s->memory, redo, s->act != IB_F32, r->cancelled, r->diag,
                            &r->worker));
@@ -83,7 +91,7 @@ static isobath_status append(ib_run *r, void **list, int64_t *count, int64_t *ca
     return ISOBATH_OK;
 }
 
-/* Renders output frame i, which window w finishes, and hands it to every sink. */
+/* Renders frame i of the shot, which window w finishes, and hands it to every sink. */
 static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_alignment *al, int64_t i)
 {
     const isobath_plan *p = &r->setup->plan;
@@ -97,7 +105,7 @@ static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_align
     ib_depth_frame *f;
     int64_t start = ib_now_us();
     IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag, &f));
-    f->index = i;
+    f->index = w->shot_first + i;
     f->pts_us = src->pts_us;
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
     isobath_status st = ib_align_render(r->host, &how, w->raw + (size_t)slot * map, al,
@@ -109,8 +117,8 @@ static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_align
     for (int s = 0; st == ISOBATH_OK && s < r->setup->format_count; s++) st = r->setup->formats[s]->push(r->sinks[s], f);
     ib_busy_add(&r->counters->write, start);
     if (st == ISOBATH_OK) st = append(r, (void **)&r->pts_us, &r->frame_count, &r->frame_cap, &f->pts_us, sizeof f->pts_us);
-    if (i == 0 || f->min < r->depth_min) r->depth_min = f->min;
-    if (i == 0 || f->max > r->depth_max) r->depth_max = f->max;
+    if (f->index == 0 || f->min < r->depth_min) r->depth_min = f->min;
+    if (f->index == 0 || f->max > r->depth_max) r->depth_max = f->max;
     ib_depth_frame_unref(f);
     atomic_fetch_add(&r->counters->frames_done, 1);
     return st;
@@ -129,12 +137,16 @@ static void keep_tail(ib_run *r, ib_window *w, const ib_alignment *al)
 
 static isobath_status take_window(ib_run *r, ib_window *w)
 {
-    ib_window_record record = {.redone = w->redone, .nonfinite = w->nonfinite};
+    if (w->k == 0) {
+        ib_align_chain_restart(&r->chain);
+        IB_TRY(append(r, (void **)&r->shot_first, &r->shot_count, &r->shot_cap, &w->shot_first, sizeof w->shot_first));
+    }
+    ib_window_record record = {.shot = w->shot, .redone = w->redone, .nonfinite = w->nonfinite};
     int64_t start = ib_now_us(), first, end;
     IB_TRY(ib_align_chain_window(&r->chain, w->raw, &record.alignment));
     ib_busy_add(&r->counters->align, start);
     atomic_fetch_add(&r->counters->guards, record.alignment.guarded + record.redone);
-    ib_log_event(r->log, "window", json_pack("{s:I, s:f, s:f, s:b, s:b, s:I}", "k", (json_int_t)w->k, "scale",
+    ib_log_event(r->log, "window", json_pack("{s:I, s:I, s:f, s:f, s:b, s:b, s:I}", "shot", (json_int_t)w->shot, "k", (json_int_t)w->k, "scale",
                                              (double)record.alignment.scale, "shift", (double)record.alignment.shift, "guarded",
                                              record.alignment.guarded, "redone", w->redone, "nonfinite",
                                              (json_int_t)w->nonfinite));
@@ -144,6 +156,20 @@ static isobath_status take_window(ib_run *r, ib_window *w)
     keep_tail(r, w, &record.alignment);
     atomic_fetch_add(&r->counters->windows_done, 1);
     return ISOBATH_OK;
+}
+
+/* Cuts that nobody asked to obey are told: across a cut the alignment has nothing to hold on to. */
+static void report_cuts(ib_run *r)
+{
+    int64_t likely = ib_source_likely_cuts(r->source);
+    const isobath_run_options *o = &r->setup->options;
+    ib_log_event(r->log, "cuts", json_pack("{s:I, s:I}", "likely", (json_int_t)likely, "shots", (json_int_t)r->shot_count));
+    if (likely && !o->cuts && o->note) {
+        char line[160];
+        snprintf(line, sizeof line, "%lld likely cut%s: --cuts auto makes every shot its own (off by default)", (long long)likely,
+                 likely == 1 ? "" : "s");
+        o->note(o->note_ctx, line);
+    }
 }
 
 static isobath_status process(ib_run *r)
@@ -157,6 +183,7 @@ static isobath_status process(ib_run *r)
     IB_TRY(ib_diag_status(r->diag));
     if (*r->cancelled) return ib_fail(r->diag, ISOBATH_ERR_INTERRUPTED, "stopped; what is in %s is complete", r->setup->options.output);
     if (!r->frame_count) return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->setup->options.input);
+    report_cuts(r);
     int64_t start = ib_now_us();
     for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->finish(r->sinks[s]));
     ib_busy_add(&r->counters->write, start);
@@ -194,6 +221,8 @@ void ib_run_free(ib_run *r)
     ib_backend_close(r->host);
     ib_pool_destroy(r->compute_pool);
     ib_pool_destroy(r->host_pool);
+    free(r->cuts);
+    free(r->shot_first);
     free(r->windows);
     free(r->pts_us);
     for (size_t i = 0; i < sizeof r->outputs / sizeof *r->outputs; i++) free(r->outputs[i]);

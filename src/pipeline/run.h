@@ -11,6 +11,7 @@
 /* What the manifest says of a window. */
 typedef struct ib_window_record {
     ib_alignment alignment;
+    int64_t shot;
     int redone;
     int64_t nonfinite;
 } ib_window_record;
@@ -44,6 +45,10 @@ typedef struct ib_run {
     char model_sha256[65], input_sha256[65];
     pthread_t hash_thread;
     int hashing;
+    int64_t *cuts; /* of --cuts FILE */
+    int64_t cut_count;
+    int64_t *shot_first; /* first frames of all shots, for the manifest */
+    int64_t shot_count, shot_cap;
     ib_window_record *windows; /* for the manifest */
     int64_t window_count, window_cap;
     int64_t *pts_us;

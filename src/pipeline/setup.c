@@ -2,6 +2,7 @@
 #include "pipeline/setup.h"
 
 #include "pipeline/plan.h"
+#include "pipeline/shots.h"
 #include "weights/models.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->raw_format, &o->colormap, &o->exr_compression};
+                             &o->formats, &o->output_size, &o->cuts, &o->raw_format, &o->colormap, &o->exr_compression};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -170,10 +171,14 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     s->source_queue_bytes = (size_t)48 << 20;
     if (s->source_queue_bytes < 4 * rgb) s->source_queue_bytes = 4 * rgb;
     s->sink.queue_bytes = (int64_t)(8 * out > ((size_t)32 << 20) ? 8 * out : (size_t)32 << 20);
-    /* Three raw windows in flight (computed, queued, rendered) and a tail of 8 maps; source frames: the queue, two windows'
-     * references and what the decoder holds; per sink its queue and a frame per thread; libraries and code. */
-    size_t host = (3 * 32 + 8 + 2) * map + s->source_queue_bytes + (32 + 22 + 12 + (size_t)s->threads) * rgb +
-                  (size_t)s->format_count * ((size_t)s->sink.queue_bytes + (size_t)s->threads * out) + ((size_t)90 << 20);
+    /* A short video fills fewer buffers than a long one. */
+    size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = n / 22 + 1 < 3 ? n / 22 + 1 : 3;
+    /* Source frames: the queue, two windows' references, the cut detector's and the decoder's. */
+    size_t sources = s->source_queue_bytes / rgb + 32 + 22 + 12 + IB_CUT_LOOKAHEAD + 1, queued = (size_t)s->sink.queue_bytes / out + 1;
+    sources = (sources < n ? sources : n) + (size_t)s->threads;
+    queued = (queued < n ? queued : n) + (size_t)s->format_count * (size_t)s->threads; /* sinks share the frames that they hold */
+    /* Raw windows in flight (computed, queued, rendered), a tail of 8 maps and the chain's 2; libraries and code. */
+    size_t host = (windows * 32 + 8 + 2) * map + sources * rgb + queued * out + ((size_t)90 << 20);
     p->host_bytes = host + (s->device == IB_DEVICE_CPU ? s->memory.total : 0);
     p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
     p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * 32 / 22;
@@ -236,6 +241,8 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     IB_TRY(copy_strings(s, diag));
     if (!options->input || !*options->input) return ib_fail(diag, ISOBATH_ERR_USAGE, "no input named");
     if (!options->output || !*options->output) return ib_fail(diag, ISOBATH_ERR_USAGE, "no output folder named (-o OUT)");
+    if (s->options.cuts && strcmp(s->options.cuts, "off") == 0) s->options.cuts = NULL;
+    s->cuts_auto = s->options.cuts && strcmp(s->options.cuts, "auto") == 0;
     s->threads = options->threads > 0 ? options->threads : ib_cpu_count();
     derive_name(s);
     IB_TRY(read_model(s, diag));

@@ -27,6 +27,7 @@ typedef struct ib_setup {
     ib_dtype act;
     int device; /* CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
     int threads;
+    int cuts_auto; /* --cuts auto */
     size_t source_queue_bytes;
     const ib_sink_format *formats[IB_MAX_SINKS]; /* in finishing order */
     int format_count;

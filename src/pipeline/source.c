@@ -2,15 +2,22 @@
 #include "pipeline/source.h"
 
 #include "base/clock.h"
+#include "pipeline/shots.h"
 #include <stdlib.h>
+#include <string.h>
 
 struct ib_source {
     ib_media *media;
     ib_diag *diag;
     ib_channel *channel;
     pthread_t thread;
-    atomic_int_fast64_t decoded;
+    atomic_int_fast64_t decoded, likely_cuts;
     ib_busy busy;
+    ib_source_cuts cuts;
+    int64_t next_cut; /* in cuts.list */
+    ib_cut_detector detector;
+    ib_source_frame *waiting[IB_CUT_LOOKAHEAD + 1]; /* decoded, not decided */
+    int waiting_count;
 };
 
 ib_source_frame *ib_source_frame_ref(ib_source_frame *frame)
@@ -24,47 +31,77 @@ void ib_source_frame_unref(ib_source_frame *frame)
     if (frame && atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1) free(frame);
 }
 
+/* One decoded frame, or NULL at the end and after an error. */
+static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
+{
+    size_t bytes = (size_t)info->width * (size_t)info->height * 3;
+    ib_source_frame *f = malloc(sizeof *f + bytes);
+    if (!f) {
+        ib_fail(s->diag, ISOBATH_ERR_MEMORY, "out of memory for a source frame of %d x %d", info->width, info->height);
+        return NULL;
+    }
+    atomic_init(&f->refs, 1);
+    f->width = info->width;
+    f->height = info->height;
+    f->starts_shot = 0;
+    ib_media_frame meta;
+    int got = 0;
+    if (ib_media_read(s->media, f->rgb, &meta, &got) != ISOBATH_OK || !got) {
+        free(f);
+        return NULL;
+    }
+    f->index = meta.index;
+    f->pts_us = meta.pts_us;
+    return f;
+}
+
+/* Decides about the oldest waiting frame and hands it on. 0: the channel was stopped. */
+static int release_frame(ib_source *s)
+{
+    ib_source_frame *f = s->waiting[0];
+    int cut = ib_cut_detector_is_cut(&s->detector, f->index);
+    atomic_fetch_add_explicit(&s->likely_cuts, cut, memory_order_relaxed);
+    if (s->cuts.detect) f->starts_shot = cut;
+    while (s->next_cut < s->cuts.count && s->cuts.list[s->next_cut] < f->index) s->next_cut++;
+    if (s->next_cut < s->cuts.count && s->cuts.list[s->next_cut] == f->index) f->starts_shot = 1;
+    memmove(s->waiting, s->waiting + 1, (size_t)--s->waiting_count * sizeof *s->waiting);
+    if (ib_channel_push(s->channel, f, (size_t)f->width * (size_t)f->height * 3)) return 1;
+    ib_source_frame_unref(f);
+    return 0;
+}
+
 static void *decode_main(void *arg)
 {
     ib_source *s = arg;
     const ib_media_info *info = ib_media_get_info(s->media);
-    size_t bytes = (size_t)info->width * (size_t)info->height * 3;
-    for (;;) {
+    int open = 1;
+    while (open) {
         int64_t start = ib_now_us();
-        ib_source_frame *f = malloc(sizeof *f + bytes);
-        if (!f) {
-            ib_fail(s->diag, ISOBATH_ERR_MEMORY, "out of memory for a source frame of %d x %d", info->width, info->height);
-            break;
-        }
-        atomic_init(&f->refs, 1);
-        f->width = info->width;
-        f->height = info->height;
-        ib_media_frame meta;
-        int got = 0;
-        if (ib_media_read(s->media, f->rgb, &meta, &got) != ISOBATH_OK || !got) {
-            free(f);
-            break;
-        }
-        f->index = meta.index;
-        f->pts_us = meta.pts_us;
+        ib_source_frame *f = decode_frame(s, info);
+        if (!f) break;
+        ib_thumb thumb;
+        ib_thumb_make(f->rgb, f->width, f->height, &thumb);
+        ib_cut_detector_push(&s->detector, &thumb);
         ib_busy_add(&s->busy, start);
         atomic_fetch_add_explicit(&s->decoded, 1, memory_order_relaxed);
-        if (!ib_channel_push(s->channel, f, bytes)) {
-            ib_source_frame_unref(f);
-            break;
-        }
+        s->waiting[s->waiting_count++] = f;
+        if (s->waiting_count > IB_CUT_LOOKAHEAD) open = release_frame(s);
     }
+    while (open && s->waiting_count) open = release_frame(s);
+    while (s->waiting_count) ib_source_frame_unref(s->waiting[--s->waiting_count]);
     ib_channel_close(s->channel);
     return NULL;
 }
 
-isobath_status ib_source_start(ib_media *media, size_t bytes, ib_diag *diag, ib_source **out)
+isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, ib_diag *diag, ib_source **out)
 {
     *out = NULL;
     ib_source *s = calloc(1, sizeof *s);
     if (!s) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the decoding thread");
     s->media = media;
     s->diag = diag;
+    s->cuts = *cuts;
+    ib_cut_detector_init(&s->detector);
     isobath_status st = ib_channel_create(bytes, diag, &s->channel);
     if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0)
         st = ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start the decoding thread");
@@ -100,4 +137,9 @@ int64_t ib_source_decoded(const ib_source *source)
 double ib_source_busy_s(const ib_source *source)
 {
     return (double)atomic_load_explicit(&((ib_source *)source)->busy, memory_order_relaxed) * 1e-6;
+}
+
+int64_t ib_source_likely_cuts(const ib_source *source)
+{
+    return atomic_load_explicit(&((ib_source *)source)->likely_cuts, memory_order_relaxed);
 }

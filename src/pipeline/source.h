@@ -11,15 +11,23 @@ typedef struct ib_source_frame {
     atomic_int refs;
     int64_t index, pts_us;
     int width, height;
-    uint8_t rgb[]; /* (height,width,3) */
+    int starts_shot; /* 1: the first frame of a shot after the first */
+    uint8_t rgb[];   /* (height,width,3) */
 } ib_source_frame;
 
 ib_source_frame *ib_source_frame_ref(ib_source_frame *frame); /* returns frame; NULL stays NULL */
 void ib_source_frame_unref(ib_source_frame *frame);           /* NULL allowed */
 
-/* Decodes ahead of the consumer, at most `bytes` of frames. */
+/* Where shots begin. */
+typedef struct ib_source_cuts {
+    int detect;          /* 1: by the detector; 0: at the frames listed */
+    const int64_t *list; /* ascending frame numbers, must outlive the source; NULL: one shot */
+    int64_t count;
+} ib_source_cuts;
+
+/* Decodes ahead of the consumer, at most `bytes` of frames (and IB_CUT_LOOKAHEAD more inside the detector). */
 typedef struct ib_source ib_source;
-isobath_status ib_source_start(ib_media *media, size_t bytes, ib_diag *diag, ib_source **out);
+isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, ib_diag *diag, ib_source **out);
 /* Next frame (the caller owns one reference), NULL at the end, after an error (see diag) or after ib_source_stop. */
 ib_source_frame *ib_source_next(ib_source *source);
 /* Makes everyone return at once; any thread. */
@@ -29,5 +37,7 @@ void ib_source_destroy(ib_source *source);
 /* Any thread: frames decoded so far, and seconds spent decoding. */
 int64_t ib_source_decoded(const ib_source *source);
 double ib_source_busy_s(const ib_source *source);
+/* Cuts that the detector sees, whether or not they are obeyed. */
+int64_t ib_source_likely_cuts(const ib_source *source);
 
 #endif

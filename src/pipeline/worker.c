@@ -20,6 +20,7 @@ struct ib_worker {
     const atomic_int *cancelled;
     atomic_int_fast64_t mflops; /* millions */
     ib_busy busy;
+    ib_source_frame *pending; /* the first frame of the next shot, read already */
     ib_source_frame *slots[IB_PLAN_WINDOW]; /* what the window's slots hold: kept for the fp32 redo */
 };
 
@@ -82,13 +83,25 @@ static isobath_status redo_window(ib_worker *w, ib_window *win)
     return ISOBATH_OK;
 }
 
-/* Fills the new slots of window k from the source. *n becomes the frame count when the source ends. Returns the slot after
+/* Next frame of the shot; NULL at its end. A frame that starts the next shot waits in `pending`. */
+static ib_source_frame *next_frame(ib_worker *w, int first_of_shot)
+{
+    ib_source_frame *f = w->pending ? w->pending : ib_source_next(w->source);
+    w->pending = NULL;
+    if (f && f->starts_shot && !first_of_shot) {
+        w->pending = f;
+        f = NULL;
+    }
+    return f;
+}
+
+/* Fills the new slots of window k from the source. *n becomes the shot's frame count when it ends. Returns the slot after
  * the last real frame. */
 static int fill_slots(ib_worker *w, int64_t k, int first, int64_t *n)
 {
     int slot = first;
     while (slot < IB_PLAN_WINDOW && *n < 0) {
-        ib_source_frame *f = ib_source_next(w->source);
+        ib_source_frame *f = next_frame(w, k == 0 && slot == 0);
         if (f) set_slot(w, slot++, f);
         else *n = IB_PLAN_STEP * k + slot;
     }
@@ -112,9 +125,11 @@ static isobath_status compute_window(ib_worker *w, ib_window *win, int first, in
     return win->nonfinite ? redo_window(w, win) : ISOBATH_OK;
 }
 
-static isobath_status run_windows(ib_worker *w)
+/* All windows of one shot; *frames is its length, 0 when the source is at its end. */
+static isobath_status run_shot(ib_worker *w, int64_t shot, int64_t shot_first, int64_t *frames)
 {
     int64_t n = -1;
+    *frames = 0;
     for (int64_t k = 0; !must_stop(w); k++) {
         int first = k == 0 ? 0 : IB_PLAN_OVERLAP;
         if (k > 0) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
@@ -124,13 +139,15 @@ static isobath_status run_windows(ib_worker *w)
         }
         int end = fill_slots(w, k, first, &n);
         if (must_stop(w) || ib_diag_status(w->diag) != ISOBATH_OK) break;
-        if (n == 0) return ib_fail(w->diag, ISOBATH_ERR_INPUT, "the input holds no frames");
+        if (n == 0) break;
         ib_window *win = calloc(1, sizeof *win);
         if (win) win->raw = malloc((size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float));
         if (!win || !win->raw) {
             free(win);
             return ib_fail(w->diag, ISOBATH_ERR_MEMORY, "out of memory for window %lld", (long long)k);
         }
+        win->shot = shot;
+        win->shot_first = shot_first;
         win->k = k;
         win->frames_total = n;
         for (int i = first; i < end; i++) win->source[i] = ib_source_frame_ref(w->slots[i]);
@@ -141,13 +158,21 @@ static isobath_status run_windows(ib_worker *w)
         }
         if (n >= 0 && k + 1 >= ib_plan_windows(n)) break;
     }
+    if (!must_stop(w) && n > 0) *frames = n;
+    return ISOBATH_OK;
+}
+
+static isobath_status run_shots(ib_worker *w)
+{
+    int64_t first = 0, frames = 1;
+    for (int64_t shot = 0; frames > 0; shot++, first += frames) IB_TRY(run_shot(w, shot, first, &frames));
     return ISOBATH_OK;
 }
 
 static void *worker_main(void *arg)
 {
     ib_worker *w = arg;
-    isobath_status st = run_windows(w);
+    isobath_status st = run_shots(w);
     if (st != ISOBATH_OK) ib_fail(w->diag, st, "the network failed: %s", isobath_status_name(st));
     ib_channel_close(w->channel);
     return NULL;
@@ -198,6 +223,7 @@ void ib_worker_destroy(ib_worker *w)
     pthread_join(w->thread, NULL);
     ib_channel_destroy(w->channel, drop_window);
     for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_unref(w->slots[i]);
+    ib_source_frame_unref(w->pending);
     ib_vda_destroy(w->redo_vda);
     ib_backend_close(w->redo_backend);
     free(w);

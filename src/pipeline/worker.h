@@ -16,7 +16,8 @@ typedef struct ib_worker_redo {
 
 /* A raw window; the consumer owns it and gives it back with ib_window_free. */
 typedef struct ib_window {
-    int64_t k;
+    int64_t shot, shot_first;   /* which shot, and the video's frame that it begins with */
+    int64_t k;                  /* within the shot */
     int64_t frames_total;       /* of the shot; -1: not known yet */
     int redone;                 /* 1: computed in fp32 after `nonfinite` values in the fast path */
     int64_t nonfinite;
@@ -27,7 +28,8 @@ void ib_window_free(ib_window *window); /* NULL allowed */
 
 typedef struct ib_worker ib_worker;
 
-/* Starts a thread that pulls from `source` and uses `vda` (both stay the caller's) until the end. Results wait in a channel
+/* Windows never cross a frame that starts a shot: each shot has its own frame 0 and its own windows.
+ * Starts a thread that pulls from `source` and uses `vda` (both stay the caller's) until the end. Results wait in a channel
  * that holds one window. `cancelled` is polled between batches; NULL allowed. */
 isobath_status ib_worker_start(ib_source *source, ib_vda *vda, const ib_vda_shape *shape, const ib_vda_memory *memory,
                                ib_worker_redo redo, int check_features, const atomic_int *cancelled, ib_diag *diag,

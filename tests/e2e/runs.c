@@ -133,9 +133,72 @@ static void stride_limit_and_sizes(void **state)
     json_decref(m);
 }
 
+/* Frames of two unlike scenes: 0..29 of scene 0, then 40 of scene 1. */
+static int splice_first;
+static void fill_spliced(const clip *c, int frame, uint8_t *const data[4], const int linesize[4])
+{
+    frame += splice_first;
+    int scene = frame >= 30;
+    for (int p = 0; p < 3; p++)
+        for (int y = 0; y < c->height; y++)
+            for (int x = 0; x < c->width; x++) {
+                int v = scene ? (x * x / 7 + (y + frame) * 11) % 256 : ((x + frame) * 4 + y * y / 9) % 200;
+                data[p][y * linesize[p] + x] = (uint8_t)(scene ? v * (p + 1) / 3 : v * (3 - p) / 3);
+            }
+}
+
+static void splice_clip(e2e *e, const char *name, int first, int frames)
+{
+    clip c = {.encoder = "ffv1", .pix_fmt = "yuv444p", .frames = frames, .width = 64, .height = 48, .fill = fill_spliced};
+    splice_first = first;
+    assert_int_equal(clip_write(e2e_path(e, name), &c), 0);
+}
+
+static float *spliced_depth(e2e *e, const char *input, const char *cuts, int frames)
+{
+    int64_t n;
+    int h, w;
+    isobath_run_options o = e2e_options(e, input, "cuts");
+    o.formats = "npz";
+    o.overwrite = 1;
+    o.cuts = cuts;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s: %s", input, e->error);
+    float *d = e2e_read_depth(e2e_path(e, "cuts/clip_depths.npz"), &n, &h, &w);
+    assert_true(d && n == frames && h == 48 && w == 64);
+    return d;
+}
+
+/* Two clips spliced give each clip's own result, to the bit, with the cut named and with the cut found. */
+static void shots_are_their_own(void **state)
+{
+    e2e *e = *state;
+    splice_clip(e, "a.mkv", 0, 30);
+    splice_clip(e, "b.mkv", 30, 40);
+    splice_clip(e, "ab.mkv", 0, 70);
+    assert_int_equal(clip_write_file(e2e_path(e, "cuts.txt"), "30\n", 3), 0);
+    size_t map = 64 * 48;
+    float *a = spliced_depth(e, "a.mkv", NULL, 30), *b = spliced_depth(e, "b.mkv", NULL, 40);
+    static const char *const modes[] = {"list", "auto"};
+    for (int i = 0; i < 2; i++) {
+        float *ab = spliced_depth(e, "ab.mkv", i ? "auto" : e2e_path(e, "cuts.txt"), 70);
+        if (memcmp(ab, a, 30 * map * sizeof *a) || memcmp(ab + 30 * map, b, 40 * map * sizeof *b)) fail_msg("--cuts %s differs", modes[i]);
+        json_t *m = manifest(e, "cuts"), *shots = json_object_get(m, "shots");
+        assert_int_equal(json_array_size(shots), 2);
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(shots, 1), "first")), 30);
+        json_decref(m);
+        free(ab);
+    }
+    float *off = spliced_depth(e, "ab.mkv", NULL, 70); /* off: one chain, so the second clip is not its own */
+    assert_memory_not_equal(off + 30 * map, b, 40 * map * sizeof *b);
+    free(off);
+    free(a);
+    free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(frames_out_are_frames_in), cmocka_unit_test(same_bytes_for_any_threads),
-                                       cmocka_unit_test(png16_has_one_honest_scale), cmocka_unit_test(stride_limit_and_sizes)};
+                                       cmocka_unit_test(png16_has_one_honest_scale), cmocka_unit_test(stride_limit_and_sizes),
+                                       cmocka_unit_test(shots_are_their_own)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
 }

@@ -1,0 +1,164 @@
+/* Where shots begin; see shots.h. */
+#include "pipeline/shots.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RING = 2 * IB_CUT_LOOKAHEAD + 1, SHIFT_X = 4, SHIFT_Y = 3 };
+
+/* The rule's numbers; chosen on spliced real and synthetic clips (tests/unit/shots.c, docs/MODEL.md). */
+static const float unrelated = 0.25f;  /* distance above which two frames may be of different shots */
+static const float related = 0.25f;   /* distance below which a later frame is still the same shot: it was a flash */
+static const float above_motion = 2.5f; /* a cut stands out this much over the distances around it */
+static const float palette = 0.15f;    /* least change of the colour histograms, 0..1 */
+static const float flat = 4.0f;        /* standard deviation below which a picture has no structure */
+
+void ib_thumb_make(const uint8_t *rgb, int width, int height, ib_thumb *out)
+{
+    memset(out, 0, sizeof *out);
+    for (int ty = 0; ty < IB_THUMB_H; ty++)
+        for (int tx = 0; tx < IB_THUMB_W; tx++) {
+            int y0 = ty * height / IB_THUMB_H, y1 = (ty + 1) * height / IB_THUMB_H;
+            int x0 = tx * width / IB_THUMB_W, x1 = (tx + 1) * width / IB_THUMB_W;
+            if (y1 <= y0) y1 = y0 + 1;
+            if (x1 <= x0) x1 = x0 + 1;
+            /* every pixel of small pictures, a grid of at most 8x8 samples of large boxes */
+            int sy = (y1 - y0 + 7) / 8, sx = (x1 - x0 + 7) / 8, n = 0, sum[3] = {0};
+            for (int y = y0; y < y1; y += sy)
+                for (int x = x0; x < x1; x += sx, n++)
+                    for (int c = 0; c < 3; c++) sum[c] += rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c];
+            out->luma[ty][tx] = (0.299f * (float)sum[0] + 0.587f * (float)sum[1] + 0.114f * (float)sum[2]) / (float)n;
+            for (int c = 0; c < 3; c++) out->histogram[c][sum[c] / n / 16] += 1.0f / (IB_THUMB_W * IB_THUMB_H);
+        }
+}
+
+static float deviation(const ib_thumb *t)
+{
+    float sum = 0, square = 0;
+    const float *v = &t->luma[0][0];
+    for (int i = 0; i < IB_THUMB_W * IB_THUMB_H; i++) {
+        sum += v[i];
+        square += v[i] * v[i];
+    }
+    float n = IB_THUMB_W * IB_THUMB_H, mean = sum / n, var = square / n - mean * mean;
+    return var > 0 ? sqrtf(var) : 0;
+}
+
+/* Normalised cross-correlation of a and b moved by (dx, dy), over their overlap. */
+static float correlation(const ib_thumb *a, const ib_thumb *b, int dx, int dy)
+{
+    float sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, n = 0;
+    for (int y = dy > 0 ? dy : 0; y < IB_THUMB_H + (dy < 0 ? dy : 0); y++)
+        for (int x = dx > 0 ? dx : 0; x < IB_THUMB_W + (dx < 0 ? dx : 0); x++) {
+            float p = a->luma[y][x], q = b->luma[y - dy][x - dx];
+            sa += p;
+            sb += q;
+            saa += p * p;
+            sbb += q * q;
+            sab += p * q;
+            n += 1;
+        }
+    float va = saa - sa * sa / n, vb = sbb - sb * sb / n;
+    return va > 0 && vb > 0 ? (sab - sa * sb / n) / sqrtf(va * vb) : 0;
+}
+
+float ib_thumb_distance(const ib_thumb *a, const ib_thumb *b)
+{
+    int flat_a = deviation(a) < flat, flat_b = deviation(b) < flat;
+    if (flat_a || flat_b) return flat_a && flat_b ? 0.0f : 1.0f;
+    float best = -1;
+    for (int dy = -SHIFT_Y; dy <= SHIFT_Y; dy++)
+        for (int dx = -SHIFT_X; dx <= SHIFT_X; dx++) {
+            float r = correlation(a, b, dx, dy);
+            if (r > best) best = r;
+        }
+    return 1 - best;
+}
+
+static float palette_change(const ib_thumb *a, const ib_thumb *b)
+{
+    float sum = 0;
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 16; i++) sum += fabsf(a->histogram[c][i] - b->histogram[c][i]);
+    return sum / 6;
+}
+
+void ib_cut_detector_init(ib_cut_detector *d)
+{
+    memset(d, 0, sizeof *d);
+    d->last_cut = -1;
+}
+
+void ib_cut_detector_push(ib_cut_detector *d, const ib_thumb *thumb)
+{
+    int64_t i = d->count++;
+    d->thumbs[i % RING] = *thumb;
+    d->distance[i % RING] = i > 0 ? ib_thumb_distance(&d->thumbs[(i - 1) % RING], thumb) : 0;
+}
+
+int ib_cut_detector_is_cut(ib_cut_detector *d, int64_t i)
+{
+    if (i < 1) return 0;
+    float here = d->distance[i % RING];
+    const ib_thumb *before = &d->thumbs[(i - 1) % RING];
+    if (here < unrelated || palette_change(before, &d->thumbs[i % RING]) < palette) return 0;
+    /* A flash or a dropped-in frame: the old picture comes back. */
+    for (int64_t j = i + 1; j < d->count && j <= i + IB_CUT_LOOKAHEAD - 1; j++)
+        if (ib_thumb_distance(before, &d->thumbs[j % RING]) < related) return 0;
+    /* Fast motion: the neighbours are as far apart. Frames across an earlier cut do not count. */
+    float sum = 0;
+    int n = 0;
+    for (int64_t j = i - IB_CUT_LOOKAHEAD + 1; j < i + IB_CUT_LOOKAHEAD && j < d->count; j++) {
+        if (j < 1 || j == i || j <= d->last_cut) continue;
+        sum += d->distance[j % RING];
+        n++;
+    }
+    if (n > 0 && here < above_motion * sum / (float)n) return 0;
+    d->last_cut = i;
+    return 1;
+}
+
+isobath_status ib_cuts_read(const char *path, ib_diag *diag, int64_t **out, int64_t *count)
+{
+    *out = NULL;
+    *count = 0;
+    FILE *f = fopen(path, "r");
+    if (!f) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot open the list of cuts: %s", path, strerror(errno));
+    char line[256];
+    int64_t *list = NULL, n = 0, cap = 0, number = 0;
+    isobath_status st = ISOBATH_OK;
+    while (st == ISOBATH_OK && fgets(line, sizeof line, f)) {
+        number++;
+        char *text = line + strspn(line, " \t"), *end;
+        if (!*text || *text == '#' || *text == '\n' || *text == '\r') continue;
+        errno = 0;
+        long long v = strtoll(text, &end, 10);
+        end += strspn(end, " \t\r\n");
+        if (end == text || (*end && *end != '#') || errno || v < 1 || (n && v <= list[n - 1])) {
+            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %lld: expected an ascending frame number from 1 on", path,
+                         (long long)number);
+            break;
+        }
+        if (n == cap) {
+            cap = cap ? 2 * cap : 64;
+            int64_t *p = realloc(list, (size_t)cap * sizeof *p);
+            if (!p) {
+                st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for the cuts", path);
+                break;
+            }
+            list = p;
+        }
+        list[n++] = v;
+    }
+    fclose(f);
+    if (st != ISOBATH_OK) {
+        free(list);
+        return st;
+    }
+    *out = list;
+    *count = n;
+    return ISOBATH_OK;
+}
