@@ -10,10 +10,9 @@
 enum { RING = 2 * IB_CUT_LOOKAHEAD + 1, SHIFT_X = 4, SHIFT_Y = 3 };
 
 /* The rule's numbers; chosen on spliced real and synthetic clips (tests/unit/shots.c, docs/MODEL.md). */
-static const float unrelated = 0.25f;  /* distance above which two frames may be of different shots */
+static const float unrelated = 0.25f; /* distance above which two frames may be of different shots */
 static const float related = 0.25f;   /* distance below which a later frame is still the same shot: it was a flash */
 static const float above_motion = 2.5f; /* a cut stands out this much over the distances around it */
-static const float palette = 0.15f;    /* least change of the colour histograms, 0..1 */
 static const float flat = 4.0f;        /* standard deviation below which a picture has no structure */
 
 void ib_thumb_make(const uint8_t *rgb, int width, int height, ib_thumb *out)
@@ -31,7 +30,6 @@ void ib_thumb_make(const uint8_t *rgb, int width, int height, ib_thumb *out)
                 for (int x = x0; x < x1; x += sx, n++)
                     for (int c = 0; c < 3; c++) sum[c] += rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c];
             out->luma[ty][tx] = (0.299f * (float)sum[0] + 0.587f * (float)sum[1] + 0.114f * (float)sum[2]) / (float)n;
-            for (int c = 0; c < 3; c++) out->histogram[c][sum[c] / n / 16] += 1.0f / (IB_THUMB_W * IB_THUMB_H);
         }
 }
 
@@ -78,14 +76,6 @@ float ib_thumb_distance(const ib_thumb *a, const ib_thumb *b)
     return 1 - best;
 }
 
-static float palette_change(const ib_thumb *a, const ib_thumb *b)
-{
-    float sum = 0;
-    for (int c = 0; c < 3; c++)
-        for (int i = 0; i < 16; i++) sum += fabsf(a->histogram[c][i] - b->histogram[c][i]);
-    return sum / 6;
-}
-
 void ib_cut_detector_init(ib_cut_detector *d)
 {
     memset(d, 0, sizeof *d);
@@ -104,7 +94,7 @@ int ib_cut_detector_is_cut(ib_cut_detector *d, int64_t i)
     if (i < 1) return 0;
     float here = d->distance[i % RING];
     const ib_thumb *before = &d->thumbs[(i - 1) % RING];
-    if (here < unrelated || palette_change(before, &d->thumbs[i % RING]) < palette) return 0;
+    if (here < unrelated) return 0;
     /* A flash or a dropped-in frame: the old picture comes back. */
     for (int64_t j = i + 1; j < d->count && j <= i + IB_CUT_LOOKAHEAD - 1; j++)
         if (ib_thumb_distance(before, &d->thumbs[j % RING]) < related) return 0;

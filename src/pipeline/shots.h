@@ -12,7 +12,6 @@
 /* What the detector remembers of a frame. */
 typedef struct ib_thumb {
     float luma[IB_THUMB_H][IB_THUMB_W]; /* box means, 0..255 */
-    float histogram[3][16];             /* of R, G, B over the thumbnail's boxes; each sums to 1 */
 } ib_thumb;
 
 /* rgb u8 (height,width,3), any size. */
