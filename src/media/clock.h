@@ -17,7 +17,7 @@ typedef struct ib_clock {
     int64_t nominal_us;   /* one frame */
     int jumps;            /* the format's clock may jump forward */
     int started, have_base;
-    int64_t base;      /* timestamp that stands at base_us */
+    int64_t base; /* timestamp that stands at base_us */
     int64_t base_us, last_us;
 } ib_clock;
 

@@ -4,6 +4,7 @@
 
 #include <libswscale/swscale.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,12 +12,12 @@ struct ib_convert {
     ib_diag *diag;
     const char *name;
     ib_media_options options;
-    int width, height;     /* stored */
-    ib_rect crop;          /* in the stored picture */
-    int out_w, out_h;      /* after the resize, before the turn */
+    int width, height; /* stored */
+    ib_rect crop;      /* in the stored picture */
+    int out_w, out_h;  /* after the resize, before the turn */
     ib_orientation orientation;
     ib_colour *colour;
-    ib_resize *resize;     /* NULL: size stays */
+    ib_resize *resize;      /* NULL: size stays */
     struct SwsContext *sws; /* exotic formats only */
     AVFrame *sws_frame;
     uint8_t *full;    /* stored size; NULL: colour writes straight to the result */
@@ -46,8 +47,9 @@ static isobath_status plan_sizes(ib_convert *c, double aspect, ib_media_info *in
         r = c->options.crop_rect;
         if (r.x < 0 || r.y < 0 || r.width < 1 || r.height < 1 || r.width > whole.width || r.height > whole.height ||
             r.x > whole.width - r.width || r.y > whole.height - r.height)
-            return ib_fail(c->diag, ISOBATH_ERR_USAGE, "%s: a crop of %dx%d at %d,%d does not lie within the picture of %dx%d",
-                           c->name, r.width, r.height, r.x, r.y, whole.width, whole.height);
+            return ib_fail(c->diag, ISOBATH_ERR_USAGE,
+                           "%s: a crop of %dx%d at %d,%d does not lie within the picture of %dx%d", c->name, r.width,
+                           r.height, r.x, r.y, whole.width, whole.height);
     }
     info->crop = r;
     c->crop = to_stored(r, c->orientation, c->width, c->height);
@@ -71,12 +73,22 @@ isobath_status ib_convert_create(const AVFrame *first, ib_orientation orientatio
     *out = NULL;
     ib_convert *c = calloc(1, sizeof *c);
     if (!c) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
-    *c = (ib_convert){.diag = diag, .name = name, .options = *options, .width = first->width, .height = first->height,
+    *c = (ib_convert){.diag = diag,
+                      .name = name,
+                      .options = *options,
+                      .width = first->width,
+                      .height = first->height,
                       .orientation = orientation};
     isobath_status st = plan_sizes(c, pixel_aspect, info);
     ib_picture_describe(first, info->colour, sizeof info->colour);
     ib_picture pic;
-    info->tone_mapped = !options->keep_hdr && ib_picture_from_frame(first, &pic) && pic.transfer != IB_TRANSFER_SDR;
+    int native = ib_picture_from_frame(first, &pic);
+    info->tone_mapped = !options->keep_hdr && native && pic.transfer != IB_TRANSFER_SDR;
+    if (!native) { /* the result depends on its version */
+        unsigned v = swscale_version();
+        size_t n = strlen(info->colour);
+        snprintf(info->colour + n, sizeof info->colour - n, " libswscale %u.%u.%u", v >> 16, v >> 8 & 255, v & 255);
+    }
     int turn = !ib_orientation_is_identity(orientation);
     int crop = c->crop.width != c->width || c->crop.height != c->height;
     int resize = c->out_w != c->crop.width || c->out_h != c->crop.height;
@@ -90,8 +102,10 @@ isobath_status ib_convert_create(const AVFrame *first, ib_orientation orientatio
     }
     if (st == ISOBATH_OK && resize)
         st = ib_resize_create(c->crop.width, c->crop.height, c->out_w, c->out_h, options->pool, diag, &c->resize);
-    if (st != ISOBATH_OK) ib_convert_destroy(c);
-    else *out = c;
+    if (st != ISOBATH_OK)
+        ib_convert_destroy(c);
+    else
+        *out = c;
     return st;
 }
 
@@ -115,7 +129,8 @@ static isobath_status exotic(ib_convert *c, const AVFrame *frame, ib_picture *pi
     c->sws = sws_getCachedContext(c->sws, frame->width, frame->height, frame->format, frame->width, frame->height,
                                   AV_PIX_FMT_RGB24, SWS_POINT | SWS_ACCURATE_RND | SWS_BITEXACT, NULL, NULL, NULL);
     if (!c->sws)
-        return ib_fail(c->diag, ISOBATH_ERR_UNSUPPORTED, "%s: libswscale has no conversion from %s to RGB", c->name, colour);
+        return ib_fail(c->diag, ISOBATH_ERR_UNSUPPORTED, "%s: libswscale has no conversion from %s to RGB", c->name,
+                       colour);
     if (!c->sws_frame) {
         c->sws_frame = av_frame_alloc();
         if (!c->sws_frame) return fail_memory(c);
@@ -125,7 +140,9 @@ static isobath_status exotic(ib_convert *c, const AVFrame *frame, ib_picture *pi
         if (av_frame_get_buffer(c->sws_frame, 0) < 0) return fail_memory(c);
     }
     ib_yuv_matrix m = ib_frame_matrix(frame);
-    const int *table = sws_getCoefficients(m == IB_YUV_BT601 ? SWS_CS_ITU601 : m == IB_YUV_BT709 ? SWS_CS_ITU709 : SWS_CS_BT2020);
+    const int *table = sws_getCoefficients(m == IB_YUV_BT601   ? SWS_CS_ITU601
+                                           : m == IB_YUV_BT709 ? SWS_CS_ITU709
+                                                               : SWS_CS_BT2020);
     sws_setColorspaceDetails(c->sws, table, ib_frame_full_range(frame), table, 1, 0, 1 << 16, 1 << 16);
     if (sws_scale(c->sws, (const uint8_t *const *)frame->data, frame->linesize, 0, frame->height, c->sws_frame->data,
                   c->sws_frame->linesize) != frame->height)
@@ -163,7 +180,8 @@ isobath_status ib_convert_run(ib_convert *c, const AVFrame *frame, uint8_t *rgb)
     int turn = !ib_orientation_is_identity(c->orientation);
     const uint8_t *kept = full + c->crop.y * stride + (ptrdiff_t)c->crop.x * 3, *upright = full;
     uint8_t *resized = turn ? c->resized : rgb;
-    if (c->resize) ib_resize_run(c->resize, kept, stride, resized);
+    if (c->resize)
+        ib_resize_run(c->resize, kept, stride, resized);
     else if (resized)
         for (int y = 0; y < c->out_h; y++)
             memcpy(resized + (size_t)y * (size_t)c->out_w * 3, kept + y * stride, (size_t)c->out_w * 3);

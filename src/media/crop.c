@@ -64,9 +64,10 @@ isobath_status ib_media_detect_crop(const char *input, const ib_media_options *o
     o.on_error = IB_ON_ERROR_REPEAT;
     o.start_s = 0;
     o.start_frame = 0;
-    isobath_status st = strcmp(input, "-") == 0
-                            ? ib_fail(diag, ISOBATH_ERR_USAGE, "standard input can be read only once: give the crop as a rectangle")
-                            : ib_decoder_open(input, &o, diag, &decoder);
+    isobath_status st =
+        strcmp(input, "-") == 0
+            ? ib_fail(diag, ISOBATH_ERR_USAGE, "standard input can be read only once: give the crop as a rectangle")
+            : ib_decoder_open(input, &o, diag, &decoder);
     for (int i = 0; st == ISOBATH_OK && i < SAMPLES; i++) {
         ib_decoded d;
         int got = 0;

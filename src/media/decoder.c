@@ -1,9 +1,9 @@
 /* libavcodec's send/receive loop with an answer to damage; see decoder.h.
  *
- * Damage is an error that the decoder returns for a packet, a frame that it flags as concealed or corrupt, an image file
- * that cannot be read, or a container that breaks off. Before the first good frame of a video it is the usual start of
- * a cut stream and passed over. After it, a decoder with threads is replaced by one with a single thread that replays
- * the frames that were out already: so position and pictures are the same for any number of threads. */
+ * Damage is an error that the decoder returns for a packet, a frame that it flags as concealed or corrupt, an image
+ * file that cannot be read, or a container that breaks off. Before the first good frame of a video it is the usual
+ * start of a cut stream and passed over. After it, a decoder with threads is replaced by one with a single thread that
+ * replays the frames that were out already: so position and pictures are the same for any number of threads. */
 #include "media/decoder.h"
 #include "media/clock.h"
 #include "media/compat.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_THREADS 16 /* of the decoder by default: each one holds a few pictures, and more do not help */
+#define MAX_THREADS 16   /* of the decoder by default: each one holds a few pictures, and more do not help */
 #define DRAIN_ERRORS 256 /* errors in a row while draining after which the decoder counts as empty */
 
 struct ib_decoder {
@@ -37,7 +37,7 @@ struct ib_decoder {
     int64_t delivered;
     uint64_t trail; /* hash of the times and flags of what was delivered (FNV-1a by words) */
     ib_clock clock;
-    char damage[512]; /* the first one */
+    char damage[512];      /* the first one */
     isobath_status status; /* behind STEP_FAILED */
 };
 
@@ -219,8 +219,10 @@ static step feed(ib_decoder *d)
         if (r == IB_PACKET_DAMAGED) {
             step s = damaged(d, text);
             if (s != STEP_FRAME) return s;
-            if (d->in.format) d->ended = 1;
-            else return add_missing(d, d->packet->pts);
+            if (d->in.format)
+                d->ended = 1;
+            else
+                return add_missing(d, d->packet->pts);
         }
         if (r == IB_PACKET_END) d->ended = 1;
         if (r == IB_PACKET_OK) d->have_packet = 1;
@@ -242,7 +244,10 @@ static step feed(ib_decoder *d)
     return STEP_FRAME;
 }
 
-static int is_flagged(const AVFrame *f) { return f->decode_error_flags != 0 || (f->flags & AV_FRAME_FLAG_CORRUPT) != 0; }
+static int is_flagged(const AVFrame *f)
+{
+    return f->decode_error_flags != 0 || (f->flags & AV_FRAME_FLAG_CORRUPT) != 0;
+}
 
 /* Fills d->held with the next frame in presentation order. */
 static step receive(ib_decoder *d)
@@ -334,8 +339,8 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
     return STEP_FRAME;
 }
 
-/* Starts again with one thread and goes to where we were. In badly broken streams libavcodec's threads give other frames
- * than one thread does: then what is out already cannot stand. */
+/* Starts again with one thread and goes to where we were. In badly broken streams libavcodec's threads give other
+ * frames than one thread does: then what is out already cannot stand. */
 static isobath_status restart(ib_decoder *d)
 {
     int64_t target = d->delivered;
@@ -349,10 +354,11 @@ static isobath_status restart(ib_decoder *d)
         if (next_step(d, &skipped, &got) == STEP_FAILED) return d->status;
     }
     if (!got || (target > 0 && d->trail != trail))
-        return ib_fail(d->diag, ISOBATH_ERR_INPUT,
-                       "%s: damaged before frame %lld, where several decoder threads see other frames than one does; decode it "
-                       "with one thread",
-                       d->in.name, (long long)target);
+        return ib_fail(
+            d->diag, ISOBATH_ERR_INPUT,
+            "%s: damaged before frame %lld, where several decoder threads see other frames than one does; decode it "
+            "with one thread",
+            d->in.name, (long long)target);
     return ISOBATH_OK;
 }
 
@@ -399,5 +405,6 @@ const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
 void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)
 {
     unsigned v = avcodec_version();
-    snprintf(buf, size, "%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", v >> 16, v >> 8 & 255, v & 255);
+    snprintf(buf, size, "%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", v >> 16, v >> 8 & 255,
+             v & 255);
 }

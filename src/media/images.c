@@ -12,9 +12,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-static const char *const extensions[] = {"png", "jpg", "jpeg", "jpe", "tif", "tiff", "exr", "bmp", "webp",
-                                         "dpx", "ppm", "pgm",  "pbm", "pnm", "pam",  "pfm", "jp2", "j2k",
-                                         "jxl", "tga", "qoi", "sgi", "psd"};
+static const char *const extensions[] = {"png",  "jpg", "jpeg", "jpe", "tif", "tiff", "exr", "bmp",
+                                         "webp", "dpx", "ppm",  "pgm", "pbm", "pnm",  "pam", "pfm",
+                                         "jp2",  "j2k", "jxl",  "tga", "qoi", "sgi",  "psd"};
 
 static int has_image_extension(const char *name)
 {
@@ -31,18 +31,30 @@ int ib_image_codec(const uint8_t *data, size_t size, const char *path)
         int id, offset, length;
         const char *magic;
     } table[] = {
-        {AV_CODEC_ID_PNG, 0, 4, "\x89PNG"},         {AV_CODEC_ID_MJPEG, 0, 3, "\xff\xd8\xff"},
-        {AV_CODEC_ID_TIFF, 0, 4, "II*\0"},          {AV_CODEC_ID_TIFF, 0, 4, "MM\0*"},
-        {AV_CODEC_ID_EXR, 0, 4, "\x76\x2f\x31\x01"}, {AV_CODEC_ID_BMP, 0, 2, "BM"},
-        {AV_CODEC_ID_WEBP, 8, 4, "WEBP"},           {AV_CODEC_ID_DPX, 0, 4, "SDPX"},
-        {AV_CODEC_ID_DPX, 0, 4, "XPDS"},            {AV_CODEC_ID_PBM, 0, 2, "P1"},
-        {AV_CODEC_ID_PBM, 0, 2, "P4"},              {AV_CODEC_ID_PGM, 0, 2, "P2"},
-        {AV_CODEC_ID_PGM, 0, 2, "P5"},              {AV_CODEC_ID_PPM, 0, 2, "P3"},
-        {AV_CODEC_ID_PPM, 0, 2, "P6"},              {AV_CODEC_ID_PAM, 0, 2, "P7"},
-        {AV_CODEC_ID_PFM, 0, 2, "PF"},              {AV_CODEC_ID_PFM, 0, 2, "Pf"},
-        {AV_CODEC_ID_JPEG2000, 4, 4, "jP  "},       {AV_CODEC_ID_JPEG2000, 0, 4, "\xff\x4f\xff\x51"},
-        {AV_CODEC_ID_QOI, 0, 4, "qoif"},            {AV_CODEC_ID_SGI, 0, 2, "\x01\xda"},
-        {AV_CODEC_ID_JPEGXL, 4, 4, "JXL "},         {AV_CODEC_ID_JPEGXL, 0, 2, "\xff\x0a"},
+        {AV_CODEC_ID_PNG, 0, 4, "\x89PNG"},
+        {AV_CODEC_ID_MJPEG, 0, 3, "\xff\xd8\xff"},
+        {AV_CODEC_ID_TIFF, 0, 4, "II*\0"},
+        {AV_CODEC_ID_TIFF, 0, 4, "MM\0*"},
+        {AV_CODEC_ID_EXR, 0, 4, "\x76\x2f\x31\x01"},
+        {AV_CODEC_ID_BMP, 0, 2, "BM"},
+        {AV_CODEC_ID_WEBP, 8, 4, "WEBP"},
+        {AV_CODEC_ID_DPX, 0, 4, "SDPX"},
+        {AV_CODEC_ID_DPX, 0, 4, "XPDS"},
+        {AV_CODEC_ID_PBM, 0, 2, "P1"},
+        {AV_CODEC_ID_PBM, 0, 2, "P4"},
+        {AV_CODEC_ID_PGM, 0, 2, "P2"},
+        {AV_CODEC_ID_PGM, 0, 2, "P5"},
+        {AV_CODEC_ID_PPM, 0, 2, "P3"},
+        {AV_CODEC_ID_PPM, 0, 2, "P6"},
+        {AV_CODEC_ID_PAM, 0, 2, "P7"},
+        {AV_CODEC_ID_PFM, 0, 2, "PF"},
+        {AV_CODEC_ID_PFM, 0, 2, "Pf"},
+        {AV_CODEC_ID_JPEG2000, 4, 4, "jP  "},
+        {AV_CODEC_ID_JPEG2000, 0, 4, "\xff\x4f\xff\x51"},
+        {AV_CODEC_ID_QOI, 0, 4, "qoif"},
+        {AV_CODEC_ID_SGI, 0, 2, "\x01\xda"},
+        {AV_CODEC_ID_JPEGXL, 4, 4, "JXL "},
+        {AV_CODEC_ID_JPEGXL, 0, 2, "\xff\x0a"},
         {AV_CODEC_ID_PSD, 0, 4, "8BPS"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -94,7 +106,8 @@ static isobath_status add_path(ib_image_list *list, const char *folder, const ch
     if (list->count == list->capacity) {
         int64_t capacity = list->capacity ? list->capacity * 2 : 256;
         char **paths = realloc(list->paths, (size_t)capacity * sizeof *paths);
-        if (!paths) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a list of %lld images", (long long)capacity);
+        if (!paths)
+            return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a list of %lld images", (long long)capacity);
         list->paths = paths;
         list->capacity = capacity;
     }
@@ -147,7 +160,9 @@ static int64_t match_pattern(const pattern *p, const char *name)
 static isobath_status scan(const char *folder, const pattern *pat, ib_image_list *list, ib_diag *diag)
 {
     DIR *d = opendir(*folder ? folder : ".");
-    if (!d) return ib_fail(diag, ISOBATH_ERR_INPUT, "cannot open the folder %s: %s", *folder ? folder : ".", strerror(errno));
+    if (!d)
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "cannot open the folder %s: %s", *folder ? folder : ".",
+                       strerror(errno));
     isobath_status st = ISOBATH_OK;
     for (struct dirent *e; st == ISOBATH_OK && (e = readdir(d));)
         if (e->d_type != DT_DIR && (pat ? match_pattern(pat, e->d_name) >= 0 : has_image_extension(e->d_name)))
@@ -191,9 +206,12 @@ isobath_status ib_image_list_find(const char *input, ib_diag *diag, ib_image_lis
     const char *slash = strrchr(input, '/'), *name = slash ? slash + 1 : input;
     pattern pat;
     if (stat(input, &sb) == 0) {
-        if (S_ISDIR(sb.st_mode)) st = scan(input, NULL, list, diag);
-        else if (has_image_extension(name)) st = add_path(list, "", input, diag);
-        else return ISOBATH_OK;
+        if (S_ISDIR(sb.st_mode))
+            st = scan(input, NULL, list, diag);
+        else if (has_image_extension(name))
+            st = add_path(list, "", input, diag);
+        else
+            return ISOBATH_OK;
     } else if (strstr(input, "://")) {
         return ISOBATH_OK;
     } else if (parse_pattern(name, &pat)) {
@@ -201,7 +219,8 @@ isobath_status ib_image_list_find(const char *input, ib_diag *diag, ib_image_lis
         if (!folder) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
         st = scan(folder, &pat, list, diag);
         free(folder);
-        if (st == ISOBATH_OK && list->count) qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
+        if (st == ISOBATH_OK && list->count)
+            qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
         if (st == ISOBATH_OK) st = check_gaps(list, &pat, diag);
     } else if (input[strcspn(input, "*?[")]) {
         st = find_glob(input, list, diag);
@@ -211,7 +230,9 @@ isobath_status ib_image_list_find(const char *input, ib_diag *diag, ib_image_lis
     *is_list = 1;
     if (st == ISOBATH_OK && list->count == 0)
         st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no images there (PNG, JPEG, TIFF, EXR ... were looked for)", input);
-    if (st == ISOBATH_OK) qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
-    else ib_image_list_free(list);
+    if (st == ISOBATH_OK)
+        qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
+    else
+        ib_image_list_free(list);
     return st;
 }

@@ -25,8 +25,8 @@ static isobath_status raw_options(const char *spec, AVDictionary **dict, ib_diag
     double fps = 0;
     if (sscanf(spec, "%dx%d:%31[^:]:%lf%n", &width, &height, format, &fps, &used) != 4 || spec[used] || width <= 0 ||
         height <= 0 || !(fps > 0 && fps <= 1e6))
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "raw video is described as WIDTHxHEIGHT:PIXFMT:FPS (640x480:rgb24:30), not %s",
-                       spec);
+        return ib_fail(diag, ISOBATH_ERR_USAGE,
+                       "raw video is described as WIDTHxHEIGHT:PIXFMT:FPS (640x480:rgb24:30), not %s", spec);
     if (av_get_pix_fmt(format) == AV_PIX_FMT_NONE)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "raw video format %s: %s is not a pixel format of libav", spec, format);
     char text[64];
@@ -47,7 +47,7 @@ static void estimate(ib_input *in, AVFormatContext *format, AVStream *stream)
     in->fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0.0;
     in->frames_hint = -1;
     if (!in->reopenable) return;
-    double seconds = stream->duration > 0 ? (double)stream->duration * av_q2d(stream->time_base)
+    double seconds = stream->duration > 0   ? (double)stream->duration * av_q2d(stream->time_base)
                      : format->duration > 0 ? (double)format->duration / AV_TIME_BASE
                                             : 0.0;
     double frames = stream->nb_frames > 0 ? (double)stream->nb_frames : seconds * in->fps;
@@ -61,8 +61,10 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     int exists = !is_pipe && stat(name, &sb) == 0;
     in->reopenable = !is_pipe && (!exists || S_ISREG(sb.st_mode));
     char *url = is_pipe ? strdup("pipe:0") : NULL;
-    if (exists && asprintf(&url, "file:%s", name) < 0) url = NULL; /* a ':' in a name is not a protocol */
-    else if (!is_pipe && !exists) url = strdup(name);
+    if (exists && asprintf(&url, "file:%s", name) < 0)
+        url = NULL; /* a ':' in a name is not a protocol */
+    else if (!is_pipe && !exists)
+        url = strdup(name);
     if (!url) return ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory");
 
     AVDictionary *dict = NULL;
@@ -75,20 +77,24 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
         IB_TRY_GOTO(st, raw_options(options->raw_format, &dict, in->diag), done);
     }
     err = avformat_open_input(&in->format, url, demuxer, &dict);
-    if (err == AVERROR(ENOMEM)) st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
+    if (err == AVERROR(ENOMEM))
+        st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
     else if (err < 0 && is_pipe)
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT,
                      "standard input: %s; Y4M or a container was expected, and --raw WIDTHxHEIGHT:PIXFMT:FPS describes "
                      "video without a header",
                      av_text(err, text, sizeof text));
     else if (err == AVERROR_INVALIDDATA)
-        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: not a video or image that libav knows, or damaged at its head", in->name);
-    else if (err < 0) st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "cannot open %s: %s", in->name, av_text(err, text, sizeof text));
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: not a video or image that libav knows, or damaged at its head",
+                     in->name);
+    else if (err < 0)
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "cannot open %s: %s", in->name, av_text(err, text, sizeof text));
     if (st != ISOBATH_OK) goto done;
 
     err = avformat_find_stream_info(in->format, NULL);
     if (err < 0) {
-        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: no stream can be made out: %s", in->name, av_text(err, text, sizeof text));
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: no stream can be made out: %s", in->name,
+                     av_text(err, text, sizeof text));
         goto done;
     }
     int best = av_find_best_stream(in->format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
@@ -122,8 +128,10 @@ isobath_status ib_input_open(ib_input *in, const char *name, const ib_media_opti
         in->fps = options->image_fps > 0 ? options->image_fps : 30.0;
         in->frames_hint = in->images.count;
         in->codec = avcodec_parameters_alloc();
-        if (!in->codec) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
-        else in->codec->codec_type = AVMEDIA_TYPE_VIDEO;
+        if (!in->codec)
+            st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
+        else
+            in->codec->codec_type = AVMEDIA_TYPE_VIDEO;
     }
     if (st != ISOBATH_OK) ib_input_close(in);
     return st;
@@ -131,8 +139,10 @@ isobath_status ib_input_open(ib_input *in, const char *name, const ib_media_opti
 
 void ib_input_close(ib_input *in)
 {
-    if (in->format) avformat_close_input(&in->format);
-    else if (in->codec) avcodec_parameters_free(&in->codec);
+    if (in->format)
+        avformat_close_input(&in->format);
+    else if (in->codec)
+        avcodec_parameters_free(&in->codec);
     in->codec = NULL;
     in->stream = NULL;
     ib_image_list_free(&in->images);
@@ -157,7 +167,9 @@ static ib_packet_result next_image(ib_input *in, AVPacket *packet, char *text, s
     int64_t pts = packet->pts;
     if (!S_ISREG(sb.st_mode) || sb.st_size <= 0 || sb.st_size > INT32_MAX / 2) {
         snprintf(text, text_size, "%s is %s", path,
-                 !S_ISREG(sb.st_mode) ? "not a file" : sb.st_size > 0 ? "too large for an image" : "empty");
+                 !S_ISREG(sb.st_mode) ? "not a file"
+                 : sb.st_size > 0     ? "too large for an image"
+                                      : "empty");
         result = IB_PACKET_DAMAGED;
     } else if (av_new_packet(packet, (int)sb.st_size) < 0) {
         ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory for %s (%lld bytes)", path, (long long)sb.st_size);
@@ -196,9 +208,12 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
         if (err == AVERROR(EAGAIN) && ++retries < 1000) continue;
         if (err == AVERROR_EOF) {
             /* some demuxers report a failed read as the end; the I/O layer knows better */
-            if (in->format->pb && in->format->pb->error < 0 && in->format->pb->error != AVERROR_EOF) err = in->format->pb->error;
-            else if (is_cut(in)) err = AVERROR_INVALIDDATA;
-            else return IB_PACKET_END;
+            if (in->format->pb && in->format->pb->error < 0 && in->format->pb->error != AVERROR_EOF)
+                err = in->format->pb->error;
+            else if (is_cut(in))
+                err = AVERROR_INVALIDDATA;
+            else
+                return IB_PACKET_END;
         }
         if (err == AVERROR(ENOMEM)) {
             ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory while reading", in->name);
@@ -222,9 +237,11 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
 
 char *ib_input_where(const ib_input *in, const AVPacket *packet, char *buf, size_t size)
 {
-    if (!in->format && in->packets > 0) snprintf(buf, size, "%s", in->images.paths[in->packets - 1]);
+    if (!in->format && in->packets > 0)
+        snprintf(buf, size, "%s", in->images.paths[in->packets - 1]);
     else if (packet->pos >= 0)
         snprintf(buf, size, "packet %lld at byte %lld", (long long)in->packets - 1, (long long)packet->pos);
-    else snprintf(buf, size, "packet %lld", (long long)in->packets - 1);
+    else
+        snprintf(buf, size, "packet %lld", (long long)in->packets - 1);
     return buf;
 }

@@ -10,18 +10,18 @@
 
 typedef struct ib_input {
     ib_diag *diag;
-    const char *name; /* for messages; owned by the media object */
+    const char *name;        /* for messages; owned by the media object */
     AVFormatContext *format; /* NULL: images */
     AVStream *stream;
     ib_image_list images;
     AVRational time_base;
     AVCodecParameters *codec; /* of the next packet; owned by the stream or (images) by this object */
-    int reopenable;      /* 0: a pipe, which can be read once only */
-    int64_t packets;     /* of the video stream that were read */
-    int64_t packet_end;  /* byte behind the last one, -1: not known */
-    double fps;          /* average; 0: unknown */
-    int64_t frames_hint; /* -1: unknown */
-    const int32_t *matrix; /* display matrix of the stream, or NULL */
+    int reopenable;           /* 0: a pipe, which can be read once only */
+    int64_t packets;          /* of the video stream that were read */
+    int64_t packet_end;       /* byte behind the last one, -1: not known */
+    double fps;               /* average; 0: unknown */
+    int64_t frames_hint;      /* -1: unknown */
+    const int32_t *matrix;    /* display matrix of the stream, or NULL */
 } ib_input;
 
 /* Opens; on failure nothing is left to close. Errors: as ib_media_open. */

@@ -32,8 +32,8 @@ static isobath_status convert(ib_media *m, const ib_decoded *d, uint8_t *rgb)
     const AVFrame *frame = d->frame;
     if (frame->width != m->info.coded_width || frame->height != m->info.coded_height) {
         if (d->path)
-            return ib_fail(m->diag, ISOBATH_ERR_INPUT, "%s is %dx%d but the sequence began with %dx%d", d->path, frame->width,
-                           frame->height, m->info.coded_width, m->info.coded_height);
+            return ib_fail(m->diag, ISOBATH_ERR_INPUT, "%s is %dx%d but the sequence began with %dx%d", d->path,
+                           frame->width, frame->height, m->info.coded_width, m->info.coded_height);
         return ib_fail(m->diag, ISOBATH_ERR_INPUT,
                        "%s: the picture size changes from %dx%d to %dx%d at %.3f s; cut it there first", m->name,
                        m->info.coded_width, m->info.coded_height, frame->width, frame->height, (double)d->pts_us / 1e6);
@@ -48,7 +48,8 @@ static isobath_status prepare(ib_media *m)
     ib_media_info *info = &m->info;
     const int32_t *matrix = ib_decoder_matrix(m->decoder);
     IB_TRY(ib_convert_create(frame, matrix ? ib_orientation_from_matrix(matrix) : ib_frame_orientation(frame),
-                             ib_decoder_pixel_aspect(m->decoder, frame), &m->options, m->name, m->diag, info, &m->convert));
+                             ib_decoder_pixel_aspect(m->decoder, frame), &m->options, m->name, m->diag, info,
+                             &m->convert));
     ib_decoder_describe(m->decoder, info->decoder, sizeof info->decoder);
 
     const ib_media_options *o = &m->options;
@@ -116,7 +117,8 @@ isobath_status ib_media_open(const char *input, const ib_media_options *options,
     if (st == ISOBATH_OK) st = ib_decoder_next(m->decoder, &m->first, &m->have_first);
     if (st == ISOBATH_OK && !m->have_first) {
         const char *damage = ib_decoder_damage(m->decoder);
-        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no frame could be decoded%s%s", m->name, *damage ? ": " : "", damage);
+        st =
+            ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no frame could be decoded%s%s", m->name, *damage ? ": " : "", damage);
     }
     if (st == ISOBATH_OK) st = prepare(m);
     if (st != ISOBATH_OK) {

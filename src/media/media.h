@@ -18,15 +18,16 @@ typedef struct ib_rect {
 } ib_rect;
 
 typedef struct ib_media_options {
-    int max_res;        /* longer side limit, 0: none (FACTS: both sides round(side*max_res/long), half to even, odd + 1) */
+    int max_res; /* longer side limit, 0: none (FACTS: both sides round(side*max_res/long), half to even, odd + 1) */
     double target_fps;  /* 0: every frame; else stride = max(round(fps/target_fps), 1) */
     int64_t max_frames; /* kept frames, 0: all */
-    double start_s, end_s; /* presentation times from the first frame; end_s <= 0: to the end; start inclusive, end exclusive */
+    double start_s,
+        end_s; /* presentation times from the first frame; end_s <= 0: to the end; start inclusive, end exclusive */
     ib_on_error on_error;
-    double image_fps;   /* frame rate of image sequences, default 30 when 0 */
+    double image_fps;       /* frame rate of image sequences, default 30 when 0 */
     const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL */
-    int threads;        /* decoder threads; 0: as many as CPUs, at most 16 */
-    ib_pool *pool;      /* for colour conversion and resize; NULL: the calling thread */
+    int threads;            /* decoder threads; 0: as many as CPUs, at most 16 */
+    ib_pool *pool;          /* for colour conversion and resize; NULL: the calling thread */
     int64_t start_frame, end_frame; /* the same range by frame number of the input; end exclusive, 0: to the end */
     ib_crop_mode crop;
     ib_rect crop_rect;  /* with IB_CROP_RECT */
@@ -78,8 +79,8 @@ isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);
 /* YUV to RGB, our own fixed-point arithmetic (docs/MEDIA.md): the same bits on every backend. */
 typedef enum ib_yuv_matrix { IB_YUV_BT601, IB_YUV_BT709, IB_YUV_BT2020 } ib_yuv_matrix;
 typedef struct ib_yuv_coefficients { /* used by ib_yuv_pixel (yuv.h), which is the definition */
-    int32_t y_offset, c_offset; /* black of luma, zero of chroma */
-    int32_t y_gain, rv, gu, gv, bu; /* all >= 0, scaled by 2^shift */
+    int32_t y_offset, c_offset;      /* black of luma, zero of chroma */
+    int32_t y_gain, rv, gu, gv, bu;  /* all >= 0, scaled by 2^shift */
     int32_t shift;
 } ib_yuv_coefficients;
 /* bits: 8 to 16. */

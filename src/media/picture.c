@@ -60,7 +60,7 @@ int ib_picture_from_frame(const AVFrame *frame, ib_picture *p)
     if (!is_rgb && n == 3 && (desc->log2_chroma_w > 2 || desc->log2_chroma_h > 2)) return 0;
     if (is_rgb && n == 3 && (desc->log2_chroma_w || desc->log2_chroma_h)) return 0;
     *p = (ib_picture){
-        .kind = n == 1 ? (is_float ? IB_PICTURE_GRAY_FLOAT : IB_PICTURE_GRAY)
+        .kind = n == 1   ? (is_float ? IB_PICTURE_GRAY_FLOAT : IB_PICTURE_GRAY)
                 : is_rgb ? (is_float ? IB_PICTURE_RGB_FLOAT : IB_PICTURE_RGB)
                          : IB_PICTURE_YUV,
         .width = frame->width,
@@ -91,7 +91,8 @@ void ib_picture_describe(const AVFrame *frame, char *buf, size_t size)
     const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
     const char *transfer = av_color_transfer_name(frame->color_trc);
     int is_yuv = desc && !(desc->flags & AV_PIX_FMT_FLAG_RGB) && desc->nb_components > 2;
-    snprintf(buf, size, "%s %s %s transfer %s", desc ? desc->name : "unknown", is_yuv ? matrices[ib_frame_matrix(frame)] : "-",
+    snprintf(buf, size, "%s %s %s transfer %s", desc ? desc->name : "unknown",
+             is_yuv ? matrices[ib_frame_matrix(frame)] : "-",
              (desc && desc->flags & AV_PIX_FMT_FLAG_RGB) || ib_frame_full_range(frame) ? "full" : "limited",
              transfer ? transfer : "unknown");
 }

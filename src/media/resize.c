@@ -73,8 +73,7 @@ struct ib_resize {
     size_t row;     /* in_w*3 */
 };
 
-isobath_status ib_resize_create(int in_w, int in_h, int out_w, int out_h, ib_pool *pool, ib_diag *diag,
-                                ib_resize **out)
+isobath_status ib_resize_create(int in_w, int in_h, int out_w, int out_h, ib_pool *pool, ib_diag *diag, ib_resize **out)
 {
     *out = NULL;
     ib_resize *r = calloc(1, sizeof *r);
@@ -120,9 +119,10 @@ static void resize_band(void *arg, int64_t band, int thread)
     uint16_t *row = r->rows + (size_t)thread * (r->row + 1);
     int end = (int)((band + 1) * BAND < r->y.out ? (band + 1) * BAND : r->y.out);
     for (int i = (int)(band * BAND); i < end; i++) {
-        ib_resize_columns(1)(c->src + r->y.first[i] * c->stride, c->stride, r->y.weights + (size_t)i * (size_t)r->y.taps,
-                             r->y.taps, r->row, row);
-        ib_resize_along(1)(row, r->x.first, r->x.weights, r->x.taps, r->x.out, c->dst + (size_t)i * (size_t)r->x.out * 3);
+        ib_resize_columns(1)(c->src + r->y.first[i] * c->stride, c->stride,
+                             r->y.weights + (size_t)i * (size_t)r->y.taps, r->y.taps, r->row, row);
+        ib_resize_along(1)(row, r->x.first, r->x.weights, r->x.taps, r->x.out,
+                           c->dst + (size_t)i * (size_t)r->x.out * 3);
     }
 }
 

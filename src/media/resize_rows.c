@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static void columns_plain(const uint8_t *src, ptrdiff_t stride, const int16_t *weights, int taps, size_t n, uint16_t *row)
+static void columns_plain(const uint8_t *src, ptrdiff_t stride, const int16_t *weights, int taps, size_t n,
+                          uint16_t *row)
 {
     for (size_t i = 0; i < n; i++) {
         int32_t sum = 128;
@@ -12,7 +13,8 @@ static void columns_plain(const uint8_t *src, ptrdiff_t stride, const int16_t *w
     }
 }
 
-static void along_plain(const uint16_t *row, const int32_t *first, const int16_t *weights, int taps, int out, uint8_t *dst)
+static void along_plain(const uint16_t *row, const int32_t *first, const int16_t *weights, int taps, int out,
+                        uint8_t *dst)
 {
     for (int i = 0; i < out; i++, weights += taps, dst += 3) {
         const uint16_t *p = row + (size_t)first[i] * 3;
@@ -38,7 +40,8 @@ static inline __m128i weight_pair(const int16_t *weights, int k, int taps)
     return _mm_set1_epi32((int)(w0 | w1 << 16));
 }
 
-static void columns_sse4(const uint8_t *src, ptrdiff_t stride, const int16_t *weights, int taps, size_t n, uint16_t *row)
+static void columns_sse4(const uint8_t *src, ptrdiff_t stride, const int16_t *weights, int taps, size_t n,
+                         uint16_t *row)
 {
     const __m128i zero = _mm_setzero_si128();
     size_t i = 0;
@@ -61,7 +64,8 @@ static void columns_sse4(const uint8_t *src, ptrdiff_t stride, const int16_t *we
 }
 
 /* Lanes are R, G, B and something; values of 8.6 fixed point fit pmaddwd's signed 16 bits. */
-static void along_sse4(const uint16_t *row, const int32_t *first, const int16_t *weights, int taps, int out, uint8_t *dst)
+static void along_sse4(const uint16_t *row, const int32_t *first, const int16_t *weights, int taps, int out,
+                       uint8_t *dst)
 {
     for (int i = 0; i < out; i++, weights += taps, dst += 3) {
         const uint16_t *p = row + (size_t)first[i] * 3;

@@ -6,7 +6,8 @@
 /* Light in cd/m2 of a signal in 0..1. */
 static double pq_nits(double e) /* SMPTE ST 2084 */
 {
-    const double m1 = 2610.0 / 16384, m2 = 2523.0 / 4096 * 128, c1 = 3424.0 / 4096, c2 = 2413.0 / 4096 * 32, c3 = 2392.0 / 4096 * 32;
+    const double m1 = 2610.0 / 16384, m2 = 2523.0 / 4096 * 128, c1 = 3424.0 / 4096, c2 = 2413.0 / 4096 * 32,
+                 c3 = 2392.0 / 4096 * 32;
     double p = pow(e, 1 / m2);
     return 10000 * pow(fmax(p - c1, 0) / (c2 - c3 * p), 1 / m1);
 }

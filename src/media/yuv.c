@@ -28,12 +28,12 @@ ib_yuv_coefficients ib_yuv_coefficients_for(ib_yuv_matrix matrix, int full_range
     };
 }
 
-#define PLAIN_ROW(name, type, ssx)                                                                                     \
-    static void name(const ib_yuv_coefficients *k, const void *y, const void *u, const void *v, int width,             \
-                     uint8_t *rgb)                                                                                     \
-    {                                                                                                                  \
-        const type *py = y, *pu = u, *pv = v;                                                                          \
-        for (int x = 0; x < width; x++) ib_yuv_pixel(k, py[x], pu[x >> ssx], pv[x >> ssx], rgb + 3 * x);               \
+#define PLAIN_ROW(name, type, ssx)                                                                         \
+    static void name(const ib_yuv_coefficients *k, const void *y, const void *u, const void *v, int width, \
+                     uint8_t *rgb)                                                                         \
+    {                                                                                                      \
+        const type *py = y, *pu = u, *pv = v;                                                              \
+        for (int x = 0; x < width; x++) ib_yuv_pixel(k, py[x], pu[x >> ssx], pv[x >> ssx], rgb + 3 * x);   \
     }
 PLAIN_ROW(row_8_0, uint8_t, 0)
 PLAIN_ROW(row_8_1, uint8_t, 1)
@@ -48,27 +48,25 @@ ib_yuv_row_fn ib_yuv_row_function(int wide, int ssx, int simd)
     return ssx ? row_8_1 : row_8_0;
 }
 
-/* ---- the converter ------------------------------------------------------------------------------------------------ */
+/* ---- the converter ------------------------------------------------------------------------------------------------
+ */
 
 struct ib_colour {
     ib_picture like;
     ib_pool *pool;
     ib_yuv_coefficients k;
-    ib_yuv_row_fn row; /* YUV: of row_ssx */
-    int row_ssx;       /* 0 when chroma is widened first (4:1:1) */
-    uint8_t *lut;      /* RGB and GRAY of more than 8 bits, and limited GRAY: sample -> 8 bits; else NULL */
+    ib_yuv_row_fn row;   /* YUV: of row_ssx */
+    int row_ssx;         /* 0 when chroma is widened first (4:1:1) */
+    uint8_t *lut;        /* RGB and GRAY of more than 8 bits, and limited GRAY: sample -> 8 bits; else NULL */
     ib_tonemap *tonemap; /* PQ and HLG; else NULL */
-    float *steps;      /* float kinds: steps[i] is the smallest value that becomes i + 1; [255] */
-    uint8_t *scratch;  /* one slot of scratch_bytes per thread: three unpacked rows */
+    float *steps;        /* float kinds: steps[i] is the smallest value that becomes i + 1; [255] */
+    uint8_t *scratch;    /* one slot of scratch_bytes per thread: three unpacked rows */
     size_t scratch_bytes, row_bytes;
 };
 
 static int is_wide(const ib_picture *p) { return p->bits + p->shift > 8; }
 
-static int is_float(const ib_picture *p)
-{
-    return p->kind == IB_PICTURE_RGB_FLOAT || p->kind == IB_PICTURE_GRAY_FLOAT;
-}
+static int is_float(const ib_picture *p) { return p->kind == IB_PICTURE_RGB_FLOAT || p->kind == IB_PICTURE_GRAY_FLOAT; }
 
 /* Table of one byte per sample value; NULL: out of memory. Limited grey is a YUV pixel without chroma. */
 static uint8_t *make_lut(const ib_picture *p, const ib_yuv_coefficients *k)
@@ -98,8 +96,10 @@ static uint8_t float_to_8(const float *steps, float x)
     int lo = 0, hi = 255; /* the number of steps <= x; NaN counts none */
     while (lo < hi) {
         int mid = (lo + hi) / 2;
-        if (x >= steps[mid]) lo = mid + 1;
-        else hi = mid;
+        if (x >= steps[mid])
+            lo = mid + 1;
+        else
+            hi = mid;
     }
     return (uint8_t)lo;
 }
@@ -125,8 +125,10 @@ isobath_status ib_colour_create(const ib_picture *like, ib_pool *pool, ib_diag *
         }
         if (like->transfer != IB_TRANSFER_SDR && like->kind != IB_PICTURE_GRAY) {
             c->tonemap = malloc(sizeof *c->tonemap);
-            if (c->tonemap) ib_tonemap_init(c->tonemap, like->transfer);
-            else ok = 0;
+            if (c->tonemap)
+                ib_tonemap_init(c->tonemap, like->transfer);
+            else
+                ok = 0;
         }
     }
     c->row_bytes = ((size_t)like->width * 2 + 63) & ~(size_t)63;
@@ -278,10 +280,14 @@ static void run_band(void *arg, int64_t band, int thread)
     int end = (int)((band + 1) * BAND < p->height ? (band + 1) * BAND : p->height);
     for (int row = (int)(band * BAND); row < end; row++) {
         uint8_t *rgb = r->rgb + (ptrdiff_t)row * r->stride;
-        if (c->tonemap) hdr_row(c, p, row, scratch, rgb);
-        else if (p->kind == IB_PICTURE_YUV) yuv_row(c, p, row, scratch, rgb);
-        else if (is_float(p)) float_row(c, p, row, rgb);
-        else direct_row(c, p, row, scratch, rgb);
+        if (c->tonemap)
+            hdr_row(c, p, row, scratch, rgb);
+        else if (p->kind == IB_PICTURE_YUV)
+            yuv_row(c, p, row, scratch, rgb);
+        else if (is_float(p))
+            float_row(c, p, row, rgb);
+        else
+            direct_row(c, p, row, scratch, rgb);
     }
 }
 

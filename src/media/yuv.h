@@ -40,7 +40,8 @@ static inline uint8_t ib_depth_to_8(uint32_t v, int bits)
     return (uint8_t)((v * 255u + max / 2) / max);
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------------------------------------------------
+ */
 
 /* One row: `width` luma samples, ceil(width / 2^ssx) of u and v (ssx 0 or 1), uint8_t or (wide) uint16_t in host order,
  * into width*3 bytes. */
@@ -51,7 +52,8 @@ ib_yuv_row_fn ib_yuv_row_function(int wide, int ssx, int simd);
 /* NULL when this machine has nothing better than C. */
 ib_yuv_row_fn ib_yuv_row_x86(int wide, int ssx);
 
-/* ---- pictures ----------------------------------------------------------------------------------------------------- */
+/* ---- pictures -----------------------------------------------------------------------------------------------------
+ */
 
 typedef enum ib_picture_kind {
     IB_PICTURE_YUV,
@@ -82,9 +84,9 @@ typedef struct ib_picture {
     int ssx, ssy;   /* chroma subsampling as shifts, 0 to 2 */
     int interlaced; /* chroma rows belong to fields */
     ib_yuv_matrix matrix;
-    int full_range; /* YUV and GRAY */
+    int full_range;       /* YUV and GRAY */
     ib_transfer transfer; /* YUV and RGB */
-    ib_component c[3]; /* Y U V, or R G B, or one of grey */
+    ib_component c[3];    /* Y U V, or R G B, or one of grey */
 } ib_picture;
 
 typedef struct ib_colour ib_colour; /* a converter: tables and scratch rows for one kind of picture */

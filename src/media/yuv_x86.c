@@ -34,7 +34,7 @@ AVX2 static inline void store_rgb(uint8_t *d, __m128i r, __m128i g, __m128i b)
     const __m128i b0 = _mm_setr_epi8(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
     const __m128i b1 = _mm_setr_epi8(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1);
     const __m128i b2 = _mm_setr_epi8(10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15);
-#define JOIN(i)                                                                                                        \
+#define JOIN(i) \
     _mm_or_si128(_mm_or_si128(_mm_shuffle_epi8(r, r##i), _mm_shuffle_epi8(g, g##i)), _mm_shuffle_epi8(b, b##i))
     _mm_storeu_si128((__m128i *)d, JOIN(0));
     _mm_storeu_si128((__m128i *)(d + 16), JOIN(1));
@@ -52,7 +52,8 @@ AVX2 __attribute__((always_inline)) static inline void row_body(const ib_yuv_coe
     const __m256i c_off = _mm256_set1_epi32(k->c_offset);
     const __m256i rv = _mm256_set1_epi32(k->rv), gu = _mm256_set1_epi32(-k->gu), gv = _mm256_set1_epi32(-k->gv);
     const __m256i bu = _mm256_set1_epi32(k->bu);
-    const __m256i dup_lo = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3), dup_hi = _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7);
+    const __m256i dup_lo = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3),
+                  dup_hi = _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7);
     const __m128i shift = _mm_cvtsi32_si128(k->shift);
     int x = 0;
     for (; x + 16 <= width; x += 16) {
@@ -90,11 +91,11 @@ AVX2 __attribute__((always_inline)) static inline void row_body(const ib_yuv_coe
     }
 }
 
-#define AVX2_ROW(name, wide, ssx)                                                                                      \
-    AVX2 static void name(const ib_yuv_coefficients *k, const void *y, const void *u, const void *v, int width,        \
-                          uint8_t *rgb)                                                                                \
-    {                                                                                                                  \
-        row_body(k, y, u, v, width, rgb, wide, ssx);                                                                   \
+#define AVX2_ROW(name, wide, ssx)                                                                               \
+    AVX2 static void name(const ib_yuv_coefficients *k, const void *y, const void *u, const void *v, int width, \
+                          uint8_t *rgb)                                                                         \
+    {                                                                                                           \
+        row_body(k, y, u, v, width, rgb, wide, ssx);                                                            \
     }
 AVX2_ROW(row_8_0, 0, 0)
 AVX2_ROW(row_8_1, 0, 1)

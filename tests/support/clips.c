@@ -37,7 +37,8 @@ int64_t clip_time_us(const clip *c, int frame)
 }
 
 /* One sample of any depth into its place. */
-static void put_sample(uint8_t *data[4], const int linesize[4], const AVPixFmtDescriptor *desc, int comp, int x, int y, unsigned v)
+static void put_sample(uint8_t *data[4], const int linesize[4], const AVPixFmtDescriptor *desc, int comp, int x, int y,
+                       unsigned v)
 {
     const AVComponentDescriptor *c = &desc->comp[comp];
     uint8_t *p = data[c->plane] + (ptrdiff_t)y * linesize[c->plane] + (ptrdiff_t)x * c->step + c->offset;
@@ -86,8 +87,10 @@ static AVFrame *make_frame(const clip *c, int frame)
         av_frame_free(&f);
         return NULL;
     }
-    if (c->fill) c->fill(c, frame, f->data, f->linesize);
-    else fill_default(c, frame, f->data, f->linesize);
+    if (c->fill)
+        c->fill(c, frame, f->data, f->linesize);
+    else
+        fill_default(c, frame, f->data, f->linesize);
     f->colorspace = OR(c->matrix, AVCOL_SPC_UNSPECIFIED);
     f->color_range = c->range;
     f->color_trc = OR(c->transfer, AVCOL_TRC_UNSPECIFIED);
@@ -141,10 +144,14 @@ static void set_matrix(int32_t m[9], int degrees)
     const int32_t one = 1 << 16;
     memset(m, 0, 9 * sizeof *m);
     m[8] = 1 << 30;
-    if (degrees == 180) m[0] = m[4] = -one;
-    else if (degrees == 90) m[1] = one, m[3] = -one;
-    else if (degrees == 270) m[1] = -one, m[3] = one;
-    else m[0] = m[4] = one;
+    if (degrees == 180)
+        m[0] = m[4] = -one;
+    else if (degrees == 90)
+        m[1] = one, m[3] = -one;
+    else if (degrees == 270)
+        m[1] = -one, m[3] = one;
+    else
+        m[0] = m[4] = one;
 }
 
 static int add_rotation(AVStream *s, int degrees)
@@ -169,7 +176,8 @@ static int write_ready(AVFormatContext *format, AVStream *s, AVCodecContext *e, 
 {
     int err;
     while ((err = avcodec_receive_packet(e, packet)) >= 0) {
-        if (packet->duration <= 0) packet->duration = e->time_base.den == 1000 ? 20 : 1; /* else edit lists drop the last */
+        if (packet->duration <= 0)
+            packet->duration = e->time_base.den == 1000 ? 20 : 1; /* else edit lists drop the last */
         av_packet_rescale_ts(packet, e->time_base, s->time_base);
         packet->stream_index = s->index;
         if ((err = av_interleaved_write_frame(format, packet)) < 0) return err;
@@ -186,7 +194,8 @@ int clip_write(const char *path, const clip *c)
     AVPacket *packet = av_packet_alloc();
     AVDictionary *dict = NULL;
     AVRational tb = c->variable ? (AVRational){1, 1000} : (AVRational){1, OR(c->fps, 25)};
-    int err = codec && packet ? avformat_alloc_output_context2(&format, NULL, c->format, path) : AVERROR_ENCODER_NOT_FOUND;
+    int err =
+        codec && packet ? avformat_alloc_output_context2(&format, NULL, c->format, path) : AVERROR_ENCODER_NOT_FOUND;
     if (err < 0) goto done;
     e = open_encoder(c, codec, tb, (format->oformat->flags & AVFMT_GLOBALHEADER) != 0);
     AVStream *s = avformat_new_stream(format, NULL);
@@ -201,7 +210,8 @@ int clip_write(const char *path, const clip *c)
     if ((err = avformat_write_header(format, &dict)) < 0) goto done;
     for (int i = 0; i < c->frames; i++) {
         AVFrame *f = make_frame(c, i);
-        if (!f) err = AVERROR(ENOMEM);
+        if (!f)
+            err = AVERROR(ENOMEM);
         else {
             f->pts = c->variable ? clip_time_us(c, i) / 1000 : i;
             err = avcodec_send_frame(e, f);

@@ -7,19 +7,19 @@
 
 /* What to make. Zero means the default in brackets. */
 typedef struct clip {
-    const char *encoder;  /* "mpeg4" [default], "ffv1", "libx264", "libx265", "mjpeg", "rawvideo", "mpeg2video" ... */
-    const char *options;  /* the encoder's own, "key=value:key=value" */
-    const char *format;   /* muxer [by the file's extension] */
-    const char *mux_options; /* the muxer's own */
-    const char *pix_fmt;  /* [yuv420p] */
-    int width, height;    /* [64x48] */
-    int frames;           /* [0]: an empty clip has no packets */
-    int fps;              /* [25] */
-    int variable;         /* times in ms: frame i follows the one before after 20 + 10*(i % 4) ms */
-    int b_frames, gop;    /* [0, 12] */
-    int rotation;         /* display matrix: degrees clockwise, 0, 90, 180, 270 */
-    int interlaced;       /* top field first, field-coded where the encoder does that */
-    int sar_num, sar_den; /* pixel aspect ratio [0/1: unknown] */
+    const char *encoder; /* "mpeg4" [default], "ffv1", "libx264", "libx265", "mjpeg", "rawvideo", "mpeg2video" ... */
+    const char *options; /* the encoder's own, "key=value:key=value" */
+    const char *format;  /* muxer [by the file's extension] */
+    const char *mux_options;                /* the muxer's own */
+    const char *pix_fmt;                    /* [yuv420p] */
+    int width, height;                      /* [64x48] */
+    int frames;                             /* [0]: an empty clip has no packets */
+    int fps;                                /* [25] */
+    int variable;                           /* times in ms: frame i follows the one before after 20 + 10*(i % 4) ms */
+    int b_frames, gop;                      /* [0, 12] */
+    int rotation;                           /* display matrix: degrees clockwise, 0, 90, 180, 270 */
+    int interlaced;                         /* top field first, field-coded where the encoder does that */
+    int sar_num, sar_den;                   /* pixel aspect ratio [0/1: unknown] */
     int matrix, range, transfer, primaries; /* AVCOL_ values [0 = unspecified here: AVCOL_*_UNSPECIFIED] */
     /* Fills a picture; planes as libav lays out pix_fmt, depth-true samples. NULL: clip_fill_default. */
     void (*fill)(const struct clip *clip, int frame, uint8_t *const data[4], const int linesize[4]);
@@ -43,7 +43,8 @@ uint8_t clip_yuv(int frame, int x, int y, int plane);
  * width, height and fill are used; `frame` goes to fill. */
 int clip_write_image(const char *path, const clip *c, int frame);
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------
+ */
 
 /* Makes a folder of its own under the working directory; dir holds at least 64 bytes. */
 int clip_make_dir(char *dir, size_t size);

@@ -110,7 +110,12 @@ static void test_interlaced_chroma(void **state)
 {
     (void)state;
     if (!clip_have_encoder("libx264")) skip();
-    clip c = {.encoder = "libx264", .options = "qp=0:preset=ultrafast:bf=0", .frames = 3, .width = 64, .height = 64, .interlaced = 1};
+    clip c = {.encoder = "libx264",
+              .options = "qp=0:preset=ultrafast:bf=0",
+              .frames = 3,
+              .width = 64,
+              .height = 64,
+              .interlaced = 1};
     assert_int_equal(clip_write(path_of("i.mp4"), &c), 0);
     read_all(path_of("i.mp4"), NULL);
     expect_ok();
@@ -139,7 +144,13 @@ static void test_interlaced_chroma(void **state)
 static void test_interlaced_mpeg2(void **state)
 {
     (void)state;
-    clip c = {.encoder = "mpeg2video", .format = "mpegts", .frames = 40, .width = 64, .height = 64, .interlaced = 1, .b_frames = 2};
+    clip c = {.encoder = "mpeg2video",
+              .format = "mpegts",
+              .frames = 40,
+              .width = 64,
+              .height = 64,
+              .interlaced = 1,
+              .b_frames = 2};
     assert_int_equal(clip_write(path_of("i.ts"), &c), 0);
     read_all(path_of("i.ts"), NULL);
     expect_ok();
@@ -153,7 +164,8 @@ static void test_open_gop_hevc(void **state)
     (void)state;
     if (!clip_have_encoder("libx265")) skip();
     clip c = {.encoder = "libx265", .format = "mpegts", .frames = 45, .width = 64, .height = 64};
-    c.options = "preset=ultrafast:x265-params='open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:log-level=none:pools=none'";
+    c.options = "preset=ultrafast:x265-params='open-gop=1:keyint=10:min-keyint=10:bframes=3:b-adapt=0:log-level=none:"
+                "pools=none'";
     assert_int_equal(clip_write(path_of("whole.ts"), &c), 0);
     read_all(path_of("whole.ts"), NULL);
     expect_ok();
@@ -180,8 +192,14 @@ static void test_cut_transport_stream(void **state)
     } cases[] = {{"mpeg2video", NULL}, {"libx264", "preset=ultrafast:bf=2"}, {"mpeg4", NULL}};
     for (int i = 0; i < 3; i++) {
         if (!clip_have_encoder(cases[i].encoder)) continue;
-        clip c = {.encoder = cases[i].encoder, .options = cases[i].options, .format = "mpegts", .frames = 60, .width = 64,
-                  .height = 64, .b_frames = 2, .gop = 15};
+        clip c = {.encoder = cases[i].encoder,
+                  .options = cases[i].options,
+                  .format = "mpegts",
+                  .frames = 60,
+                  .width = 64,
+                  .height = 64,
+                  .b_frames = 2,
+                  .gop = 15};
         assert_int_equal(clip_write(path_of("whole.ts"), &c), 0);
         for (int part = 1; part < 4; part++) {
             cut_start("c.ts", (size_t)part, 7, 50); /* in the middle of a packet */
@@ -201,8 +219,13 @@ static void test_recovery_points(void **state)
 {
     (void)state;
     if (!clip_have_encoder("libx264")) skip();
-    clip c = {.encoder = "libx264", .options = "preset=veryfast:intra-refresh=1:bf=0", .format = "mpegts", .frames = 80,
-              .width = 96, .height = 64, .gop = 20};
+    clip c = {.encoder = "libx264",
+              .options = "preset=veryfast:intra-refresh=1:bf=0",
+              .format = "mpegts",
+              .frames = 80,
+              .width = 96,
+              .height = 64,
+              .gop = 20};
     assert_int_equal(clip_write(path_of("whole.ts"), &c), 0);
     read_all(path_of("whole.ts"), NULL);
     expect_ok();
@@ -255,7 +278,12 @@ static void test_edit_list(void **state)
 {
     (void)state;
     if (!clip_have_encoder("libx264")) skip();
-    clip c = {.encoder = "libx264", .options = "qp=0:preset=ultrafast:bf=0", .frames = 40, .width = 64, .height = 48, .gop = 10,
+    clip c = {.encoder = "libx264",
+              .options = "qp=0:preset=ultrafast:bf=0",
+              .frames = 40,
+              .width = 64,
+              .height = 48,
+              .gop = 10,
               .mux_options = "video_track_timescale=25"};
     assert_int_equal(clip_write(path_of("e.mp4"), &c), 0);
     set_edit(path_of("e.mp4"), 13);
@@ -272,7 +300,8 @@ static void test_edit_list(void **state)
     }
 }
 
-/* ---- HDR ------------------------------------------------------------------------------------------------------------ */
+/* ---- HDR ------------------------------------------------------------------------------------------------------------
+ */
 
 /* The curve as MEDIA.md states it, in double, for one linear-light value in cd/m2. */
 static double tone(double nits) { return nits / 203 <= 0.5 ? nits / 203 : 1 - 0.25 * 203 / nits; }
@@ -298,8 +327,15 @@ static void test_hdr(void **state)
     (void)state;
     static const int transfers[] = {AVCOL_TRC_SMPTE2084, AVCOL_TRC_ARIB_STD_B67};
     for (int t = 0; t < 2; t++) {
-        clip c = {.encoder = "ffv1", .frames = 2, .width = 64, .height = 48, .pix_fmt = "yuv420p10le", .transfer = transfers[t],
-                  .matrix = AVCOL_SPC_BT2020_NCL, .range = AVCOL_RANGE_MPEG, .primaries = AVCOL_PRI_BT2020};
+        clip c = {.encoder = "ffv1",
+                  .frames = 2,
+                  .width = 64,
+                  .height = 48,
+                  .pix_fmt = "yuv420p10le",
+                  .transfer = transfers[t],
+                  .matrix = AVCOL_SPC_BT2020_NCL,
+                  .range = AVCOL_RANGE_MPEG,
+                  .primaries = AVCOL_PRI_BT2020};
         assert_int_equal(clip_write(path_of("hdr.mkv"), &c), 0);
         read_all(path_of("hdr.mkv"), NULL);
         expect_ok();
@@ -326,7 +362,8 @@ static void test_hdr(void **state)
     }
 }
 
-/* Anchors of the curve: black is black, grey stays grey, 203 cd/m2 is three quarters of the light, brighter is brighter. */
+/* Anchors of the curve: black is black, grey stays grey, 203 cd/m2 is three quarters of the light, brighter is
+ * brighter. */
 static void test_tone_curve(void **state)
 {
     (void)state;
@@ -347,7 +384,8 @@ static void test_tone_curve(void **state)
     }
 }
 
-/* ---- geometry ------------------------------------------------------------------------------------------------------- */
+/* ---- geometry -------------------------------------------------------------------------------------------------------
+ */
 
 static void test_pixel_aspect(void **state)
 {
@@ -383,7 +421,13 @@ static void fill_letterbox(const clip *c, int frame, uint8_t *const data[4], con
 static void test_crop_auto(void **state)
 {
     (void)state;
-    clip c = {.encoder = "ffv1", .pix_fmt = "bgr0", .frames = 80, .width = 160, .height = 120, .fill = fill_letterbox, .gop = 1};
+    clip c = {.encoder = "ffv1",
+              .pix_fmt = "bgr0",
+              .frames = 80,
+              .width = 160,
+              .height = 120,
+              .fill = fill_letterbox,
+              .gop = 1};
     assert_int_equal(clip_write(path_of("bars.mkv"), &c), 0);
     ib_rect r;
     assert_int_equal(ib_media_detect_crop(path_of("bars.mkv"), NULL, NULL, &r), ISOBATH_OK);
@@ -422,7 +466,8 @@ static void test_crop_rect(void **state)
         read_all(path_of("rect.mov"), &(ib_media_options){.crop = IB_CROP_RECT, .crop_rect = {3, 5, 17, 11}});
         expect_ok();
         assert_int_equal(out.info.width, 17);
-        for (int y = 0; y < 11; y++) assert_memory_equal(out.rgb[0] + y * 17 * 3, whole + ((y + 5) * w + 3) * 3, 17 * 3);
+        for (int y = 0; y < 11; y++)
+            assert_memory_equal(out.rgb[0] + y * 17 * 3, whole + ((y + 5) * w + 3) * 3, 17 * 3);
     }
     read_all(path_of("rect.mov"), &(ib_media_options){.crop = IB_CROP_RECT, .crop_rect = {20, 0, 30, 10}});
     assert_int_equal(out.status, ISOBATH_ERR_USAGE);

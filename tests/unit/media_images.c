@@ -31,7 +31,7 @@ typedef struct result {
     ib_media_info info;
     int count;
     ib_media_frame frames[MAX_FRAMES];
-    uint8_t first[MAX_FRAMES]; /* R of the first pixel */
+    uint8_t first[MAX_FRAMES];  /* R of the first pixel */
     uint8_t rgb[100 * 100 * 3]; /* the last frame */
 } result;
 static result out;
@@ -71,7 +71,8 @@ static void expect_frames(int from, int to)
 static void test_natural_order(void **state)
 {
     (void)state;
-    static const char *const sorted[] = {"a", "a0", "a01", "a1", "a2", "a10", "a10b", "a010c", "a11", "b", "b9x1", "b9x12", "c"};
+    static const char *const sorted[] = {"a",     "a0",  "a01", "a1",   "a2",    "a10", "a10b",
+                                         "a010c", "a11", "b",   "b9x1", "b9x12", "c"};
     for (size_t i = 0; i < sizeof sorted / sizeof *sorted; i++)
         for (size_t j = 0; j < sizeof sorted / sizeof *sorted; j++) {
             int d = ib_natural_compare(sorted[i], sorted[j]), d2 = ib_natural_compare(sorted[j], sorted[i]);
@@ -92,7 +93,8 @@ static void test_ways_to_name(void **state)
     }
     clip_write_file(path_of("seq/notes.txt"), "x", 1);
     clip_write_file(path_of("seq/.hidden.png"), "x", 1);
-    static const char *const ways[] = {"seq", "seq/", "seq/f_%03d.png", "seq/f_%d.png", "seq/*.png", "s?q/f_[0-9]*.png"};
+    static const char *const ways[] = {"seq",          "seq/",      "seq/f_%03d.png",
+                                       "seq/f_%d.png", "seq/*.png", "s?q/f_[0-9]*.png"};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         if (strcmp(ways[i], "seq/f_%d.png") == 0) continue; /* names with leading zeros are not %d's */
         for (int threads = 1; threads <= 3; threads += 2) {
@@ -158,9 +160,9 @@ static void test_formats(void **state)
         const char *name, *pix_fmt;
         int exact;
     } cases[] = {
-        {"a.png", "rgb24", 1},    {"a.png", "rgba", 1},     {"a.png", "rgb48be", 1},  {"a.png", "rgba64be", 1},
-        {"a.tif", "rgb24", 1},    {"a.tif", "rgb48le", 1},  {"a.bmp", "bgr24", 1},    {"a.ppm", "rgb24", 1},
-        {"a.ppm", "rgb48be", 1},  {"a.jpg", "yuvj420p", 0}, {"a.jpg", "yuvj444p", 0},
+        {"a.png", "rgb24", 1},   {"a.png", "rgba", 1},     {"a.png", "rgb48be", 1},  {"a.png", "rgba64be", 1},
+        {"a.tif", "rgb24", 1},   {"a.tif", "rgb48le", 1},  {"a.bmp", "bgr24", 1},    {"a.ppm", "rgb24", 1},
+        {"a.ppm", "rgb48be", 1}, {"a.jpg", "yuvj420p", 0}, {"a.jpg", "yuvj444p", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         clip c = {.pix_fmt = cases[i].pix_fmt, .width = 33, .height = 21};
@@ -191,7 +193,8 @@ static void fill_palette(const clip *c, int frame, uint8_t *const data[4], const
 {
     for (int y = 0; y < c->height; y++)
         for (int x = 0; x < c->width; x++) data[0][y * linesize[0] + x] = (uint8_t)(x + y + frame);
-    for (uint32_t i = 0; i < 256; i++) ((uint32_t *)(void *)data[1])[i] = 0xff000000u | (i * 3 % 256) << 16 | (255 - i) << 8 | i;
+    for (uint32_t i = 0; i < 256; i++)
+        ((uint32_t *)(void *)data[1])[i] = 0xff000000u | (i * 3 % 256) << 16 | (255 - i) << 8 | i;
 }
 
 static void test_palette(void **state)
@@ -201,6 +204,7 @@ static void test_palette(void **state)
     assert_int_equal(clip_write_image(path_of("p.png"), &c, 1), 0);
     read_all(path_of("p.png"), NULL);
     assert_int_equal(out.count, 1);
+    assert_non_null(strstr(out.info.colour, "pal8 - full transfer unknown libswscale "));
     for (int y = 0; y < 20; y++)
         for (int x = 0; x < 30; x++) {
             int i = x + y + 1;
@@ -220,7 +224,8 @@ static void test_exr(void **state)
     for (int y = 0; y < 10; y++)
         for (int x = 0; x < 20; x++)
             for (int k = 0; k < 3; k++) {
-                double v = clip_rgb(3, x, y, k) / 255.0, s = v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055;
+                double v = clip_rgb(3, x, y, k) / 255.0,
+                       s = v <= 0.0031308 ? 12.92 * v : 1.055 * pow(v, 1 / 2.4) - 0.055;
                 assert_int_equal(out.rgb[(y * 20 + x) * 3 + k], (int)floor(255 * s + 0.5));
             }
 }
@@ -237,8 +242,9 @@ static void test_exif(void **state)
     size_t size;
     uint8_t *jpeg = clip_read_file(path_of("photo.jpg"), &size), *tagged = malloc(size + 36);
     for (int tag = 1; tag <= 8; tag++) {
-        const uint8_t app1[36] = {0xff, 0xe1, 0, 34, 'E', 'x', 'i', 'f', 0, 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1,
-                                  0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, (uint8_t)tag, 0, 0, 0, 0, 0, 0};
+        const uint8_t app1[36] = {0xff, 0xe1, 0, 34, 'E', 'x',  'i',  'f', 0, 0, 'M', 'M', 0, 42, 0,
+                                  0,    0,    8, 0,  1,   0x01, 0x12, 0,   3, 0, 0,   0,   1, 0,  (uint8_t)tag,
+                                  0,    0,    0, 0,  0,   0};
         memcpy(tagged, jpeg, 2);
         memcpy(tagged + 2, app1, sizeof app1);
         memcpy(tagged + 2 + sizeof app1, jpeg + 2, size - 2);
@@ -365,9 +371,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_natural_order), cmocka_unit_test(test_ways_to_name), cmocka_unit_test(test_unpadded),
-        cmocka_unit_test(test_gap),           cmocka_unit_test(test_formats),      cmocka_unit_test(test_palette),
-        cmocka_unit_test(test_exr),           cmocka_unit_test(test_exif),         cmocka_unit_test(test_bad_files),    cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_natural_order), cmocka_unit_test(test_ways_to_name),
+        cmocka_unit_test(test_unpadded),      cmocka_unit_test(test_gap),
+        cmocka_unit_test(test_formats),       cmocka_unit_test(test_palette),
+        cmocka_unit_test(test_exr),           cmocka_unit_test(test_exif),
+        cmocka_unit_test(test_bad_files),     cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_many),          cmocka_unit_test(test_codec_by_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -102,7 +102,8 @@ static void expect_yuv(int frames, int width, int height, int ssx, int ssy)
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 uint8_t want[3];
-                ib_yuv_pixel(&k, clip_yuv(f, x, y, 0), clip_yuv(f, x >> ssx, y >> ssy, 1), clip_yuv(f, x >> ssx, y >> ssy, 2), want);
+                ib_yuv_pixel(&k, clip_yuv(f, x, y, 0), clip_yuv(f, x >> ssx, y >> ssy, 1),
+                             clip_yuv(f, x >> ssx, y >> ssy, 2), want);
                 assert_memory_equal(out.rgb[f] + (y * width + x) * 3, want, 3);
             }
 }
@@ -159,7 +160,8 @@ static void test_raw(void **state)
     read_pipe(data, sizeof data - 100, &(ib_media_options){.raw_format = "20x14:rgb24:30"});
     expect_error(ISOBATH_ERR_INPUT, "frame 5");
     assert_int_equal(out.count, 5);
-    static const char *const bad[] = {"20x14", "20x14:rgb24", "0x14:rgb24:30", "20x14:nosuch:30", "20x14:rgb24:0", "20x14:rgb24:30x", ""};
+    static const char *const bad[] = {
+        "20x14", "20x14:rgb24", "0x14:rgb24:30", "20x14:nosuch:30", "20x14:rgb24:0", "20x14:rgb24:30x", ""};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         read_pipe(data, 0, &(ib_media_options){.raw_format = bad[i]});
         expect_error(ISOBATH_ERR_USAGE, "raw video");
@@ -208,7 +210,8 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_y4m), cmocka_unit_test(test_y4m_cut), cmocka_unit_test(test_raw),
-                                       cmocka_unit_test(test_container), cmocka_unit_test(test_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_y4m), cmocka_unit_test(test_y4m_cut),
+                                       cmocka_unit_test(test_raw), cmocka_unit_test(test_container),
+                                       cmocka_unit_test(test_nothing)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -17,7 +17,8 @@ static uint8_t next_byte(void) { return (uint8_t)((seed = seed * 1664525u + 1013
 static void test_reduced_size(void **state)
 {
     (void)state;
-    static const int cases[][5] = { /* w, h, max, and what comes out */
+    static const int cases[][5] = {
+        /* w, h, max, and what comes out */
         {1920, 1080, 1280, 1280, 720}, {1280, 720, 1280, 1280, 720}, {1281, 720, 1280, 1280, 720},
         {1080, 1920, 1280, 720, 1280}, {640, 480, 0, 640, 480},      {641, 481, 0, 641, 481},
         {2000, 1001, 1000, 1000, 500}, /* 500.5 to even 500 */
@@ -38,7 +39,8 @@ static void test_reduced_size(void **state)
 static void test_axis(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{1920, 1280}, {3840, 1280}, {7, 3}, {3, 7}, {1, 1}, {1, 5}, {5, 1}, {100, 99}, {4096, 2}};
+    static const int sizes[][2] = {{1920, 1280}, {3840, 1280}, {7, 3},    {3, 7},   {1, 1},
+                                   {1, 5},       {5, 1},       {100, 99}, {4096, 2}};
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
         int in = sizes[n][0], out = sizes[n][1];
         double scale = (double)in / out, half = fmax(scale, 1.0);
@@ -63,11 +65,13 @@ static void test_axis(void **state)
     }
 }
 
-/* Against the same filter in double, within one step; constant pictures stay constant; any pool gives the same bytes. */
+/* Against the same filter in double, within one step; constant pictures stay constant; any pool gives the same bytes.
+ */
 static void test_resize(void **state)
 {
     (void)state;
-    static const int cases[][4] = {{64, 48, 40, 30}, {97, 61, 32, 20}, {33, 20, 33, 10}, {20, 33, 40, 66}, {5, 5, 2, 2}};
+    static const int cases[][4] = {
+        {64, 48, 40, 30}, {97, 61, 32, 20}, {33, 20, 33, 10}, {20, 33, 40, 66}, {5, 5, 2, 2}};
     ib_pool *pool;
     assert_int_equal(ib_pool_create(3, NULL, &pool), 0);
     for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
@@ -88,7 +92,8 @@ static void test_resize(void **state)
                     double sum = 0, weight = 0;
                     for (int j = 0; j < h; j++)
                         for (int i = 0; i < w; i++) {
-                            double t = fmax(0, hx - fabs(i + 0.5 - (x + 0.5) * sx)) * fmax(0, hy - fabs(j + 0.5 - (y + 0.5) * sy));
+                            double t = fmax(0, hx - fabs(i + 0.5 - (x + 0.5) * sx)) *
+                                       fmax(0, hy - fabs(j + 0.5 - (y + 0.5) * sy));
                             sum += t * src[(j * w + i) * 3 + c];
                             weight += t;
                         }
@@ -104,7 +109,8 @@ static void test_resize(void **state)
     ib_pool_destroy(pool);
 }
 
-/* The fast inner loops against the plain ones, at every length and number of taps; nothing behind the end is written. */
+/* The fast inner loops against the plain ones, at every length and number of taps; nothing behind the end is written.
+ */
 static void test_rows_equal(void **state)
 {
     (void)state;
@@ -149,8 +155,7 @@ static void test_orient(void **state)
         {{0, 1, 1}, 180, {5, 4, 3, 2, 1, 0}}, /* upside down */
         {{1, 1, 0}, 90, {3, 0, 4, 1, 5, 2}},  /* 3 0 / 4 1 / 5 2: the top row is at the right */
         {{1, 0, 1}, 270, {2, 5, 1, 4, 0, 3}}, /* 2 5 / 1 4 / 0 3: the top row is at the left */
-        {{0, 1, 0}, 0, {2, 1, 0, 5, 4, 3}},
-        {{1, 0, 0}, 90, {0, 3, 1, 4, 2, 5}},
+        {{0, 1, 0}, 0, {2, 1, 0, 5, 4, 3}},   {{1, 0, 0}, 90, {0, 3, 1, 4, 2, 5}},
     };
     for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
         uint8_t src[18], dst[18];

@@ -51,7 +51,8 @@ static void read_all(const char *path, const ib_media_options *options, int keep
         int got = 1;
         while (out.status == ISOBATH_OK && got) {
             assert_true(out.count < (int64_t)capacity);
-            out.status = ib_media_read(m, out.rgb + (keep ? (size_t)out.count * out.frame_bytes : 0), &out.frames[out.count], &got);
+            out.status = ib_media_read(m, out.rgb + (keep ? (size_t)out.count * out.frame_bytes : 0),
+                                       &out.frames[out.count], &got);
             if (out.status == ISOBATH_OK && got) assert_int_equal(out.frames[out.count].index, out.count);
             out.count += out.status == ISOBATH_OK && got;
         }
@@ -96,8 +97,11 @@ static void test_lossless_rgb(void **state)
     (void)state;
     static const int sizes[][2] = {{64, 48}, {65, 47}, {17, 3}, {1, 1}, {160, 120}};
     for (size_t n = 0; n < sizeof sizes / sizeof *sizes; n++) {
-        clip c = {.encoder = n == 4 ? "utvideo" : "ffv1", .pix_fmt = n == 4 ? "gbrp" : "bgr0", .frames = 5,
-                  .width = sizes[n][0], .height = sizes[n][1]};
+        clip c = {.encoder = n == 4 ? "utvideo" : "ffv1",
+                  .pix_fmt = n == 4 ? "gbrp" : "bgr0",
+                  .frames = 5,
+                  .width = sizes[n][0],
+                  .height = sizes[n][1]};
         assert_int_equal(clip_write(path_of("rgb.mkv"), &c), 0);
         ib_pool *pool = NULL;
         if (n % 2) assert_int_equal(ib_pool_create(3, NULL, &pool), 0);
@@ -150,8 +154,13 @@ static void test_lossless_yuv(void **state)
         {"yuv411p", 8, 2, 0, 0, 0, IB_YUV_BT601, 0},
     };
     for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
-        clip c = {.encoder = "ffv1", .frames = 3, .width = 51, .height = 37, .pix_fmt = cases[n].pix_fmt,
-                  .matrix = cases[n].matrix, .range = cases[n].range};
+        clip c = {.encoder = "ffv1",
+                  .frames = 3,
+                  .width = 51,
+                  .height = 37,
+                  .pix_fmt = cases[n].pix_fmt,
+                  .matrix = cases[n].matrix,
+                  .range = cases[n].range};
         assert_int_equal(clip_write(path_of("yuv.mkv"), &c), 0);
         read_all(path_of("yuv.mkv"), NULL, 1);
         expect_yuv(&c, 3, cases[n].bits, cases[n].ssx, cases[n].ssy, cases[n].want, cases[n].full);
@@ -168,7 +177,11 @@ static void test_b_frame_order(void **state)
 {
     (void)state;
     if (!clip_have_encoder("libx264")) skip();
-    clip c = {.encoder = "libx264", .options = "qp=0:preset=veryfast:bf=3:b_strategy=0", .frames = 40, .width = 64, .height = 48,
+    clip c = {.encoder = "libx264",
+              .options = "qp=0:preset=veryfast:bf=3:b_strategy=0",
+              .frames = 40,
+              .width = 64,
+              .height = 48,
               .variable = 1};
     assert_int_equal(clip_write(path_of("b.mp4"), &c), 0);
     for (int threads = 1; threads < 4; threads += 2) {
@@ -279,7 +292,8 @@ static void test_errors(void **state)
     assert_int_equal(out.status, ISOBATH_ERR_INPUT);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------- */
+/* ---- damage -------------------------------------------------------------------------------------------------------
+ */
 
 /* Where packet n of the video lies in the file. */
 static void locate(const char *path, int n, int64_t *pos, int *size)
@@ -423,10 +437,18 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_lossless_rgb),    cmocka_unit_test(test_lossless_yuv),
-        cmocka_unit_test(test_b_frame_order), cmocka_unit_test(test_rotation),        cmocka_unit_test(test_max_res),
-        cmocka_unit_test(test_selection),     cmocka_unit_test(test_errors),          cmocka_unit_test(test_damaged_packets),
-        cmocka_unit_test(test_damaged_start), cmocka_unit_test(test_damaged_h264),    cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_lossless_rgb),
+        cmocka_unit_test(test_lossless_yuv),
+        cmocka_unit_test(test_b_frame_order),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_max_res),
+        cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_damaged_packets),
+        cmocka_unit_test(test_damaged_start),
+        cmocka_unit_test(test_damaged_h264),
+        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_hash),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -135,7 +135,8 @@ static void test_rows_equal(void **state)
     }
 }
 
-/* ---- layouts -------------------------------------------------------------------------------------------------------- */
+/* ---- layouts --------------------------------------------------------------------------------------------------------
+ */
 
 #define W 37
 #define H 23
@@ -189,8 +190,10 @@ static void fill_random(void *data, size_t size)
 
 static void put(uint8_t *p, unsigned v, int wide, int big)
 {
-    if (!wide) p[0] = (uint8_t)v;
-    else p[big ? 1 : 0] = (uint8_t)v, p[big ? 0 : 1] = (uint8_t)(v >> 8);
+    if (!wide)
+        p[0] = (uint8_t)v;
+    else
+        p[big ? 1 : 0] = (uint8_t)v, p[big ? 0 : 1] = (uint8_t)(v >> 8);
 }
 
 /* planar, NV12, P010, packed 4:2:0-like and bottom-up, in 8, 10 and 12 bits, either byte order */
@@ -213,8 +216,16 @@ static void test_layouts(void **state)
                 put(up + i * cw * step + j * step, (unsigned)s.u[i][j] << shift, wide, big);
                 put(vp + i * cw * step + j * step, (unsigned)s.v[i][j] << shift, wide, big);
             }
-        ib_picture p = {.kind = IB_PICTURE_YUV, .width = W, .height = H, .bits = bits, .shift = shift, .big_endian = big,
-                        .ssx = 1, .ssy = 1, .interlaced = interlaced, .matrix = IB_YUV_BT709};
+        ib_picture p = {.kind = IB_PICTURE_YUV,
+                        .width = W,
+                        .height = H,
+                        .bits = bits,
+                        .shift = shift,
+                        .big_endian = big,
+                        .ssx = 1,
+                        .ssy = 1,
+                        .interlaced = interlaced,
+                        .matrix = IB_YUV_BT709};
         p.c[0] = (ib_component){luma, W * n, n};
         p.c[1] = (ib_component){up, cw * step, step};
         p.c[2] = (ib_component){vp, cw * step, step};
@@ -233,10 +244,16 @@ static void test_subsampling(void **state)
     for (int ssx = 0; ssx <= 2; ssx++)
         for (int ssy = 0; ssy <= 2; ssy++) {
             for (int i = 0; i < H; i++)
-                for (int j = 0; j < W; j++) 
+                for (int j = 0; j < W; j++)
                     ib_yuv_pixel(&k, yuv[0][i][j], yuv[1][i >> ssy][j >> ssx], yuv[2][i >> ssy][j >> ssx], want[i][j]);
-            ib_picture p = {.kind = IB_PICTURE_YUV, .width = W, .height = H, .bits = 8, .ssx = ssx, .ssy = ssy,
-                            .matrix = IB_YUV_BT601, .full_range = 1,
+            ib_picture p = {.kind = IB_PICTURE_YUV,
+                            .width = W,
+                            .height = H,
+                            .bits = 8,
+                            .ssx = ssx,
+                            .ssy = ssy,
+                            .matrix = IB_YUV_BT601,
+                            .full_range = 1,
                             .c = {{yuv[0][0], W, 1}, {yuv[1][0], W, 1}, {yuv[2][0], W, 1}}};
             check(&p, (const void *)want, 1);
         }
@@ -280,8 +297,8 @@ static void test_gray(void **state)
             double v = full ? gray[i / W][i % W] : (gray[i / W][i % W] - 16) * 255.0 / 219.0;
             memset(want[i / W][i % W], (int)floor(clamp255(v) + 0.5), 3);
         }
-        ib_picture p = {.kind = IB_PICTURE_GRAY, .width = W, .height = H, .bits = 8, .full_range = full,
-                        .c = {{gray[0], W, 1}}};
+        ib_picture p = {
+            .kind = IB_PICTURE_GRAY, .width = W, .height = H, .bits = 8, .full_range = full, .c = {{gray[0], W, 1}}};
         check(&p, (const void *)want, 1);
     }
 }
