@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "model/vda.h"
 #include "pipeline/plan.h"
+#include "op/transfer.h"
 #include "support/synth.h"
 
 #include <stdio.h>
@@ -34,20 +35,24 @@ static int by_value(const void *a, const void *b)
 }
 
 /* `windows` windows of 22 new frames each (the carried ones are kept), as a worker computes them. */
-static isobath_status run_windows(const options *o, ib_vda *vda, ib_backend *be, const uint8_t *const *rgb, float *depth,
+static isobath_status run_windows(const options *o, ib_vda *vda, ib_backend *be, const uint8_t *const *rgb, float *const *depth,
                                   int64_t *nonfinite)
 {
+    int slots = o->shape.depth_slots;
     for (int k = 0; k < o->windows; k++) {
         int64_t bad = 0;
         const uint8_t *frames[IB_PLAN_STEP];
         for (int i = 0; i < IB_PLAN_STEP; i++) frames[i] = rgb[(k * IB_PLAN_STEP + i) % 64];
         IB_TRY(ib_vda_advance(vda));
         IB_TRY(ib_vda_encode_rgb(vda, frames, o->height, o->width, IB_PLAN_STEP, IB_PLAN_OVERLAP));
-        if (be->act != IB_F32) {
-            IB_TRY(ib_vda_check_features(vda, IB_PLAN_WINDOW, &bad));
-            *nonfinite += bad;
-        }
-        IB_TRY(ib_vda_depth(vda, depth, &bad));
+        IB_TRY(ib_vda_depth_begin(vda, k % slots, depth[k % slots]));
+        if (slots > 1 && k == 0) continue; /* as the worker: one window in flight behind the one that runs */
+        IB_TRY(ib_vda_depth_end(vda, slots > 1 ? (k - 1) % slots : 0, &bad));
+        *nonfinite += bad;
+    }
+    if (slots > 1) {
+        int64_t bad = 0;
+        IB_TRY(ib_vda_depth_end(vda, (o->windows - 1) % slots, &bad));
         *nonfinite += bad;
     }
     return be->ops->sync(be);
@@ -58,8 +63,14 @@ static int measure(const options *o, ib_vda *vda, ib_backend *be, const ib_vda_m
     size_t frame = (size_t)o->width * (size_t)o->height * 3;
     uint8_t *pixels = malloc(64 * frame);
     const uint8_t *rgb[64];
-    float *depth = malloc((size_t)IB_PLAN_WINDOW * (size_t)o->shape.width * (size_t)o->shape.height * sizeof *depth);
-    if (!pixels || !depth) return die("out of memory", diag);
+    float *depth[2] = {NULL, NULL};
+    for (int i = 0; i < o->shape.depth_slots; i++) {
+        void *p = NULL;
+        size_t bytes = (size_t)IB_PLAN_WINDOW * (size_t)o->shape.width * (size_t)o->shape.height * sizeof **depth;
+        if (ib_host_alloc(be, bytes, &p) != ISOBATH_OK) return die("results", diag);
+        depth[i] = p;
+    }
+    if (!pixels) return die("out of memory", diag);
     for (int i = 0; i < 64; i++) rgb[i] = pixels + (size_t)i * frame;
     synth_frames(0, 64, o->height, o->width, 1, pixels);
     int64_t nonfinite = 0;
@@ -82,7 +93,7 @@ static int measure(const options *o, ib_vda *vda, ib_backend *be, const ib_vda_m
            "  nonfinite %lld\n", name, size, be->kind, median, fps[0], fps[o->repeat - 1], median * gflop * 1e-3,
            (double)m->weights / 1048576, (double)m->features / 1048576, (double)m->activations / 1048576, (long long)nonfinite);
     free(pixels);
-    free(depth);
+    for (int i = 0; i < 2; i++) ib_host_free(be, depth[i]);
     return 0;
 }
 
@@ -106,8 +117,9 @@ int main(int argc, char **argv)
         else return fprintf(stderr, "bench_network: unknown option %s\n", a), 2;
     }
     int cuda = strcmp(o.backend, "cuda") == 0;
-    if (!o.shape.encode_batch) o.shape.encode_batch = cuda ? 8 : 1;
+    if (!o.shape.encode_batch) o.shape.encode_batch = cuda ? 11 : 1;
     if (!o.shape.depth_batch) o.shape.depth_batch = cuda ? 4 : 1;
+    o.shape.depth_slots = cuda ? 2 : 1;
     if (!o.shape.temporal_piece && !cuda) o.shape.temporal_piece = 1024;
     ib_plan_network_size(o.width, o.height, o.input_size, &o.shape.width, &o.shape.height);
     ib_diag diag = IB_DIAG_INIT;

@@ -2,6 +2,7 @@
 #include "model/vda.h"
 
 #include "backend/backend.h"
+#include "op/transfer.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct ib_vda {
     ib_tensor pos;                  /* (1 + h*w, C) on the device */
     ib_tensor rgb;                  /* u8 staging for one source frame; grows with the source size */
     size_t rgb_bytes;
-    ib_tensor depth; /* f32 (32,H,W) on the device */
+    ib_tensor depth[IB_FETCH_SLOTS]; /* f32 (32,H,W) on the device */
     ib_tap tap;
 };
 
@@ -36,7 +37,9 @@ static isobath_status take_features(ib_vda *v)
         IB_TRY(ib_arena_4d(a, act, IB_WINDOW, s->h[i], s->w[i], F, &v->features.skip[i]));
     for (int i = 0; i < 2; i++)
         IB_TRY(ib_arena_4d(a, act, IB_WINDOW, s->h[i + 2], s->w[i + 2], v->config->out_channels[i + 2], &v->features.layer[i]));
-    return ib_arena_3d(a, IB_F32, IB_WINDOW, v->shape.height, v->shape.width, &v->depth);
+    for (int i = 0; i < v->shape.depth_slots; i++)
+        IB_TRY(ib_arena_3d(a, IB_F32, IB_WINDOW, v->shape.height, v->shape.width, &v->depth[i]));
+    return ISOBATH_OK;
 }
 
 static isobath_status upload_positions(ib_vda *v)
@@ -93,7 +96,7 @@ static isobath_status rehearse(ib_vda *v, double *encode_flops, double *depth_fl
     *encode_flops = ib_null_get_counts(v->backend).flops / T;
     ib_null_reset_counts(v->backend);
     IB_TRY(ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &v->features, &v->maps, v->shape.depth_batch,
-                                v->shape.temporal_piece, &v->depth, NULL));
+                                v->shape.temporal_piece, &v->depth[0], NULL));
     *depth_flops = ib_null_get_counts(v->backend).flops / IB_WINDOW;
     return ISOBATH_OK;
 }
@@ -228,25 +231,22 @@ isobath_status ib_vda_advance(ib_vda *v)
     return ISOBATH_OK;
 }
 
-isobath_status ib_vda_check_features(ib_vda *v, int slots, int64_t *count)
+isobath_status ib_vda_depth_begin(ib_vda *v, int slot, float *depth)
 {
-    ib_tensor *all[4] = {&v->features.skip[0], &v->features.skip[1], &v->features.layer[0], &v->features.layer[1]};
-    *count = 0;
-    for (int i = 0; i < 4; i++) {
-        int64_t n = 0;
-        IB_TRY(ib_count_nonfinite(v->backend, &(ib_count_nonfinite_args){ib_tensor_slice(all[i], 0, slots), &n}));
-        *count += n;
-    }
-    return ISOBATH_OK;
+    const ib_tensor *result = &v->depth[slot];
+    const ib_tensor *all[5] = {result, &v->features.skip[0], &v->features.skip[1], &v->features.layer[0], &v->features.layer[1]};
+    IB_TRY(ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &v->features, &v->maps, v->shape.depth_batch,
+                                v->shape.temporal_piece, result, &v->tap));
+    /* A half type's infinity may hide behind a ReLU, so features are looked at too. */
+    return ib_fetch_begin(v->backend, slot, all, v->backend->act == IB_F32 ? 1 : 5, depth);
 }
+
+isobath_status ib_vda_depth_end(ib_vda *v, int slot, int64_t *nonfinite) { return ib_fetch_end(v->backend, slot, nonfinite); }
 
 isobath_status ib_vda_depth(ib_vda *v, float *depth, int64_t *nonfinite)
 {
-    ib_backend *be = v->backend;
-    IB_TRY(ib_dpt_depth_forward(&v->dpt, be, &v->arena, &v->features, &v->maps, v->shape.depth_batch,
-                                v->shape.temporal_piece, &v->depth, &v->tap));
-    IB_TRY(ib_count_nonfinite(be, &(ib_count_nonfinite_args){v->depth, nonfinite}));
-    return be->ops->download(be, depth, v->depth.data, ib_tensor_bytes(&v->depth));
+    IB_TRY(ib_vda_depth_begin(v, 0, depth));
+    return ib_vda_depth_end(v, 0, nonfinite);
 }
 
 void ib_vda_set_tap(ib_vda *v, const ib_tap *tap) { v->tap = tap ? *tap : (ib_tap){0}; }

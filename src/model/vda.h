@@ -13,6 +13,7 @@ typedef struct ib_vda_shape {
     int encode_batch;      /* frames encoded together, >= 1 */
     int depth_batch;       /* frames of the head's last stages together, >= 1 */
     int64_t temporal_piece; /* pixels of a temporal module together; 0: all */
+    int depth_slots;        /* windows whose depth may be in flight: 1, or 2 on devices (costs one more result buffer) */
 } ib_vda_shape;
 
 /* Device memory of a network at a shape, in bytes. */
@@ -43,10 +44,13 @@ isobath_status ib_vda_encode_input(ib_vda *vda, const float *input, int count, i
 isobath_status ib_vda_copy_slot(ib_vda *vda, int from, int to);
 /* Prepares the next window: slot 0 stays, 12 -> 1, 24..31 -> 2..9; slots 10..31 are to be filled. */
 isobath_status ib_vda_advance(ib_vda *vda);
-/* The first `slots` slots' features hold values that are not finite: *count of them. */
-isobath_status ib_vda_check_features(ib_vda *vda, int slots, int64_t *count);
 
-/* Depth of the window: f32 (32,height,width) copied to `depth` on the host. *nonfinite: how many values are not finite. */
+/* Depth of the window, f32 (32,height,width), into `depth` (from ib_host_alloc, so that the copy overlaps with what
+ * follows). `slot` < shape.depth_slots names the window in flight until ib_vda_depth_end(slot), which says how many values
+ * of the depth, and of the features that it was made of, are not finite. */
+isobath_status ib_vda_depth_begin(ib_vda *vda, int slot, float *depth);
+isobath_status ib_vda_depth_end(ib_vda *vda, int slot, int64_t *nonfinite);
+/* Both in one, on slot 0; any host memory. */
 isobath_status ib_vda_depth(ib_vda *vda, float *depth, int64_t *nonfinite);
 
 /* For tests: inner values of the calls that follow; NULL switches it off. */

@@ -258,6 +258,12 @@ typedef struct ib_op_table {
     isobath_status (*weight_create)(ib_backend *, const ib_weight_desc *, ib_weight **out);
     void (*weight_destroy)(ib_backend *, ib_weight *);
     void (*close)(ib_backend *);
+    /* Transfers that overlap with work; all NULL where there is nothing to overlap (use the functions of op/transfer.h). */
+    isobath_status (*bind_thread)(ib_backend *);
+    isobath_status (*host_alloc)(ib_backend *, size_t bytes, void **out);
+    void (*host_free)(ib_backend *, void *host);
+    isobath_status (*fetch_begin)(ib_backend *, int slot, const ib_tensor *const *x, int count, void *host_dst);
+    isobath_status (*fetch_end)(ib_backend *, int slot, int64_t *nonfinite);
 #define IB_OP_MEMBER(op) isobath_status (*op)(ib_backend *, const ib_##op##_args *);
     IB_OPS(IB_OP_MEMBER)
 #undef IB_OP_MEMBER
@@ -269,6 +275,7 @@ struct ib_backend {
     ib_dtype act;   /* activation type, fixed at open */
     ib_diag *diag;  /* where errors are recorded; not owned */
     ib_pool *pool;  /* host threads for CPU backends; may be NULL; not owned */
+    int64_t fetched[2]; /* of op/transfer.c on backends without transfers of their own */
     char kind[128]; /* what contract 2 calls a kind: "cpu avx512 bf16 onednn-2.6.3", "cuda sm_90 fp16 13.0" ... */
 };
 

@@ -70,8 +70,7 @@ static isobath_status open_all(ib_run *r)
     }
     IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, r->diag, &r->source));
     ib_worker_redo redo = {s->act == IB_F32 ? NULL : open_redo, r};
-    IB_TRY(ib_worker_start(r->source, r->vda, &s->shape, &s->memory, redo, s->act != IB_F32, r->cancelled, r->diag,
-                           &r->worker));
+    IB_TRY(ib_worker_start(r->source, r->vda, &s->shape, &s->memory, r->device, redo, r->cancelled, r->diag, &r->worker));
     atomic_store(&r->counters->source, r->source);
     atomic_store(&r->counters->worker, r->worker);
     return ISOBATH_OK;

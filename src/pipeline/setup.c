@@ -160,9 +160,12 @@ static isobath_status open_backend(const ib_setup *s, ib_dtype act, ib_pool *poo
 static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
     int64_t pixels = (int64_t)(s->shape.height / 14) * (s->shape.width / 14);
-    s->shape.encode_batch = s->device >= 0 ? 8 : 1;
-    s->shape.depth_batch = s->device >= 0 ? 4 : 1;
-    s->shape.temporal_piece = s->device >= 0 ? 0 : pixels < 1024 ? pixels : 1024;
+    int64_t largest = pixels * 64 * s->config.features * 2; /* bytes of the head's largest map for one frame, in a half type */
+    int gpu = s->device >= 0;
+    s->shape.encode_batch = gpu ? 11 : 1;
+    s->shape.depth_batch = !gpu || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : 8;
+    s->shape.temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
+    s->shape.depth_slots = gpu ? 2 : 1;
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     isobath_plan *p = &s->plan;
     size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);

@@ -186,7 +186,7 @@ int main(int argc, char **argv)
     isobath_status st = ib_checkpoint_open(path, &diag, &ckpt);
     unlink(path);
     if (st == ISOBATH_OK) st = ib_vda_config_read(ckpt, c.metric, &diag, &config);
-    ib_vda_shape shape = {.encode_batch = o.batch, .depth_batch = 2, .temporal_piece = 700};
+    ib_vda_shape shape = {.encode_batch = o.batch, .depth_batch = 2, .temporal_piece = 700, .depth_slots = 1};
     ib_plan_network_size((int)c.width, (int)c.height, (int)c.input_size, &shape.width, &shape.height);
     if (st == ISOBATH_OK) st = ib_pool_create(o.threads, &diag, &pool);
     if (st == ISOBATH_OK) st = open_backend(&o, pool, &diag, &be);

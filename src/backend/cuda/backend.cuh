@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "backend/backend.h"
+#include "op/transfer.h"
 }
 
 /* Which code a device runs. Chosen once at open from what the loaded image was compiled for, not from the card, so that
@@ -22,6 +23,8 @@ typedef enum ib_cuda_path {
 
 #define IB_CUDA_WORKSPACE_BYTES ((size_t)16 << 20)
 #define IB_CUDA_HOST_BYTES ((size_t)4096)
+#define IB_CUDA_RING_SLOTS 8 /* page-locked staging of uploads */
+#define IB_CUDA_RING_BYTES ((size_t)4 << 20)
 
 typedef struct ib_cuda_backend {
     ib_backend base;
@@ -34,7 +37,13 @@ typedef struct ib_cuda_backend {
     void *workspace;    /* device scratch of one op, IB_CUDA_WORKSPACE_BYTES; valid until the op's last kernel */
     void *host_results; /* pinned, IB_CUDA_HOST_BYTES, for ops with host results */
     void *encode_tiled, *encode_im2col; /* the driver's tensor map encoders; set where path is IB_CUDA_WGMMA */
-    int sync_uploads;   /* 1 where a copy from pageable memory is not staged by the driver */
+    cudaStream_t copy_stream; /* results leave on it while the main stream goes on */
+    void *ring;               /* page-locked, IB_CUDA_RING_SLOTS x IB_CUDA_RING_BYTES */
+    cudaEvent_t ring_free[IB_CUDA_RING_SLOTS];
+    int ring_next;
+    uint64_t *counts;         /* device, IB_FETCH_SLOTS x IB_FETCH_TENSORS */
+    cudaEvent_t fetch_ready, fetch_done[IB_FETCH_SLOTS];
+    int fetch_tensors[IB_FETCH_SLOTS];
 } ib_cuda_backend;
 
 /* A packed weight on the device: rows of output channels, `k_pad` values of the activation type each, zero beyond
@@ -69,6 +78,16 @@ void ib_cuda_buffer_free(ib_backend *, void *buffer);
 isobath_status ib_cuda_upload(ib_backend *, void *device_dst, const void *host_src, size_t bytes);
 isobath_status ib_cuda_download(ib_backend *, void *host_dst, const void *device_src, size_t bytes);
 isobath_status ib_cuda_sync(ib_backend *);
+isobath_status ib_cuda_bind_thread(ib_backend *);
+isobath_status ib_cuda_host_alloc(ib_backend *, size_t bytes, void **out);
+void ib_cuda_host_free(ib_backend *, void *host);
+isobath_status ib_cuda_fetch_begin(ib_backend *, int slot, const ib_tensor *const *x, int count, void *host_dst);
+isobath_status ib_cuda_fetch_end(ib_backend *, int slot, int64_t *nonfinite);
+/* Streams, events and staging memory of the transfers; freed by ib_cuda_transfers_close, which may follow a failure. */
+isobath_status ib_cuda_transfers_open(ib_backend *);
+void ib_cuda_transfers_close(ib_backend *);
+/* Enqueues the count of values that are not finite into *result (device). */
+isobath_status ib_cuda_count_into(ib_backend *, const ib_tensor *x, uint64_t *result);
 isobath_status ib_cuda_weight_create(ib_backend *, const ib_weight_desc *, ib_weight **out);
 void ib_cuda_weight_destroy(ib_backend *, ib_weight *);
 #ifdef __cplusplus

@@ -41,26 +41,32 @@ __global__ void __launch_bounds__(THREADS) k_count_final(const uint64_t *blocks,
     if (threadIdx.x == 0) *out = bad;
 }
 
+isobath_status ib_cuda_count_into(ib_backend *backend, const ib_tensor *x, uint64_t *result)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    const int64_t count = ib_tensor_count(x), per_vector = 16 / (int64_t)ib_dtype_size(x->dtype);
+    const int64_t body = ((size_t)x->data & 15) == 0 ? count / per_vector : 0;
+    int64_t blocks = ib_ceil_div(count, (int64_t)THREADS * per_vector);
+    if (blocks > MAX_BLOCKS) blocks = MAX_BLOCKS;
+    uint64_t *partial = (uint64_t *)be->workspace;
+    if (x->dtype == IB_F32)
+        k_count_blocks<uint32_t, 0x7f800000u>
+            <<<(unsigned)blocks, THREADS, 0, be->stream>>>((const uint32_t *)x->data, body, count, partial);
+    else if (x->dtype == IB_F16)
+        k_count_blocks<uint16_t, 0x7c00u>
+            <<<(unsigned)blocks, THREADS, 0, be->stream>>>((const uint16_t *)x->data, body, count, partial);
+    else
+        k_count_blocks<uint16_t, 0x7f80u>
+            <<<(unsigned)blocks, THREADS, 0, be->stream>>>((const uint16_t *)x->data, body, count, partial);
+    k_count_final<<<1, THREADS, 0, be->stream>>>(partial, (int)blocks, result);
+    return ib_cuda_launched(backend, "count_nonfinite");
+}
+
 isobath_status ib_cuda_count_nonfinite(ib_backend *backend, const ib_count_nonfinite_args *a)
 {
     ib_cuda_backend *be = ib_cuda(backend);
-    const int64_t count = ib_tensor_count(&a->x), per_vector = 16 / (int64_t)ib_dtype_size(a->x.dtype);
-    const int64_t body = ((size_t)a->x.data & 15) == 0 ? count / per_vector : 0;
-    int64_t blocks = ib_ceil_div(count, (int64_t)THREADS * per_vector);
-    if (blocks > MAX_BLOCKS) blocks = MAX_BLOCKS;
-    uint64_t *partial = (uint64_t *)be->workspace, *result = partial + MAX_BLOCKS;
-    uint64_t *host = (uint64_t *)be->host_results;
-    if (a->x.dtype == IB_F32)
-        k_count_blocks<uint32_t, 0x7f800000u>
-            <<<(unsigned)blocks, THREADS, 0, be->stream>>>((const uint32_t *)a->x.data, body, count, partial);
-    else if (a->x.dtype == IB_F16)
-        k_count_blocks<uint16_t, 0x7c00u>
-            <<<(unsigned)blocks, THREADS, 0, be->stream>>>((const uint16_t *)a->x.data, body, count, partial);
-    else
-        k_count_blocks<uint16_t, 0x7f80u>
-            <<<(unsigned)blocks, THREADS, 0, be->stream>>>((const uint16_t *)a->x.data, body, count, partial);
-    k_count_final<<<1, THREADS, 0, be->stream>>>(partial, (int)blocks, result);
-    IB_TRY(ib_cuda_launched(backend, "count_nonfinite"));
+    uint64_t *result = (uint64_t *)be->workspace + MAX_BLOCKS, *host = (uint64_t *)be->host_results;
+    IB_TRY(ib_cuda_count_into(backend, &a->x, result));
     IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync(host, result, sizeof *host, cudaMemcpyDeviceToHost, be->stream),
                          "count_nonfinite"));
     IB_TRY(ib_cuda_sync(backend));

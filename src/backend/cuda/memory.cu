@@ -1,6 +1,8 @@
 /* Device memory and copies. */
 #include "backend/cuda/backend.cuh"
 
+#include <string.h>
+
 isobath_status ib_cuda_buffer_alloc(ib_backend *backend, size_t bytes, void **out)
 {
     *out = NULL;
@@ -23,20 +25,24 @@ void ib_cuda_buffer_free(ib_backend *backend, void *buffer)
     if (buffer) cudaFree(buffer);
 }
 
-/* The driver copies pageable memory into its own staging buffers before the call returns, so `host_src` may be reused;
- * where it may not do so, or the source is pinned, this waits. */
+/* Through the page-locked ring, so that the call returns as soon as the host memory is read and the device never waits for a
+ * copy from pageable memory. */
 isobath_status ib_cuda_upload(ib_backend *backend, void *device_dst, const void *host_src, size_t bytes)
 {
     ib_cuda_backend *be = ib_cuda(backend);
-    cudaPointerAttributes attributes;
-    int wait = be->sync_uploads;
-    if (cudaPointerGetAttributes(&attributes, host_src) == cudaSuccess)
-        wait |= attributes.type != cudaMemoryTypeUnregistered;
-    else
-        cudaGetLastError();
-    IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync(device_dst, host_src, bytes, cudaMemcpyHostToDevice, be->stream),
-                         "upload"));
-    return wait ? ib_cuda_sync(backend) : ISOBATH_OK;
+    for (size_t done = 0; done < bytes;) {
+        size_t n = bytes - done < IB_CUDA_RING_BYTES ? bytes - done : IB_CUDA_RING_BYTES;
+        int slot = be->ring_next;
+        char *staged = (char *)be->ring + (size_t)slot * IB_CUDA_RING_BYTES;
+        be->ring_next = (slot + 1) % IB_CUDA_RING_SLOTS;
+        IB_TRY(ib_cuda_check(backend, cudaEventSynchronize(be->ring_free[slot]), "waiting for an upload"));
+        memcpy(staged, (const char *)host_src + done, n);
+        IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync((char *)device_dst + done, staged, n, cudaMemcpyHostToDevice, be->stream),
+                             "upload"));
+        IB_TRY(ib_cuda_check(backend, cudaEventRecord(be->ring_free[slot], be->stream), "upload"));
+        done += n;
+    }
+    return ISOBATH_OK;
 }
 
 isobath_status ib_cuda_download(ib_backend *backend, void *host_dst, const void *device_src, size_t bytes)
@@ -50,4 +56,79 @@ isobath_status ib_cuda_download(ib_backend *backend, void *host_dst, const void 
 isobath_status ib_cuda_sync(ib_backend *backend)
 {
     return ib_cuda_check(backend, cudaStreamSynchronize(ib_cuda(backend)->stream), "waiting for the stream");
+}
+
+isobath_status ib_cuda_bind_thread(ib_backend *backend)
+{
+    return ib_cuda_check(backend, cudaSetDevice(ib_cuda(backend)->device), "selecting the device");
+}
+
+isobath_status ib_cuda_host_alloc(ib_backend *backend, size_t bytes, void **out)
+{
+    return ib_cuda_check(backend, cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocPortable), "allocating page-locked memory");
+}
+
+void ib_cuda_host_free(ib_backend *backend, void *host)
+{
+    (void)backend;
+    if (host) cudaFreeHost(host);
+}
+
+/* Counts on the main stream; the copy and the counts leave on the copy stream. */
+isobath_status ib_cuda_fetch_begin(ib_backend *backend, int slot, const ib_tensor *const *x, int count, void *host_dst)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    uint64_t *counts = be->counts + slot * IB_FETCH_TENSORS;
+    uint64_t *host_counts = (uint64_t *)((char *)be->host_results + IB_CUDA_HOST_BYTES / 2) + slot * IB_FETCH_TENSORS;
+    for (int i = 0; i < count; i++) IB_TRY(ib_cuda_count_into(backend, x[i], counts + i));
+    be->fetch_tensors[slot] = count;
+    IB_TRY(ib_cuda_check(backend, cudaEventRecord(be->fetch_ready, be->stream), "fetch"));
+    IB_TRY(ib_cuda_check(backend, cudaStreamWaitEvent(be->copy_stream, be->fetch_ready, 0), "fetch"));
+    IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync(host_dst, x[0]->data, ib_tensor_bytes(x[0]), cudaMemcpyDeviceToHost,
+                                                  be->copy_stream), "fetch"));
+    IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync(host_counts, counts, (size_t)count * sizeof *counts, cudaMemcpyDeviceToHost,
+                                                  be->copy_stream), "fetch"));
+    return ib_cuda_check(backend, cudaEventRecord(be->fetch_done[slot], be->copy_stream), "fetch");
+}
+
+isobath_status ib_cuda_fetch_end(ib_backend *backend, int slot, int64_t *nonfinite)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    const uint64_t *host_counts = (uint64_t *)((char *)be->host_results + IB_CUDA_HOST_BYTES / 2) + slot * IB_FETCH_TENSORS;
+    *nonfinite = 0;
+    IB_TRY(ib_cuda_check(backend, cudaEventSynchronize(be->fetch_done[slot]), "waiting for a window"));
+    for (int i = 0; i < be->fetch_tensors[slot]; i++) *nonfinite += (int64_t)host_counts[i];
+    return ISOBATH_OK;
+}
+
+isobath_status ib_cuda_transfers_open(ib_backend *backend)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    IB_TRY(ib_cuda_check(backend, cudaStreamCreateWithFlags(&be->copy_stream, cudaStreamNonBlocking), "creating a stream"));
+    IB_TRY(ib_cuda_check(backend, cudaHostAlloc(&be->ring, IB_CUDA_RING_SLOTS * IB_CUDA_RING_BYTES, cudaHostAllocDefault),
+                         "allocating page-locked memory"));
+    IB_TRY(ib_cuda_check(backend, cudaMalloc((void **)&be->counts, IB_FETCH_SLOTS * IB_FETCH_TENSORS * sizeof *be->counts),
+                         "allocating counters"));
+    IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_ready, cudaEventDisableTiming), "creating an event"));
+    for (int i = 0; i < IB_FETCH_SLOTS; i++)
+        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_done[i], cudaEventDisableTiming), "creating an event"));
+    for (int i = 0; i < IB_CUDA_RING_SLOTS; i++)
+        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->ring_free[i], cudaEventDisableTiming), "creating an event"));
+    return ISOBATH_OK;
+}
+
+void ib_cuda_transfers_close(ib_backend *backend)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    if (be->copy_stream) {
+        cudaStreamSynchronize(be->copy_stream);
+        cudaStreamDestroy(be->copy_stream);
+    }
+    for (int i = 0; i < IB_CUDA_RING_SLOTS; i++)
+        if (be->ring_free[i]) cudaEventDestroy(be->ring_free[i]);
+    for (int i = 0; i < IB_FETCH_SLOTS; i++)
+        if (be->fetch_done[i]) cudaEventDestroy(be->fetch_done[i]);
+    if (be->fetch_ready) cudaEventDestroy(be->fetch_ready);
+    if (be->counts) cudaFree(be->counts);
+    if (be->ring) cudaFreeHost(be->ring);
 }

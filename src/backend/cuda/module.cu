@@ -34,6 +34,7 @@ static void close_backend(ib_backend *backend)
         cudaStreamSynchronize(be->stream);
         cudaStreamDestroy(be->stream);
     }
+    ib_cuda_transfers_close(backend);
     if (be->workspace) cudaFree(be->workspace);
     if (be->host_results) cudaFreeHost(be->host_results);
     free(be);
@@ -49,6 +50,11 @@ static const ib_op_table cuda_ops = {"cuda",
                                      ib_cuda_weight_create,
                                      ib_cuda_weight_destroy,
                                      close_backend,
+                                     ib_cuda_bind_thread,
+                                     ib_cuda_host_alloc,
+                                     ib_cuda_host_free,
+                                     ib_cuda_fetch_begin,
+                                     ib_cuda_fetch_end,
                                      IB_OPS(IB_CUDA_ENTRY)};
 #undef IB_CUDA_ENTRY
 
@@ -130,16 +136,14 @@ static isobath_status open_device(ib_cuda_backend *be)
 {
     static const char *const path_names[] = {"simt", "mma", "wgmma"};
     ib_backend *base = &be->base;
-    int pageable = 0, runtime = 0, major = 0, minor = 0;
+    int runtime = 0, major = 0, minor = 0;
     char version[16];
     IB_TRY(ib_cuda_check(base, cudaSetDevice(be->device), "selecting the device"));
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, be->device);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, be->device);
     cudaDeviceGetAttribute(&be->sm_count, cudaDevAttrMultiProcessorCount, be->device);
     cudaDeviceGetAttribute(&be->l2_bytes, cudaDevAttrL2CacheSize, be->device);
-    cudaDeviceGetAttribute(&pageable, cudaDevAttrPageableMemoryAccess, be->device);
     cudaRuntimeGetVersion(&runtime);
-    be->sync_uploads = pageable != 0;
     snprintf(base->kind, sizeof base->kind, "cuda sm_%d%d", major, minor);
     if (major * 10 + minor < 75)
         return ib_fail(base->diag, ISOBATH_ERR_DEVICE, "cuda:%d has compute capability %d.%d, 7.5 or newer is needed",
@@ -148,6 +152,7 @@ static isobath_status open_device(ib_cuda_backend *be)
     IB_TRY(ib_cuda_check(base, cudaMalloc(&be->workspace, IB_CUDA_WORKSPACE_BYTES), "allocating the workspace"));
     IB_TRY(ib_cuda_check(base, cudaHostAlloc(&be->host_results, IB_CUDA_HOST_BYTES, cudaHostAllocDefault),
                          "allocating pinned memory"));
+    IB_TRY(ib_cuda_transfers_open(base));
     IB_TRY(choose_path(be));
     version_text(runtime, version);
     snprintf(base->kind, sizeof base->kind, "cuda sm_%d%d %s %s code_%d %s", major, minor,

@@ -1,0 +1,25 @@
+/* Transfers that overlap with work on devices, with plain fallbacks on backends that have nothing to overlap. */
+#ifndef IB_OP_TRANSFER_H
+#define IB_OP_TRANSFER_H
+
+#include "op/op.h"
+
+#define IB_FETCH_SLOTS 2  /* fetches in flight */
+#define IB_FETCH_TENSORS 8
+
+/* Makes the calling thread the one that uses the backend from now on. To be called by a thread other than the opener. */
+isobath_status ib_bind_thread(ib_backend *backend);
+
+/* Host memory that fetches into overlap with work (page-locked on CUDA). ISOBATH_ERR_MEMORY. Free it with ib_host_free of
+ * the same backend, from any thread. */
+isobath_status ib_host_alloc(ib_backend *backend, size_t bytes, void **out);
+void ib_host_free(ib_backend *backend, void *host);
+
+/* Starts counting the values that are not finite in x[0..count) (contiguous float tensors, count <= IB_FETCH_TENSORS) and
+ * copying x[0] to host_dst. The tensors may be read by ops that follow; x[0] must not be written until ib_fetch_end(slot),
+ * the others until the next op. slot is in [0, IB_FETCH_SLOTS) and must be free. */
+isobath_status ib_fetch_begin(ib_backend *backend, int slot, const ib_tensor *const *x, int count, void *host_dst);
+/* Waits for the slot; *nonfinite is the sum over its tensors. */
+isobath_status ib_fetch_end(ib_backend *backend, int slot, int64_t *nonfinite);
+
+#endif
