@@ -82,6 +82,13 @@ static int known_op(const char *name)
     return 0;
 }
 
+static int known_isa(const char *name)
+{
+    for (int i = 0; ck_isas[i]; i++)
+        if (!strcmp(name, ck_isas[i])) return 1;
+    return 0;
+}
+
 /* Fills the options; 0 and a line on stderr when something is not understood. */
 static int parse(int argc, char **argv, const char **mode, ck_options *o)
 {
@@ -102,7 +109,7 @@ static int parse(int argc, char **argv, const char **mode, ck_options *o)
             takes = -1;
         else if (!strcmp(word, "--backend") && known_backend(value))
             o->backend = value;
-        else if (!strcmp(word, "--isa"))
+        else if (!strcmp(word, "--isa") && known_isa(value))
             o->isa = value;
         else if (!strcmp(word, "--op") && known_op(value))
             o->op = value;
