@@ -31,7 +31,7 @@ static void ffv1_outputs(const ib_sink_config *config, void (*add)(void *ctx, co
 
 static double ffv1_bytes_per_frame(const ib_sink_config *config)
 {
-    return 1.3 * config->width * config->height + 1024 + ib_frame_spool_bytes_per_frame(config);
+    return 1.5 * config->width * config->height + 1024 + ib_frame_spool_bytes_per_frame(config);
 }
 
 static void ffv1_close(ib_sink *base)

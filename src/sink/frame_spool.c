@@ -115,5 +115,5 @@ isobath_status ib_frame_spool_read(const ib_frame_spool *spool, int64_t i, uint1
 
 double ib_frame_spool_bytes_per_frame(const ib_sink_config *config)
 {
-    return config->png16_present ? 0 : 1.5 * config->width * config->height + 1024;
+    return config->png16_present ? 0 : 1.7 * config->width * config->height + 1024;
 }

@@ -26,10 +26,10 @@ static void png16_outputs(const ib_sink_config *config, void (*add)(void *ctx, c
     free(path);
 }
 
-/* Worst of what was measured (strong noise: 0.60 of the raw size), with a margin. */
+/* Worst of what was measured (strong noise: 0.70 of the raw size), with a margin. */
 static double png16_bytes_per_frame(const ib_sink_config *config)
 {
-    return 0.75 * 2.0 * config->width * config->height + 1024;
+    return 0.85 * 2.0 * config->width * config->height + 1024;
 }
 
 static isobath_status png16_work(void *ctx, ib_depth_frame *frame, int thread)

@@ -1,4 +1,6 @@
-/* The PNG writer: rows filtered with vector code, one zlib stream by ISA-L (or libdeflate), CRCs by libdeflate. */
+/* The PNG writer: rows filtered with vector code, one zlib stream (png_deflate.h; libdeflate for the small files; ISA-L
+ * where the codes come out longer than the data), CRCs by libdeflate. */
+#include "sink/png_deflate.h"
 #include "sink/png_file.h"
 
 #include <isa-l/igzip_lib.h>
@@ -20,6 +22,7 @@ struct ib_png_encoder {
     size_t filtered_size;
     uint8_t *out; /* the whole file */
     size_t out_capacity;
+    ib_png_deflate *deflate;
     struct isal_zstream *stream;
     uint8_t *level_buf;
     struct libdeflate_compressor *compressor;
@@ -41,18 +44,19 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     encoder->filtered_size = (encoder->row_bytes + 1) * (size_t)height;
     encoder->rows = calloc(2, row_stride(encoder));
     encoder->filtered = malloc(encoder->filtered_size + 16); /* vector stores run over the end of the last row */
-    size_t bound = encoder->filtered_size + encoder->filtered_size / 64 + 4096;
+    size_t bound = encoder->filtered_size + encoder->filtered_size / 8 + 4096;
     if (level > 0) {
         encoder->compressor = libdeflate_alloc_compressor(level > 9 ? 12 : level + 3);
         if (encoder->compressor) bound = libdeflate_zlib_compress_bound(encoder->compressor, encoder->filtered_size);
     } else {
+        encoder->deflate = ib_png_deflate_create();
         encoder->stream = malloc(sizeof *encoder->stream);
         encoder->level_buf = malloc(ISAL_DEF_LVL3_DEFAULT);
     }
     encoder->out_capacity = bound + 65536; /* room for headers and texts */
     encoder->out = malloc(encoder->out_capacity);
     if (!encoder->rows || !encoder->filtered || !encoder->out ||
-        (level > 0 ? !encoder->compressor : !encoder->stream || !encoder->level_buf)) {
+        (level > 0 ? !encoder->compressor : !encoder->deflate || !encoder->stream || !encoder->level_buf)) {
         ib_png_encoder_destroy(encoder);
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a PNG writer of %dx%d", width, height);
     }
@@ -66,6 +70,7 @@ void ib_png_encoder_destroy(ib_png_encoder *encoder)
     free(encoder->rows);
     free(encoder->filtered);
     free(encoder->out);
+    ib_png_deflate_destroy(encoder->deflate);
     free(encoder->stream);
     free(encoder->level_buf);
     libdeflate_free_compressor(encoder->compressor);
@@ -107,6 +112,21 @@ static void filter_up(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *
     for (size_t i = 0; i < n; i++) out[i] = (uint8_t)(cur[i] - up[i]);
 }
 
+/* 16-bit samples as PNG stores them; `out` has slack. */
+static void to_big_endian(const uint16_t *q, int n, uint8_t *out)
+{
+    int x = 0;
+#ifdef __SSSE3__
+    const __m128i swap = _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    for (; x + 8 <= n; x += 8)
+        _mm_storeu_si128((__m128i *)(out + 2 * x), _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(q + x)), swap));
+#endif
+    for (; x < n; x++) {
+        uint16_t swapped = __builtin_bswap16(q[x]);
+        memcpy(out + 2 * x, &swapped, 2);
+    }
+}
+
 static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
 {
     size_t stride = row_stride(encoder);
@@ -114,11 +134,7 @@ static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
     memset(encoder->rows, 0, 2 * stride);
     uint8_t *out = encoder->filtered;
     for (int y = 0; y < encoder->height; y++) {
-        const uint16_t *src = q + (size_t)y * (size_t)encoder->width;
-        for (int x = 0; x < encoder->width; x++) {
-            uint16_t swapped = __builtin_bswap16(src[x]);
-            memcpy(cur + 2 * x, &swapped, 2);
-        }
+        to_big_endian(q + (size_t)y * (size_t)encoder->width, encoder->width, cur);
         *out++ = encoder->level > 0 ? 2 : 4;
         if (encoder->level > 0)
             filter_up(cur, up, encoder->row_bytes, out);
@@ -153,6 +169,8 @@ static size_t compress_rows(ib_png_encoder *encoder, uint8_t *out, size_t capaci
 {
     if (encoder->level > 0)
         return libdeflate_zlib_compress(encoder->compressor, encoder->filtered, encoder->filtered_size, out, capacity);
+    size_t n = ib_png_deflate_run(encoder->deflate, encoder->filtered, encoder->filtered_size, out, capacity);
+    if (n > 0) return n;
     struct isal_zstream *stream = encoder->stream;
     isal_deflate_stateless_init(stream);
     stream->next_in = encoder->filtered;

@@ -15,7 +15,7 @@ typedef struct ib_png_text {
 /* Compresses frames of one size; owns its scratch memory (about 5 bytes per pixel). One thread at a time. */
 typedef struct ib_png_encoder ib_png_encoder;
 
-/* level 0: Paeth filter and ISA-L's level 3 (fast); 1..9: Up filter and libdeflate's level `level` + 3.
+/* level 0: Paeth filter, Huffman codes and zero runs (fast; the same bytes on every CPU); 1..9: Up filter and libdeflate's level `level` + 3.
  * Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *diag, ib_png_encoder **out);
 void ib_png_encoder_destroy(ib_png_encoder *encoder);

@@ -1,0 +1,56 @@
+/* The Huffman-only deflate against zlib's inflate, on data of every kind that changes its path. */
+#include "sink_helper.h"
+
+#include "sink/png_deflate.h"
+
+#include <zlib.h>
+
+enum { MAX = 70000 };
+
+/* Kinds of data: noise, rare values, zeros, few values, runs of zeros of every length, very skewed (long codes). */
+static void fill(uint8_t *data, size_t size, int kind, unsigned seed)
+{
+    for (size_t i = 0; i < size; i++) {
+        seed = seed * 1103515245u + 12345u;
+        unsigned r = seed >> 16 & 255, wide = seed >> 9;
+        switch (kind) {
+        case 0: data[i] = (uint8_t)r; break;
+        case 1: data[i] = r < 3 ? (uint8_t)(r + 1) : 0; break;
+        case 2: data[i] = 0; break;
+        case 3: data[i] = r & r >> 3; break;
+        case 4: data[i] = i / (7 + i / 300) & 1 ? 0 : (uint8_t)(r & 7); break;
+        default: data[i] = (uint8_t)__builtin_clz(wide | 1); break;
+        }
+    }
+}
+
+static void inflates_to_the_same(void **state)
+{
+    (void)state;
+    ib_png_deflate *deflate = ib_png_deflate_create();
+    uint8_t *in = malloc(MAX), *out = malloc(2 * MAX + 2000), *back = malloc(MAX + 1);
+    assert_true(deflate && in && out && back);
+    for (int kind = 0; kind < 6; kind++)
+        for (int k = 0; k < 330; k++) {
+            size_t size = k < 300 ? (size_t)k + 1 : (size_t)MAX - (size_t)(k - 300) * 1111;
+            fill(in, size, kind, (unsigned)(k + 7 * kind));
+            memset(out, 0xcc, 2 * MAX + 2000);
+            size_t packed = ib_png_deflate_run(deflate, in, size, out, size + size / 8 + 1024);
+            assert_true(packed > 0 && packed <= size + size / 8 + 1024);
+            uLongf n = MAX + 1;
+            assert_int_equal(uncompress(back, &n, out, packed), Z_OK);
+            assert_int_equal(n, size);
+            assert_memory_equal(back, in, size);
+            assert_int_equal(ib_png_deflate_run(deflate, in, size, out, packed / 2), 0); /* says that it does not fit */
+        }
+    free(in);
+    free(out);
+    free(back);
+    ib_png_deflate_destroy(deflate);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(inflates_to_the_same)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
