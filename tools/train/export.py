@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 METRIC_SCALE = 8.0  # as in train.py
-INPUT_SIZE = 280
+INPUT_SIZE = 196
 
 
 def convert(state):
@@ -28,7 +28,7 @@ def main(folder, out):
     for kind, weights in convert(load_file(f"{folder}/ema.safetensors")).items():
         assert all(torch.isfinite(v).all() for v in weights.values())
         path = f"{out}/nano.safetensors" if kind == "relative" else f"{out}/nano_metric.safetensors"
-        meta = {"isobath.name": "nano" if kind == "relative" else "nano_metric", "isobath.kind": kind, "isobath.licence": "Apache-2.0",
+        meta = {"isobath.name": "nano" if kind == "relative" else "nano-metric", "isobath.kind": kind, "isobath.licence": "Apache-2.0",
                 "isobath.input_size": str(INPUT_SIZE), "isobath.training": f"{p['step']} steps, {p['done']:.2f} minutes on {p['devices']} device(s)"}
         if kind == "metric": meta["isobath.canonical_fov_deg"] = "60"
         save_file(weights, path, meta)

@@ -2,6 +2,7 @@
 
 walk.mp4          640x360 H.264, 30 frames/s          walk_depth.npz    `depths` float32, metres along the optical axis,
 walk_camera.jsonl one camera a line                                     0 where there is only sky, at DEPTH_SIZE
+walk_depth_camera.jsonl  the same in pixels of walk_depth.npz
 walk_tracks.txt   MOT boxes with true 3-D positions   walk_truth.json   figures and positions in the world
 """
 import json
@@ -39,7 +40,7 @@ def main(out):
                             "-flags:v", "+bitexact", f"{out}/walk.mp4"], stdin=subprocess.PIPE)
     depths, tracks, truth = [], [], []
     gen = torch.Generator().manual_seed(SEED)
-    with open(f"{out}/walk_camera.jsonl", "w") as cam:
+    with open(f"{out}/walk_camera.jsonl", "w") as cam, open(f"{out}/walk_depth_camera.jsonl", "w") as small:
         for f0 in range(0, FRAMES, 10):
             frames = np.arange(f0, min(f0 + 10, FRAMES))
             batch = sub_frames(clip, frames, 8, HEIGHT, WIDTH)
@@ -54,8 +55,10 @@ def main(out):
             for i, f in enumerate(frames):
                 M = np.eye(4)
                 M[:3, :3], M[:3, 3] = rot[i], pos[i]
-                cam.write(json.dumps(dict(frame=int(f), fx=round(fx, 6), fy=round(fx, 6), cx=WIDTH / 2 - .5, cy=HEIGHT / 2 - .5,
-                                          world_from_camera=[round(float(v), 7) for v in M.reshape(-1)])) + "\n")
+                for file, w, h in ((cam, WIDTH, HEIGHT), (small, *DEPTH_SIZE)):
+                    focal = round(fx * w / WIDTH, 6)
+                    file.write(json.dumps(dict(frame=int(f), fx=focal, fy=focal, cx=w / 2 - .5, cy=h / 2 - .5,
+                                               world_from_camera=[round(float(v), 7) for v in M.reshape(-1)])) + "\n")
                 for k, w in enumerate(clip.walkers):
                     seen, whole = ids[i].numpy() == k + 1, alone[k][i] == k + 1
                     cut = whole[0].any() or whole[-1].any() or whole[:, 0].any() or whole[:, -1].any()

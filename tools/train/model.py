@@ -296,6 +296,8 @@ class VideoDepth(nn.Module):
         nn.init.trunc_normal_(e.cls_token, std=0.02)
         for b in e.blocks:
             for p in (b.attn.proj.weight, b.mlp.fc2.weight): p.data *= 0.4
+        for m in self.head.modules():
+            if isinstance(m, Residual): m.conv2.weight.data *= 0.3
         for m in self.head.motion_modules: nn.init.zeros_(m.temporal_transformer.proj_out.weight)
         for c in (self.head.scratch.output_conv2, *([self.metric["output_conv2"]] if hasattr(self, "metric") else [])):
             nn.init.constant_(c[2].bias, 1.0)

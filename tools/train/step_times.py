@@ -13,14 +13,14 @@ def main():
     dev = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     net = VideoDepth("nano", metric_head=True).initialise().to(dev)
     net.leak = 0.1
-    opt = Optimiser(net, 1e-3, 0.01)
+    opt = Optimiser(net, 1e-3, 0.5, 0.1)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     def now():
         if dev.type == "cuda": torch.cuda.synchronize()
         return time.time()
     for stage in STAGES:
         class P: value = stage[0] - 0.01
-        item = Batches(0, 1, 0, P, [(2.0, stage[1], [(stage[2][0][0], 1.0)])]).make(1)
+        item = Batches(0, 1, 0, P, [(2.0, stage[1], [(stage[2][0][0], 1.0)], [(8, 1.0)])]).make(1)
         h, w = item["size"]
         b, n = item["clips"], item["prims"].shape[0]
         best = None

@@ -24,13 +24,12 @@ SHARES = np.array([.17, .18, .16, .17, .17, .15])  # of KINDS
 CANONICAL = math.tan(math.radians(30))  # metric: metres as if the longer side spanned 60 degrees
 METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py folds it into the last layer
 SAMPLES = 3
-# progress until which it holds, frames a step, sizes with their weights
+# progress until which it holds, frames a step, sizes with their weights, lengths of clip with their weights
 STAGES = [
-    (0.30, 128, [((140, 252), .6), ((154, 210), .2), ((182, 182), .1), ((238, 140), .1)]),
-    (0.68, 64, [((196, 350), .6), ((210, 280), .2), ((252, 252), .1), ((322, 182), .1)]),
-    (2.00, 32, [((280, 504), .65), ((266, 350), .12), ((308, 308), .08), ((448, 252), .08), ((364, 644), .07)]),
+    (0.62, 256, [((140, 252), .55), ((154, 210), .2), ((182, 182), .15), ((238, 140), .1)], [(1, .02), (2, .12), (4, .5), (8, .36)]),
+    (2.00, 128, [((196, 350), .55), ((210, 280), .2), ((252, 252), .15), ((322, 182), .1)], [(4, .3), (8, .35), (16, .25), (32, .1)]),
 ]
-TOY = [(2.0, 8, [((70, 126), 1.0)])]
+TOY = [(2.0, 8, [((70, 126), 1.0)], [(4, .5), (8, .5)])]
 
 
 def slots_and_frames(g, t):
@@ -70,7 +69,7 @@ class Batches(torch.utils.data.IterableDataset):
         h, w = stage[2][shared.choice(len(stage[2]), p=[x[1] for x in stage[2]])][0]
         frames = int(stage[1] * (stage[2][0][0][0] * stage[2][0][0][1]) / (h * w))
         frames = frames // 32 * 32 or max(frames // 8 * 8, 8)  # few different batch sizes: libraries prepare for each
-        t = int(shared.choice([1, 4, 8, 16, 32], p=[.03, .17, .45, .25, .10]))
+        t = int(shared.choice([x[0] for x in stage[3]], p=[x[1] for x in stage[3]]))
         t = min(t, frames)
         slots, numbers = slots_and_frames(shared, t)
         b = max(frames // t, 1)
@@ -98,41 +97,49 @@ def zeropower(g):
 
 
 class Optimiser:
-    """Muon for the matrices (and 3x3 kernels as matrices), AdamW for the rest. Moments are stacked by shape."""
+    """Muon for the matrices (and 3x3 kernels as matrices), Adam for the rest. A Muon step is scaled to the size of an
+    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it: with
+    more its kernels grow and training stalls. Moments are stacked by shape."""
 
-    def __init__(self, net, lr, muon_lr):
-        self.lr, self.muon_lr, self.t = lr, muon_lr, 0
+    def __init__(self, net, lr, head, decay):
+        self.lr, self.decay, self.t = lr, decay, 0
         names = [(n, p) for n, p in net.named_parameters()]
         is_muon = lambda n, p: p.dim() >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(
             k in n for k in ("pos_embed", "token", "patch_embed", "output_conv2.2", "resize_layers.0", "resize_layers.1"))
-        self.adam = [p for n, p in names if not is_muon(n, p)]
-        groups = {}
-        for n, p in names:
-            if is_muon(n, p): groups.setdefault((p.shape[0], p[0].numel()), []).append(p)
-        self.muon = list(groups.values())
-        self.m = [torch.zeros_like(p) for p in self.adam]
-        self.v = [torch.zeros_like(p) for p in self.adam]
-        self.b = [torch.zeros(len(g), g[0].shape[0], g[0][0].numel(), device=g[0].device) for g in self.muon]
+        slow = lambda n: ("head." in n or "metric." in n) and "motion" not in n
+        self.adam, self.muon = [], []  # (parameters, rate)
+        for is_slow, rate in ((False, 1.0), (True, head)):
+            mine = [(n, p) for n, p in names if slow(n) == is_slow]
+            self.adam.append(([p for n, p in mine if not is_muon(n, p)], rate))
+            groups = {}
+            for n, p in mine:
+                if is_muon(n, p): groups.setdefault((p.shape[0], p[0].numel()), []).append(p)
+            self.muon += [(g, rate * 0.2 * max(k) ** 0.5) for k, g in groups.items()]
+        self.m = [torch.zeros_like(p) for ps, _ in self.adam for p in ps]
+        self.v = [torch.zeros_like(p) for ps, _ in self.adam for p in ps]
+        self.b = [torch.zeros(len(g), g[0].shape[0], g[0][0].numel(), device=g[0].device) for g, _ in self.muon]
 
     @torch.no_grad()
     def step(self, k, grads):
         """k: the schedule's factor of the learning rates; grads: parameter -> gradient."""
         self.t += 1
-        g = [grads[p] for p in self.adam]
+        g = [grads[p] for ps, _ in self.adam for p in ps]
         torch._foreach_lerp_(self.m, g, 0.1)
         torch._foreach_mul_(self.v, 0.99)
         torch._foreach_addcmul_(self.v, g, g, 0.01)
         den = torch._foreach_sqrt(torch._foreach_div(self.v, 1 - 0.99 ** self.t))
         torch._foreach_add_(den, 1e-8)
         upd = torch._foreach_div(self.m, den)
-        torch._foreach_add_(self.adam, upd, alpha=-self.lr * k / (1 - 0.9 ** self.t))
-        for ps, buf in zip(self.muon, self.b):
+        at = 0
+        for ps, rate in self.adam:
+            torch._foreach_add_(ps, upd[at:at + len(ps)], alpha=-self.lr * rate * k / (1 - 0.9 ** self.t))
+            at += len(ps)
+        for (ps, rate), buf in zip(self.muon, self.b):
             gr = torch.stack([grads[p].flatten(1) for p in ps])
             buf.mul_(0.95).add_(gr)
             o = zeropower(gr.add(buf, alpha=0.95))
-            o *= max(1, o.shape[1] / o.shape[2]) ** 0.5
-            torch._foreach_mul_(ps, 1 - self.muon_lr * k * 0.02)
-            torch._foreach_add_(ps, [n.view_as(p) for p, n in zip(ps, o)], alpha=-self.muon_lr * k)
+            torch._foreach_mul_(ps, 1 - self.lr * k * self.decay)
+            torch._foreach_add_(ps, [n.view_as(p) for p, n in zip(ps, o)], alpha=-self.lr * rate * k)
 
     def state(self):
         half = lambda a: [x.bfloat16().cpu() for x in a]
@@ -158,9 +165,14 @@ def work(rank, world, a):
     torch.manual_seed(1)
     net = VideoDepth("nano", metric_head=True, temporal=not a.no_temporal).initialise().to(dev)
     net.leak = 0.1
+    if a.warm:
+        w = load_file(f"{a.warm}/nano.safetensors")
+        for k, v in load_file(f"{a.warm}/nano_metric.safetensors").items():
+            if "output_conv2" in k: w["metric." + k[len("head.scratch."):]] = v / METRIC_SCALE if "output_conv2.2." in k else v
+        net.load_state_dict({k: v.float() for k, v in w.items()})
     start = dict(step=0, done=0.0)
     ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    opt = Optimiser(net, a.lr, a.muon_lr)
+    opt = Optimiser(net, a.lr, a.head_rate, a.decay)
     if a.resume:
         start = json.load(open(f"{a.resume}/progress.json"))
         net.load_state_dict(load_file(f"{a.resume}/model.safetensors"))
@@ -217,10 +229,10 @@ def work(rank, world, a):
         torch.nan_to_num_(flat, 0.0, 0.0, 0.0)
         where = float(flat[-1])
         progress.value = where
-        k = min(1, (step + 1) / a.warmup) * (1.0 if where < 0.35 else max(0.0, min(1.0, (1 - where) / 0.65)))
+        k = min(1, (step + 1) / a.warmup) * max(0.0, min(1.0, (1 - where) / (1 - a.hold)))
         opt.step(k, grads)
         for p in live: p.grad = None
-        decay = min(0.998, (1 + step) / (20 + step))
+        decay = min(0.996, (1 + step) / (20 + step))
         with torch.no_grad():
             keys = list(ema)
             torch._foreach_lerp_([ema[i] for i in keys], [v for _, v in net.state_dict().items()], 1 - decay)
@@ -253,11 +265,14 @@ def main():
     p.add_argument("--minutes", type=float, default=5)
     p.add_argument("--total", type=float, default=0, help="minutes that the schedule is made for (default: --minutes)")
     p.add_argument("--resume")
+    p.add_argument("--warm", help="folder of nano.safetensors and nano_metric.safetensors to begin with")
+    p.add_argument("--hold", type=float, default=0.3, help="part of the schedule before the learning rate falls")
     p.add_argument("--no-temporal", action="store_true")
     p.add_argument("--devices", default="", help="such as 0,1; all by default")
     p.add_argument("--workers", type=int, default=14, help="scene builders per device")
-    p.add_argument("--lr", type=float, default=1.5e-3)
-    p.add_argument("--muon-lr", type=float, default=0.015)
+    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--head-rate", type=float, default=0.5)
+    p.add_argument("--decay", type=float, default=0.1)
     p.add_argument("--clip", type=float, default=5.0)
     p.add_argument("--warmup", type=int, default=60)
     p.add_argument("--every", type=float, default=10)
