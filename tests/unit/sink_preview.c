@@ -9,8 +9,8 @@ enum { W = 63, H = 45, N = 100 };
 
 static char *vis_path(const char *folder) { return ib_text("%s/clip_vis.mp4", folder); }
 
-/* The test video at a constant largest value, so that colours can be seen. */
-static ib_depth_frame *preview_frame(int i) { return make_frame(i, W, H, 1.0f + 0.05f * (float)(i % 7)); }
+/* The test video at nearly constant largest values, so that colours can be seen; the step doubles after two frames. */
+static ib_depth_frame *preview_frame(int i) { return make_frame(i, W, H, 0.9f + 0.05f * (float)(i % 7)); }
 
 static isobath_status run_preview(const ib_sink_config *base, int with_png16)
 {
