@@ -54,5 +54,6 @@ int cmd_info(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_models(int argc, char **argv);
+int cmd_convert(int argc, char **argv);
 
 #endif
