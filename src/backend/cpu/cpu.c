@@ -1,6 +1,7 @@
 /* The cpu backend: choice of the instruction path, the op table, memory. */
 #include "backend/cpu/cpu.h"
 
+#include <cpuid.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,7 @@ static void close_cpu(ib_backend *b)
     ib_cpu *cpu = ib_cpu_of(b);
     free(cpu->local);
     free(cpu->shared);
+    ib_onednn_close(cpu->onednn);
     free(cpu);
 }
 
@@ -88,43 +90,89 @@ static int has_avx512(void)
 
 static int has_bf16(void) { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
-/* The kernels of an instruction path, or NULL with `why` when this machine or this build has none. */
-static const ib_cpu_kernels *choose(const char *isa, ib_dtype act, const char **why)
+/* AMX-TILE and AMX-BF16 in the processor, and their registers saved by the system. */
+static int has_amx(void)
 {
-    __builtin_cpu_init();
-    *why = "this processor lacks the instructions";
-    if (act == IB_BF16) {
-        *why = "bf16 needs a processor with AVX512_BF16";
-        if (isa && strcmp(isa, "avx512") != 0) *why = "only the instruction path avx512 computes in bf16";
-        return has_bf16() && (!isa || strcmp(isa, "avx512") == 0) ? &ib_cpu_kernels_avx512_bf16 : NULL;
+    unsigned a, b, c, d, low, high;
+    if (!has_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    (void)high;
+    return (d >> 22 & 1) && (d >> 24 & 1) && (low >> 17 & 3) == 3;
+}
+
+/* An instruction path: its kernels, and whether linear layers are oneDNN's. */
+typedef struct path {
+    const ib_cpu_kernels *k;
+    int onednn;
+    const char *name, *why; /* why: what is missing, when k is NULL */
+} path;
+
+/* bf16: avx512 (with AVX512_BF16), or amx: the same but for linear layers, which oneDNN computes with AMX. "onednn" is
+ * the path amx on any processor with AVX512_BF16, so that its code can be tested there; it is never chosen by itself.
+ */
+static path choose_bf16(const char *isa)
+{
+    path p = {.name = "avx512", .why = "bf16 needs a processor with AVX512_BF16"};
+    if (isa && strcmp(isa, "avx512") != 0 && strcmp(isa, "amx") != 0 && strcmp(isa, "onednn") != 0) {
+        p.why = "only the paths avx512 and amx compute in bf16";
+        return p;
     }
-    if (act != IB_F32) {
-        *why = "the cpu backend computes in f32 or bf16";
-        return NULL;
+    if (isa && strcmp(isa, "amx") == 0 && !has_amx()) {
+        p.why = "this processor has no AMX";
+        return p;
     }
-    if (!isa) return has_avx512() ? &ib_cpu_kernels_avx512 : has_avx2() ? &ib_cpu_kernels_avx2 : &ib_cpu_kernels_sse4;
-    if (strcmp(isa, "sse4") == 0) return &ib_cpu_kernels_sse4;
-    if (strcmp(isa, "avx2") == 0) return has_avx2() ? &ib_cpu_kernels_avx2 : NULL;
-    if (strcmp(isa, "avx512") == 0) return has_avx512() ? &ib_cpu_kernels_avx512 : NULL;
-    *why = "the paths are sse4, avx2, avx512";
-    return NULL;
+    if (!has_bf16()) return p;
+    p.k = &ib_cpu_kernels_avx512_bf16;
+    p.onednn = isa ? strcmp(isa, "avx512") != 0 : has_amx();
+    if (p.onednn) p.name = isa ? isa : "amx";
+    return p;
+}
+
+static path choose_f32(const char *isa)
+{
+    path p = {.why = "this processor lacks the instructions"};
+    if (!isa) isa = has_avx512() ? "avx512" : has_avx2() ? "avx2" : "sse4";
+    p.name = isa;
+    if (strcmp(isa, "sse4") == 0)
+        p.k = &ib_cpu_kernels_sse4;
+    else if (strcmp(isa, "avx2") == 0)
+        p.k = has_avx2() ? &ib_cpu_kernels_avx2 : NULL;
+    else if (strcmp(isa, "avx512") == 0)
+        p.k = has_avx512() ? &ib_cpu_kernels_avx512 : NULL;
+    else if (strcmp(isa, "amx") == 0)
+        p.why = "AMX has no f32 products";
+    else
+        p.why = "the paths are sse4, avx2, avx512 and amx";
+    return p;
 }
 
 isobath_status ib_cpu_open(const ib_backend_options *options, ib_backend **out)
 {
     *out = NULL;
-    const char *why;
-    const ib_cpu_kernels *k = choose(options->isa, options->act, &why);
-    if (!k)
+    ib_dtype act = options->act;
+    __builtin_cpu_init();
+    path p = act == IB_BF16 ? choose_bf16(options->isa) : choose_f32(options->isa);
+    if (act != IB_BF16 && act != IB_F32) p = (path){.why = "the cpu backend computes in f32 or bf16"};
+    if (!p.k)
         return ib_fail(options->diag, ISOBATH_ERR_UNSUPPORTED, "cpu backend, instruction path %s, %s: %s",
-                       options->isa ? options->isa : "(best)", ib_dtype_name(options->act), why);
+                       options->isa ? options->isa : "(best)", ib_dtype_name(act), p.why);
     ib_cpu *cpu = calloc(1, sizeof *cpu);
     if (!cpu) return ib_fail(options->diag, ISOBATH_ERR_MEMORY, "out of memory for the cpu backend");
-    cpu->base = (ib_backend){.ops = &table, .act = options->act, .diag = options->diag, .pool = options->pool};
-    snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s", k->isa, ib_dtype_name(options->act));
-    cpu->k = k;
-    cpu->f32 = options->act == IB_BF16 ? &ib_cpu_kernels_avx512 : k;
+    cpu->base = (ib_backend){.ops = &table, .act = act, .diag = options->diag, .pool = options->pool};
+    cpu->k = p.k;
+    cpu->f32 = act == IB_BF16 ? &ib_cpu_kernels_avx512 : p.k;
     cpu->threads = ib_pool_threads(options->pool);
+    snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s", p.name, ib_dtype_name(act));
+    if (p.onednn) {
+        char version[32];
+        isobath_status st = ib_onednn_open(cpu->threads, options->diag, &cpu->onednn);
+        if (st != ISOBATH_OK) {
+            free(cpu);
+            return st;
+        }
+        ib_onednn_version(version, sizeof version);
+        snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s onednn-%s", p.name, ib_dtype_name(act), version);
+    }
     *out = &cpu->base;
     return ISOBATH_OK;
 }

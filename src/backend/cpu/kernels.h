@@ -18,6 +18,7 @@ const ib_cpu_kernels IB_CPU_TABLE = {
     .row_tile = ROW_TILE,
     .panel_width = NR,
     .product = k_product,
+    .finish_rows = k_finish_rows,
     .pad_row = k_pad_row,
     .wino_input = k_wino_input,
 #ifndef IB_CPU_BF16

@@ -1,6 +1,8 @@
-/* Linear layers: blocks of rows x groups of weight panels, each a call of the product kernel. */
+/* Linear layers: blocks of rows x groups of weight panels, each a call of the product kernel; on the path amx, tiles of
+ * IB_ONEDNN_ROWS rows, each a product of oneDNN. */
 #include "backend/cpu/cpu.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 typedef struct linear_job {
@@ -11,33 +13,40 @@ typedef struct linear_job {
     int64_t sx, sres, sy, ox, ores, oy;   /* strides of a row and of a run */
     int64_t block, blocks, group, groups; /* rows of a block; panels of a group */
     int copy;                             /* rows must be copied: K is odd and read in pairs */
+    atomic_int failed;                    /* oneDNN did */
 } linear_job;
+
+/* What the rows [row, row + rows) of run `outer` need, all columns. */
+static ib_cpu_product rows_of(const linear_job *j, int64_t outer, int64_t row, int64_t rows)
+{
+    const ib_linear_args *a = j->a;
+    return (ib_cpu_product){
+        .a = ib_cpu_at(&a->x, outer * j->ox + row * j->sx),
+        .lda = j->sx,
+        .rows = rows,
+        .taps = 1,
+        .k = j->w->k,
+        .b = j->w->data,
+        .panels = j->w->panels,
+        .columns = j->w->base.out_channels,
+        .bias = a->bias.data,
+        .act = a->act,
+        .res = a->residual.data ? ib_cpu_at(&a->residual, outer * j->ores + row * j->sres) : NULL,
+        .ldres = j->sres,
+        .res_f32 = a->residual.dtype == IB_F32,
+        .y = ib_cpu_at(&a->y, outer * j->oy + row * j->sy),
+        .ldy = j->sy,
+        .y_f32 = a->y.dtype == IB_F32,
+    };
+}
 
 static void linear_block(void *ctx, int64_t i, int thread)
 {
     const linear_job *j = ctx;
-    const ib_linear_args *a = j->a;
-    int64_t g = i % j->groups, r = i / j->groups % j->blocks, o = i / j->groups / j->blocks;
-    int64_t row = r * j->rows / j->blocks, k = j->w->base.in_channels;
-    ib_cpu_product p = {
-        .a = ib_cpu_at(&a->x, o * j->ox + row * j->sx),
-        .lda = j->sx,
-        .rows = (r + 1) * j->rows / j->blocks - row,
-        .taps = 1,
-        .k = j->w->k,
-        .b = j->w->data,
-        .first_panel = g * j->group,
-        .panels = ib_cpu_min(j->group, j->w->panels - g * j->group),
-        .columns = j->w->base.out_channels,
-        .bias = a->bias.data,
-        .act = a->act,
-        .res = a->residual.data ? ib_cpu_at(&a->residual, o * j->ores + row * j->sres) : NULL,
-        .ldres = j->sres,
-        .res_f32 = a->residual.dtype == IB_F32,
-        .y = ib_cpu_at(&a->y, o * j->oy + row * j->sy),
-        .ldy = j->sy,
-        .y_f32 = a->y.dtype == IB_F32,
-    };
+    int64_t g = i % j->groups, r = i / j->groups % j->blocks, row = r * j->rows / j->blocks, k = j->w->base.in_channels;
+    ib_cpu_product p = rows_of(j, i / j->groups / j->blocks, row, (r + 1) * j->rows / j->blocks - row);
+    p.first_panel = g * j->group;
+    p.panels = ib_cpu_min(j->group, j->w->panels - p.first_panel);
     if (j->copy) {
         uint16_t *t = ib_cpu_local(j->cpu, thread);
         for (int64_t n = 0; n < p.rows; n++) {
@@ -48,6 +57,45 @@ static void linear_block(void *ctx, int64_t i, int thread)
         p.lda = p.k;
     }
     j->cpu->k->product(&p);
+}
+
+/* Columns of the product: GEGLU has values and gates. */
+static int64_t onednn_columns(const linear_job *j)
+{
+    return j->w->base.out_channels * (j->w->base.kind == IB_WEIGHT_GEGLU ? 2 : 1);
+}
+
+/* One tile of the library's fixed height; rows beyond the last one are zero. */
+static void onednn_tile(void *ctx, int64_t i, int thread)
+{
+    linear_job *j = ctx;
+    int64_t r = i % j->blocks, row = r * IB_ONEDNN_ROWS, k = j->w->base.in_channels;
+    ib_cpu_product p = rows_of(j, i / j->blocks, row, ib_cpu_min(IB_ONEDNN_ROWS, j->rows - row));
+    char *at = ib_cpu_local(j->cpu, thread);
+    uint16_t *src = ib_cpu_take(&at, (size_t)(IB_ONEDNN_ROWS * k) * sizeof *src);
+    float *sums = ib_cpu_take(&at, (size_t)(IB_ONEDNN_ROWS * onednn_columns(j)) * sizeof *sums);
+    for (int64_t n = 0; n < p.rows; n++)
+        memcpy(src + n * k, (const uint16_t *)p.a + n * p.lda, (size_t)k * sizeof *src);
+    memset(src + p.rows * k, 0, (size_t)((IB_ONEDNN_ROWS - p.rows) * k) * sizeof *src);
+    if (ib_onednn_product_run(j->w->onednn, thread, src, sums) != 0)
+        atomic_store(&j->failed, 1);
+    else
+        j->cpu->k->finish_rows(&p, sums, onednn_columns(j));
+}
+
+static isobath_status onednn_linear(linear_job *j)
+{
+    int64_t k = j->w->base.in_channels;
+    size_t vector = (size_t)j->cpu->k->vector * sizeof(float); /* read beyond the last row */
+    IB_TRY(ib_cpu_reserve(j->cpu,
+                          ib_cpu_round((size_t)(IB_ONEDNN_ROWS * k) * 2) +
+                              ib_cpu_round((size_t)(IB_ONEDNN_ROWS * onednn_columns(j)) * sizeof(float)) + vector,
+                          0));
+    j->blocks = ib_cpu_ceil(j->rows, IB_ONEDNN_ROWS);
+    ib_pool_run(j->cpu->base.pool, j->outer * j->blocks, onednn_tile, j);
+    if (!atomic_load(&j->failed)) return ISOBATH_OK;
+    return ib_fail(j->cpu->base.diag, ISOBATH_ERR_INTERNAL, "oneDNN failed in a product of %lld rows by %lldx%lld",
+                   (long long)(j->outer * j->rows), (long long)j->w->base.out_channels, (long long)k);
 }
 
 /* Sets the row strides: one run over all tokens where every tensor allows it, else one run per frame. */
@@ -74,6 +122,7 @@ isobath_status ib_cpu_linear(ib_backend *b, const ib_linear_args *a)
     ib_cpu *cpu = ib_cpu_of(b);
     linear_job j = {.a = a, .cpu = cpu, .w = ib_cpu_weight_of(a->w)};
     flatten(&j);
+    if (j.w->onednn) return onednn_linear(&j);
     /* A block's activations (about 256 KiB) stay in the second-level cache while the panels stream past them. */
     int64_t tile = cpu->k->row_tile, row_bytes = j.w->k * (int64_t)ib_dtype_size(b->act);
     int64_t fit = ib_cpu_min(16, 262144 / (row_bytes * tile) + 1);

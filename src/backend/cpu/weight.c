@@ -75,6 +75,15 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
                           .in_channels = desc->in_channels,
                           .kernel = desc->kernel,
                           .bytes = w->panel_bytes * (size_t)(w->panels * groups)};
+    if (cpu->onednn && (desc->kind == IB_WEIGHT_LINEAR || desc->kind == IB_WEIGHT_GEGLU)) {
+        isobath_status st = ib_onednn_product_create(cpu->onednn, desc->data, columns, desc->in_channels, b->diag,
+                                                     &w->onednn, &w->base.bytes);
+        if (st == ISOBATH_OK)
+            *out = &w->base;
+        else
+            ib_cpu_weight_destroy(b, &w->base);
+        return st;
+    }
     w->data = aligned_alloc(64, ib_cpu_round(w->base.bytes));
     if (desc->kind == IB_WEIGHT_HEAD) w->head = malloc(32 * sizeof(float));
     int winograd = w->taps == 9 && desc->in_channels % 16 == 0 && desc->out_channels % 16 == 0;
@@ -100,6 +109,7 @@ void ib_cpu_weight_destroy(ib_backend *b, ib_weight *weight)
     if (!weight) return;
     ib_cpu_weight *w = (ib_cpu_weight *)weight;
     free(w->data);
+    ib_onednn_product_destroy(w->onednn);
     free(w->wino);
     free(w->head);
     free(w);
