@@ -28,7 +28,7 @@ test-asan: setup
 
 test-tsan: setup
 	@$(MAKE) --no-print-directory all BUILD=build-tsan CMAKE_FLAGS="-DISOBATH_SANITIZE=thread -DISOBATH_CUDA=OFF"
-	ctest --test-dir build-tsan --output-on-failure -L pipeline
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build-tsan --output-on-failure -L pipeline
 
 install: all
 	cmake --install $(BUILD)
