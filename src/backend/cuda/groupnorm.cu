@@ -75,6 +75,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupn
                 pivot[e] = ib_to_f32(x[(c + e) / size * size]);
                 sum[e] = squares[e] = 0.0f;
             }
+#pragma unroll 4
             for (int pixel = first + row; pixel < end; pixel += rows) {
                 float v[V];
                 load<T, V>(x + (int64_t)pixel * p.channels + c, p.aligned, v);
@@ -162,6 +163,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupn
                 scale[e] = inverse[g] * p.weight[c + e];
                 b[e] = p.bias[c + e];
             }
+#pragma unroll 4
             for (int pixel = first + row; pixel < end; pixel += rows) {
                 float v[V];
                 load<T, V>(x + (int64_t)pixel * p.channels + c, p.aligned, v);
