@@ -156,16 +156,19 @@ static isobath_status open_backend(const ib_setup *s, ib_dtype act, ib_pool *poo
     return s->device >= 0 ? ib_cuda_open(&b, out) : s->device == IB_DEVICE_NULL ? ib_null_open(&b, out) : ib_cpu_open(&b, out);
 }
 
-/* Micro-batches: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
+void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape)
+{
+    int64_t pixels = (int64_t)(shape->height / 14) * (shape->width / 14);
+    int64_t largest = pixels * 64 * config->features * 2; /* bytes of the head's largest map for one frame, in a half type */
+    shape->encode_batch = gpu ? 11 : 1;
+    shape->depth_batch = !gpu || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : 8;
+    shape->temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
+    shape->depth_slots = gpu ? 2 : 1;
+}
+
 static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
-    int64_t pixels = (int64_t)(s->shape.height / 14) * (s->shape.width / 14);
-    int64_t largest = pixels * 64 * s->config.features * 2; /* bytes of the head's largest map for one frame, in a half type */
-    int gpu = s->device >= 0;
-    s->shape.encode_batch = gpu ? 11 : 1;
-    s->shape.depth_batch = !gpu || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : 8;
-    s->shape.temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
-    s->shape.depth_slots = gpu ? 2 : 1;
+    ib_setup_batches(&s->config, s->device >= 0, &s->shape);
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     isobath_plan *p = &s->plan;
     size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
