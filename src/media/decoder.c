@@ -1,15 +1,20 @@
 /* libavcodec's send/receive loop with an answer to damage; see decoder.h.
  *
  * Damage is an error that the decoder returns for a packet, a frame that it flags as concealed or corrupt, an image
- * file that cannot be read, or a container that breaks off. Before the first good frame of a video it is the usual
- * start of a cut stream and passed over. After it, a decoder with threads is replaced by one with a single thread that
- * replays the frames that were out already: so position and pictures are the same for any number of threads. */
+ * file that cannot be read, or a container that breaks off. A decoder with several threads reports errors late, and
+ * loses the flags of frames that it put out while another thread was still at work on them. What it never loses is its
+ * log. So with threads any error that it logs (log.h) counts, and at the first one it is replaced by a decoder with a
+ * single thread, which replays the frames that were out already: position and pictures are the same for any number of
+ * threads. With one thread, damage before the first good frame of a video is the usual start of a cut stream and
+ * passed over. */
 #include "media/decoder.h"
 #include "media/clock.h"
 #include "media/compat.h"
 #include "media/input.h"
+#include "media/log.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +27,7 @@ struct ib_decoder {
     char *name;
     ib_media_options options;
     int threads;
+    atomic_int complaints; /* errors that the codec logged, from any of its threads */
     ib_input in;
     AVCodecContext *codec;
     AVPacket *packet;
@@ -64,6 +70,8 @@ static isobath_status open_codec(ib_decoder *d)
     if (!d->codec || avcodec_parameters_to_context(d->codec, d->in.codec) < 0) return out_of_memory(d);
     d->codec->pkt_timebase = d->in.time_base;
     d->codec->thread_count = d->threads;
+    d->codec->opaque = &d->complaints;
+    ib_log_watch(d->codec);
     if (d->options.max_pixels > 0) d->codec->max_pixels = d->options.max_pixels;
     ib_compat_track_position(d->codec);
     int err = avcodec_open2(d->codec, codec, NULL);
@@ -90,6 +98,7 @@ static isobath_status open_stream(ib_decoder *d)
 {
     IB_TRY(ib_input_open(&d->in, d->name, &d->options, d->diag));
     d->trail = 0xcbf29ce484222325u;
+    atomic_store(&d->complaints, 0);
     if (!d->in.reopenable) d->threads = 1;
     int jumps = d->in.format && (d->in.format->iformat->flags & AVFMT_TS_DISCONT);
     d->clock = ib_clock_init(d->in.time_base, d->in.fps, jumps);
@@ -114,6 +123,7 @@ static void close_stream(ib_decoder *d)
 isobath_status ib_decoder_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_decoder **out)
 {
     *out = NULL;
+    ib_log_init();
     ib_decoder *d = calloc(1, sizeof *d);
     if (!d) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a decoder");
     d->diag = diag;
@@ -148,7 +158,7 @@ void ib_decoder_close(ib_decoder *d)
     free(d);
 }
 
-/* 0 before the first good frame of a video: damage there is the usual start of a cut stream. */
+/* 0 before the first good frame of a video. */
 static int expects_clean(const ib_decoder *d) { return d->clean_seen || !d->in.format; }
 
 /* Remembers that a frame with this timestamp is missing (repeat); STEP_FRAME. */
@@ -177,8 +187,8 @@ static void pop_missing(ib_decoder *d)
 static step damaged(ib_decoder *d, const char *what)
 {
     if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", what);
+    if (d->threads > 1) return STEP_RESTART;
     if (!expects_clean(d)) return STEP_FRAME;
-    if (d->threads > 1 && d->in.reopenable) return STEP_RESTART;
     if (d->options.on_error == IB_ON_ERROR_REPEAT) return STEP_FRAME;
     return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged at frame %lld: %s (--on-error repeat goes on)",
                              d->in.name, (long long)d->delivered, what));
@@ -255,6 +265,8 @@ static step receive(ib_decoder *d)
     for (;;) {
         int err = d->codec ? avcodec_receive_frame(d->codec, d->held) : AVERROR(EAGAIN);
         step s = STEP_FRAME;
+        /* all packets up to the one that brought this frame are decoded by now: what there was to log is logged */
+        if (d->threads > 1 && atomic_load(&d->complaints)) return STEP_RESTART;
         if (err == AVERROR(EAGAIN)) {
             if (d->ended && d->draining) return STEP_END;
             s = feed(d);
@@ -264,7 +276,7 @@ static step receive(ib_decoder *d)
             d->draining = d->drain_errors = 0;
         } else if (err < 0) {
             s = damaged_packet(d, err);
-        } else if (is_flagged(d->held) && expects_clean(d)) {
+        } else if (is_flagged(d->held) && (d->threads > 1 || expects_clean(d))) {
             char text[160];
             snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
                      (long long)ib_compat_position(d->held));
@@ -332,8 +344,7 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
         d->have_last = 1;
         deliver(d, ts, 0, out);
     } else {
-        /* nothing at all: once more with one thread, for the position of the first damage */
-        return !d->have_last && d->damage[0] && d->threads > 1 && d->in.reopenable ? STEP_RESTART : STEP_END;
+        return STEP_END;
     }
     *got = 1;
     return STEP_FRAME;

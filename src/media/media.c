@@ -5,7 +5,6 @@
 #include "media/decoder.h"
 #include "media/images.h"
 
-#include <libavutil/log.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,12 +69,6 @@ static isobath_status prepare(ib_media *m)
     return ISOBATH_OK;
 }
 
-/* libav prints to stderr by default. A program that has chosen a level of its own keeps it. */
-static void quiet_libav(void)
-{
-    if (av_log_get_level() == AV_LOG_INFO) av_log_set_level(AV_LOG_FATAL);
-}
-
 static isobath_status check_options(const char *input, const ib_media_options *o, ib_diag *diag)
 {
     if (!input || !*input) return ib_fail(diag, ISOBATH_ERR_USAGE, "no input was named");
@@ -99,7 +92,6 @@ isobath_status ib_media_open(const char *input, const ib_media_options *options,
     if (!options) options = &defaults;
     *out = NULL;
     IB_TRY(check_options(input, options, diag));
-    quiet_libav();
     ib_media *m = calloc(1, sizeof *m);
     if (!m) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for %s", input);
     m->diag = diag;

@@ -33,6 +33,7 @@ typedef struct result {
     char text[IB_DIAG_TEXT];
     ib_media_info info;
     int count, repeated;
+    uint64_t hash; /* of all pixels */
     int64_t pts_us[600];
     uint8_t rgb[4][320 * 320 * 3]; /* the first frames */
 } result;
@@ -54,6 +55,9 @@ static void read_all(const char *path, const ib_media_options *options)
         if (out.status == ISOBATH_OK && got) {
             if (out.count) assert_true(f.pts_us > out.pts_us[out.count - 1]);
             out.repeated += f.repeated;
+            const uint8_t *rgb = out.count < 4 ? out.rgb[out.count] : rest;
+            for (int i = 0; i < out.info.width * out.info.height * 3; i++)
+                out.hash = (out.hash ^ rgb[i]) * 0x100000001b3u;
             out.pts_us[out.count++] = f.pts_us;
         }
     }
@@ -210,6 +214,42 @@ static void test_cut_transport_stream(void **state)
                 assert_int_equal(out.count, want);
                 assert_true(want > 20 && want < 60 && out.pts_us[0] == 0);
             }
+        }
+    }
+}
+
+/* The end is missing, in the middle of a picture: the same frames, pixels, times and message at any number of threads,
+ * although libavcodec's threads lose the flag of such a picture. */
+static void test_cut_end(void **state)
+{
+    (void)state;
+    static const char *const encoders[] = {"mpeg2video", "libx264", "mpeg4"};
+    for (int i = 0; i < 9; i++) {
+        if (!clip_have_encoder(encoders[i % 3])) continue;
+        clip c = {.encoder = encoders[i % 3],
+                  .format = "mpegts",
+                  .frames = 40,
+                  .width = 160,
+                  .height = 96,
+                  .gop = 15,
+                  .b_frames = 2};
+        assert_int_equal(clip_write(path_of("whole.ts"), &c), 0);
+        size_t size;
+        uint8_t *data = clip_read_file(path_of("whole.ts"), &size);
+        clip_write_file(path_of("end.ts"), data, size * (size_t)(9 + i) / 20 + 60);
+        free(data);
+        for (int on_error = 0; on_error < 2; on_error++) {
+            static result one;
+            for (int threads = 1; threads <= 4; threads++) {
+                read_all(path_of("end.ts"), &(ib_media_options){.threads = threads, .on_error = (ib_on_error)on_error});
+                if (threads == 1) one = out;
+                assert_string_equal(out.text, one.text);
+                assert_int_equal(out.count, one.count);
+                assert_int_equal(out.repeated, one.repeated);
+                assert_true(out.hash == one.hash);
+                assert_memory_equal(out.pts_us, one.pts_us, sizeof out.pts_us);
+            }
+            if (on_error == 1) assert_int_equal(out.status, ISOBATH_OK);
         }
     }
 }
@@ -505,12 +545,19 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interlaced_chroma), cmocka_unit_test(test_interlaced_mpeg2),
-        cmocka_unit_test(test_open_gop_hevc),     cmocka_unit_test(test_cut_transport_stream),
-        cmocka_unit_test(test_recovery_points),   cmocka_unit_test(test_jumping_times),
-        cmocka_unit_test(test_edit_list),         cmocka_unit_test(test_hdr),
-        cmocka_unit_test(test_tone_curve),        cmocka_unit_test(test_pixel_aspect),
-        cmocka_unit_test(test_crop_auto),         cmocka_unit_test(test_crop_rect),
+        cmocka_unit_test(test_interlaced_chroma),
+        cmocka_unit_test(test_interlaced_mpeg2),
+        cmocka_unit_test(test_open_gop_hevc),
+        cmocka_unit_test(test_cut_transport_stream),
+        cmocka_unit_test(test_cut_end),
+        cmocka_unit_test(test_recovery_points),
+        cmocka_unit_test(test_jumping_times),
+        cmocka_unit_test(test_edit_list),
+        cmocka_unit_test(test_hdr),
+        cmocka_unit_test(test_tone_curve),
+        cmocka_unit_test(test_pixel_aspect),
+        cmocka_unit_test(test_crop_auto),
+        cmocka_unit_test(test_crop_rect),
         cmocka_unit_test(test_frame_range),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
