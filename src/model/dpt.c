@@ -195,19 +195,21 @@ static isobath_status depth_piece(const ib_dpt *d, ib_backend *be, ib_arena *are
 }
 
 static isobath_status motion_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int i, const ib_tensor *map,
-                                     int64_t piece, const ib_tap *tap)
+                                     int64_t piece, const ib_temporal_past *past, const ib_tap *tap)
 {
     char name[16];
     ib_tensor tokens = ib_tensor_as_tokens(map);
-    IB_TRY(ib_temporal_forward(&d->motion[i], be, arena, &tokens, piece));
+    if (past) IB_TRY(ib_temporal_stream(&d->motion[i], be, arena, &tokens, piece, &past[i]));
+    else IB_TRY(ib_temporal_forward(&d->motion[i], be, arena, &tokens, piece));
     snprintf(name, sizeof name, "motion%d", i);
     ib_tap_show(tap, name, map, 0);
     return ISOBATH_OK;
 }
 
-isobath_status ib_dpt_depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
-                                    const ib_dpt_shape *s, int64_t micro_batch, int64_t piece, const ib_tensor *depth,
-                                    const ib_tap *tap)
+/* `past` NULL: the frames see each other; else T = 1 and one past per temporal module. */
+static isobath_status depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
+                                    const ib_dpt_shape *s, int64_t micro_batch, int64_t piece,
+                                    const ib_temporal_past *past, const ib_tensor *depth, const ib_tap *tap)
 {
     int64_t T = f->layer[0].dim[0], F = d->config->features;
     const int *oc = d->config->out_channels;
@@ -223,23 +225,37 @@ isobath_status ib_dpt_depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *a
     /* layer_3 = motion0(layer_3); layer_4 = motion1(layer_4): on copies, the cache keeps what the next window reads */
     IB_TRY(ib_copy(be, &(ib_copy_args){ib_tensor_as_tokens(&f->layer[0]), ib_tensor_as_tokens(&l3)}));
     IB_TRY(ib_copy(be, &(ib_copy_args){ib_tensor_as_tokens(&f->layer[1]), ib_tensor_as_tokens(&l4)}));
-    IB_TRY(motion_forward(d, be, arena, 0, &l3, piece, tap));
-    IB_TRY(motion_forward(d, be, arena, 1, &l4, piece, tap));
+    IB_TRY(motion_forward(d, be, arena, 0, &l3, piece, past, tap));
+    IB_TRY(motion_forward(d, be, arena, 1, &l4, piece, past, tap));
     IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = l3, .w = d->layer_rn[2], .stride = 1, .y = rn3}));
     IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = l4, .w = d->layer_rn[3], .stride = 1, .y = rn4}));
     ib_tap_show(tap, "layer4_rn", &rn4, 0);
     IB_TRY(refine_forward(&d->refine[3], be, arena, &rn4, &path4)); /* path_4 = refinenet4(layer_4_rn) */
     ib_tap_show(tap, "refinenet4", &path4, 0);
-    IB_TRY(motion_forward(d, be, arena, 2, &path4, piece, tap));
+    IB_TRY(motion_forward(d, be, arena, 2, &path4, piece, past, tap));
     /* path_3 = refinenet3(path_4, layer_3_rn); l3 and l4 are done with: u3 takes l3's place when it fits */
     IB_TRY(ib_arena_4d(arena, be->act, T, s->h[2], s->w[2], F, &u3));
     IB_TRY(rcu_forward(&d->refine[2].rcu1, be, &rn3, &u3, &path4, &rn3));
     IB_TRY(refine_forward(&d->refine[2], be, arena, &rn3, &path3));
     ib_arena_release(arena, inner);
     ib_tap_show(tap, "refinenet3", &path3, 0);
-    IB_TRY(motion_forward(d, be, arena, 3, &path3, piece, tap));
+    IB_TRY(motion_forward(d, be, arena, 3, &path3, piece, past, tap));
     for (int64_t first = 0; first < T; first += micro_batch)
         IB_TRY(depth_piece(d, be, arena, f, s, &path3, first, T - first < micro_batch ? T - first : micro_batch, depth));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;
+}
+
+isobath_status ib_dpt_depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
+                                    const ib_dpt_shape *s, int64_t micro_batch, int64_t piece, const ib_tensor *depth,
+                                    const ib_tap *tap)
+{
+    return depth_forward(d, be, arena, f, s, micro_batch, piece, NULL, depth, tap);
+}
+
+isobath_status ib_dpt_stream_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
+                                     const ib_dpt_shape *s, int64_t piece, const ib_temporal_past past[4],
+                                     const ib_tensor *depth, const ib_tap *tap)
+{
+    return depth_forward(d, be, arena, f, s, 1, piece, past, depth, tap);
 }

@@ -54,4 +54,9 @@ isobath_status ib_dpt_depth_forward(const ib_dpt *dpt, ib_backend *backend, ib_a
                                     const ib_dpt_features *features, const ib_dpt_shape *shape, int64_t micro_batch,
                                     int64_t piece, const ib_tensor *depth, const ib_tap *tap);
 
+/* The same for one new frame of a stream, T = 1: past[i] is what temporal module i sees and where it leaves its own. */
+isobath_status ib_dpt_stream_forward(const ib_dpt *dpt, ib_backend *backend, ib_arena *arena,
+                                     const ib_dpt_features *features, const ib_dpt_shape *shape, int64_t piece,
+                                     const ib_temporal_past past[4], const ib_tensor *depth, const ib_tap *tap);
+
 #endif

@@ -65,6 +65,18 @@ isobath_status ib_temporal_create(ib_params *p, int index, int64_t C, ib_tempora
     return ib_params_vector(p, "ff.net.2.bias", C, &m->ff_out_b);
 }
 
+/* The end of the block over the residual stream s; n and hidden are scratch; x receives the result. */
+static isobath_status end_forward(const ib_temporal *m, ib_backend *be, const ib_tensor *s, const ib_tensor *n,
+                                  const ib_tensor *hidden, const ib_tensor *x)
+{
+    /* hidden_states = ff(ff_norm(hidden_states)) + hidden_states, in the activation type for the last product */
+    IB_TRY(ib_layernorm(be, &(ib_layernorm_args){.x = *s, .weight = m->ff_norm_w, .bias = m->ff_norm_b, .eps = 1e-5f, .y = *n}));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = *n, .w = m->ff_in, .bias = m->ff_in_b, .act = IB_ACT_GEGLU, .y = *hidden}));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = *hidden, .w = m->ff_out, .bias = m->ff_out_b, .residual = *s, .y = *n}));
+    /* output = proj_out(hidden_states) + residual */
+    return ib_linear(be, &(ib_linear_args){.x = *n, .w = m->proj_out, .bias = m->proj_out_b, .residual = *x, .y = *x});
+}
+
 /* One transformer block over pixels [first, first + count) of g = GroupNorm(x); x receives the result. */
 static isobath_status forward_piece(const ib_temporal *m, ib_backend *be, ib_arena *arena, const ib_tensor *g_all,
                                     const ib_tensor *x_all, int64_t first, int64_t count)
@@ -92,12 +104,7 @@ static isobath_status forward_piece(const ib_temporal *m, ib_backend *be, ib_are
         IB_TRY(ib_temporal_attention(be, &t));
         IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->out, .bias = a->out_b, .residual = s, .y = s}));
     }
-    /* hidden_states = ff(ff_norm(hidden_states)) + hidden_states, in the activation type for the last product */
-    IB_TRY(ib_layernorm(be, &(ib_layernorm_args){.x = s, .weight = m->ff_norm_w, .bias = m->ff_norm_b, .eps = 1e-5f, .y = n}));
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = m->ff_in, .bias = m->ff_in_b, .act = IB_ACT_GEGLU, .y = hidden}));
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = hidden, .w = m->ff_out, .bias = m->ff_out_b, .residual = s, .y = n}));
-    /* output = proj_out(hidden_states) + residual */
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = m->proj_out, .bias = m->proj_out_b, .residual = x, .y = x}));
+    IB_TRY(end_forward(m, be, &s, &n, &hidden, &x));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;
 }
@@ -113,6 +120,95 @@ isobath_status ib_temporal_forward(const ib_temporal *m, ib_backend *be, ib_aren
                                                  .groups = IB_TEMPORAL_GROUPS, .eps = 1e-6f, .y = g}));
     for (int64_t first = 0; first < P; first += piece)
         IB_TRY(forward_piece(m, be, arena, &g, x, first, P - first < piece ? P - first : piece));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_temporal_positions(const ib_temporal *m, ib_backend *be, ib_arena *arena, int i, const ib_tensor *pos)
+{
+    int64_t C = m->channels;
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor pe, y = ib_tensor_3d(pos->data, IB_F32, 1, IB_WINDOW, 3 * C);
+    IB_TRY(ib_arena_3d(arena, be->act, 1, IB_WINDOW, C, &pe));
+    IB_TRY(ib_copy(be, &(ib_copy_args){ib_tensor_3d(m->attn[i].pe.data, IB_F32, 1, IB_WINDOW, C), pe}));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = pe, .w = m->attn[i].qkv, .y = y}));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
+/* y[j] = x + pos[first + j], columns from `column` of the position's q | k | v. */
+static isobath_status add_positions(ib_backend *be, const ib_tensor *x, const ib_tensor *pos, int first, int64_t column,
+                                    const ib_tensor *y)
+{
+    ib_tensor rows = ib_tensor_narrow(pos, 0, first, x->dim[0]);
+    return ib_add_pos(be, &(ib_add_pos_args){*x, ib_tensor_narrow(&rows, 1, column, x->dim[2]), *y});
+}
+
+/* k | v of the past, act (slots,count,2C), with the positions of the slots that they now hold, into kv[0 .. count - 1].
+ * Slots that follow each other go together. */
+static isobath_status gather_past(ib_backend *be, const ib_tensor *cache, const ib_temporal_past *past, int i, const ib_tensor *kv)
+{
+    int64_t C = cache->dim[2] / 2;
+    for (int j = 0; j < past->count;) {
+        int n = 1;
+        while (j + n < past->count && past->context[j + n] == past->context[j] + n) n++;
+        ib_tensor from = ib_tensor_slice(cache, past->context[j], n), to = ib_tensor_slice(kv, j, n);
+        IB_TRY(add_positions(be, &from, &past->pos[i], j, C, &to));
+        j += n;
+    }
+    return ISOBATH_OK;
+}
+
+/* forward_piece for one new frame. */
+static isobath_status stream_piece(const ib_temporal *m, ib_backend *be, ib_arena *arena, const ib_tensor *g_all,
+                                   const ib_tensor *x_all, const ib_temporal_past *past, int64_t first, int64_t count)
+{
+    int64_t C = m->channels;
+    ib_tensor g = ib_tensor_narrow(g_all, 1, first, count), x = ib_tensor_narrow(x_all, 1, first, count);
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor s, n, q, qkv, kv, hidden;
+    IB_TRY(ib_arena_3d(arena, IB_F32, 1, count, C, &s)); /* the residual stream */
+    IB_TRY(ib_arena_3d(arena, be->act, 1, count, C, &n));
+    size_t inner = ib_arena_mark(arena);
+    IB_TRY(ib_arena_3d(arena, be->act, 1, count, C, &q));
+    IB_TRY(ib_arena_3d(arena, be->act, 1, count, 3 * C, &qkv));
+    IB_TRY(ib_arena_3d(arena, be->act, past->count + 1, count, 2 * C, &kv));
+    ib_arena_release(arena, inner); /* what attention needs and hidden are never alive together */
+    IB_TRY(ib_arena_3d(arena, be->act, 1, count, 4 * C, &hidden));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = g, .w = m->proj_in, .bias = m->proj_in_b, .y = s}));
+    for (int i = 0; i < 2; i++) {
+        const ib_temporal_attn *a = &m->attn[i];
+        ib_tensor cache = ib_tensor_narrow(&past->kv[i], 1, first, count), own = ib_tensor_slice(&cache, past->slot, 1);
+        ib_tensor own_q = ib_tensor_narrow(&qkv, 2, 0, C), own_kv = ib_tensor_narrow(&qkv, 2, C, 2 * C);
+        ib_tensor last = ib_tensor_slice(&kv, past->count, 1);
+        IB_TRY(ib_layernorm(be, &(ib_layernorm_args){.x = s, .weight = a->norm_w, .bias = a->norm_b, .eps = 1e-5f, .y = n}));
+        IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->qkv, .y = qkv}));
+        IB_TRY(ib_copy(be, &(ib_copy_args){own_kv, own}));
+        IB_TRY(gather_past(be, &cache, past, i, &kv));
+        IB_TRY(add_positions(be, &own_kv, &past->pos[i], past->count, C, &last));
+        IB_TRY(add_positions(be, &own_q, &past->pos[i], past->count, 0, &q));
+        ib_temporal_attention_args t = {.q = q, .k = ib_tensor_narrow(&kv, 2, 0, C), .v = ib_tensor_narrow(&kv, 2, C, C),
+                                        .heads = IB_TEMPORAL_HEADS, .y = n};
+        IB_TRY(ib_temporal_attention(be, &t));
+        IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->out, .bias = a->out_b, .residual = s, .y = s}));
+    }
+    IB_TRY(end_forward(m, be, &s, &n, &hidden, &x));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_temporal_stream(const ib_temporal *m, ib_backend *be, ib_arena *arena, const ib_tensor *x, int64_t piece,
+                                  const ib_temporal_past *past)
+{
+    int64_t P = x->dim[1];
+    if (piece <= 0 || piece > P) piece = P;
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor g;
+    IB_TRY(ib_arena_3d(arena, be->act, 1, P, m->channels, &g));
+    IB_TRY(ib_groupnorm(be, &(ib_groupnorm_args){.x = *x, .weight = m->norm_w, .bias = m->norm_b,
+                                                 .groups = IB_TEMPORAL_GROUPS, .eps = 1e-6f, .y = g}));
+    for (int64_t first = 0; first < P; first += piece)
+        IB_TRY(stream_piece(m, be, arena, &g, x, past, first, P - first < piece ? P - first : piece));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;
 }

@@ -35,4 +35,21 @@ isobath_status ib_temporal_create(ib_params *params, int index, int64_t channels
 isobath_status ib_temporal_forward(const ib_temporal *module, ib_backend *backend, ib_arena *arena, const ib_tensor *x,
                                    int64_t piece);
 
+/* Streaming: one new frame against frames of the past, of which the keys and values before positions are kept. Since
+ * q, k and v have no bias, W (n + pos) = W n + W pos: W n is computed once per frame and W pos once per model. */
+typedef struct ib_temporal_past {
+    ib_tensor kv[2];    /* act (slots,P,2C), any stride of slots: k | v of each attention */
+    ib_tensor pos[2];   /* f32 (32,3C): q | k | v of each position alone, by ib_temporal_positions */
+    const int *context; /* slots that are seen, at positions 0 .. count - 1 */
+    int count;          /* 0 to 31; the new frame has position `count` */
+    int slot;           /* where the new frame's k | v go; not in context */
+} ib_temporal_past;
+
+/* Fills pos f32 (32,3C) of attention i. Arena: scratch only. */
+isobath_status ib_temporal_positions(const ib_temporal *module, ib_backend *backend, ib_arena *arena, int i, const ib_tensor *pos);
+
+/* x act (1,P,C), the new frame, is replaced by the module's output. Piece and arena as in ib_temporal_forward. */
+isobath_status ib_temporal_stream(const ib_temporal *module, ib_backend *backend, ib_arena *arena, const ib_tensor *x,
+                                  int64_t piece, const ib_temporal_past *past);
+
 #endif

@@ -1,44 +1,23 @@
 /* Video Depth Anything; see vda.h. */
-#include "model/vda.h"
+#include "model/vda_internal.h"
 
 #include "backend/backend.h"
 #include "op/transfer.h"
 #include <stdlib.h>
 #include <string.h>
 
-struct ib_vda {
-    ib_backend *backend;
-    ib_diag *diag;
-    const ib_vda_config *config;
-    ib_vda_shape shape;
-    ib_dpt_shape maps;
-    ib_params params;
-    ib_vit vit;
-    ib_dpt dpt;
-    ib_arena features_arena, arena; /* what lasts over windows; scratch */
-    ib_dpt_features features;       /* of slots 0..31 */
-    ib_tensor pos;                  /* (1 + h*w, C) on the device */
-    ib_tensor rgb;                  /* u8 staging for one source frame; grows with the source size */
-    size_t rgb_bytes;
-    ib_tensor depth[IB_FETCH_SLOTS]; /* f32 (32,H,W) on the device */
-    ib_tap tap;
-};
-
-/* The scratch that one call needs, found by running it on the null backend with an endless arena. */
-#define ENDLESS ((size_t)1 << 42)
-
-static isobath_status take_features(ib_vda *v)
+isobath_status ib_vda_take_features(ib_vda *v)
 {
     const ib_dpt_shape *s = &v->maps;
     ib_arena *a = &v->features_arena;
     ib_dtype act = v->backend->act;
     int64_t F = v->config->features;
     for (int i = 0; i < 2; i++)
-        IB_TRY(ib_arena_4d(a, act, IB_WINDOW, s->h[i], s->w[i], F, &v->features.skip[i]));
+        IB_TRY(ib_arena_4d(a, act, v->slots, s->h[i], s->w[i], F, &v->features.skip[i]));
     for (int i = 0; i < 2; i++)
-        IB_TRY(ib_arena_4d(a, act, IB_WINDOW, s->h[i + 2], s->w[i + 2], v->config->out_channels[i + 2], &v->features.layer[i]));
+        IB_TRY(ib_arena_4d(a, act, v->slots, s->h[i + 2], s->w[i + 2], v->config->out_channels[i + 2], &v->features.layer[i]));
     for (int i = 0; i < v->shape.depth_slots; i++)
-        IB_TRY(ib_arena_3d(a, IB_F32, IB_WINDOW, v->shape.height, v->shape.width, &v->depth[i]));
+        IB_TRY(ib_arena_3d(a, IB_F32, v->slots, v->shape.height, v->shape.width, &v->depth[i]));
     return ISOBATH_OK;
 }
 
@@ -58,16 +37,16 @@ static isobath_status upload_positions(ib_vda *v)
     return st;
 }
 
-/* Everything but the arenas. */
-static isobath_status create_network(ib_vda *v, const ib_checkpoint *checkpoint)
+isobath_status ib_vda_create_network(ib_vda *v, const ib_checkpoint *checkpoint)
 {
+    v->maps = ib_dpt_shape_for(v->shape.height / IB_PATCH, v->shape.width / IB_PATCH);
     ib_params_init(&v->params, v->backend, checkpoint, v->diag);
     IB_TRY(ib_vit_create(&v->params, v->config, &v->vit));
     IB_TRY(ib_dpt_create(&v->params, v->config, &v->dpt));
     return upload_positions(v);
 }
 
-static isobath_status encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)
+isobath_status ib_vda_encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)
 {
     ib_backend *be = v->backend;
     int64_t T = input->dim[0], N = (int64_t)(v->shape.height / IB_PATCH) * (v->shape.width / IB_PATCH);
@@ -91,7 +70,7 @@ static isobath_status rehearse(ib_vda *v, double *encode_flops, double *depth_fl
     size_t mark = ib_arena_mark(&v->arena);
     ib_null_reset_counts(v->backend);
     IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
-    IB_TRY(encode_batch(v, &input, 0));
+    IB_TRY(ib_vda_encode_batch(v, &input, 0));
     ib_arena_release(&v->arena, mark);
     *encode_flops = ib_null_get_counts(v->backend).flops / T;
     ib_null_reset_counts(v->backend);
@@ -101,7 +80,7 @@ static isobath_status rehearse(ib_vda *v, double *encode_flops, double *depth_fl
     return ISOBATH_OK;
 }
 
-static void destroy_network(ib_vda *v)
+void ib_vda_free_network(ib_vda *v)
 {
     ib_params_free(&v->params);
     ib_vit_free(&v->vit);
@@ -116,20 +95,19 @@ isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shap
     memset(out, 0, sizeof *out);
     ib_backend_options options = {.act = act, .diag = diag};
     IB_TRY(ib_null_open(&options, &null_backend));
-    ib_vda v = {.backend = null_backend, .diag = diag, .config = config, .shape = *shape};
-    v.maps = ib_dpt_shape_for(shape->height / IB_PATCH, shape->width / IB_PATCH);
+    ib_vda v = {.backend = null_backend, .diag = diag, .config = config, .shape = *shape, .slots = IB_WINDOW};
     isobath_status st;
-    IB_TRY_GOTO(st, create_network(&v, NULL), done);
-    IB_TRY_GOTO(st, ib_arena_init(&v.features_arena, null_backend, ENDLESS), done);
-    IB_TRY_GOTO(st, ib_arena_init(&v.arena, null_backend, ENDLESS), done);
-    IB_TRY_GOTO(st, take_features(&v), done);
+    IB_TRY_GOTO(st, ib_vda_create_network(&v, NULL), done);
+    IB_TRY_GOTO(st, ib_arena_init(&v.features_arena, null_backend, IB_ENDLESS_ARENA), done);
+    IB_TRY_GOTO(st, ib_arena_init(&v.arena, null_backend, IB_ENDLESS_ARENA), done);
+    IB_TRY_GOTO(st, ib_vda_take_features(&v), done);
     IB_TRY_GOTO(st, rehearse(&v, &out->encode_flops, &out->depth_flops), done);
     out->weights = ib_params_bytes(&v.params);
     out->features = v.features_arena.peak;
     out->activations = v.arena.peak;
     out->total = out->weights + out->features + out->activations;
 done:
-    destroy_network(&v);
+    ib_vda_free_network(&v);
     ib_backend_close(null_backend);
     return st;
 }
@@ -142,12 +120,11 @@ isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoin
     IB_TRY(ib_vda_plan(config, shape, backend->act, diag, &memory));
     ib_vda *v = calloc(1, sizeof *v);
     if (!v) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the network");
-    *v = (ib_vda){.backend = backend, .diag = diag, .config = config, .shape = *shape};
-    v->maps = ib_dpt_shape_for(shape->height / IB_PATCH, shape->width / IB_PATCH);
-    isobath_status st = create_network(v, checkpoint);
+    *v = (ib_vda){.backend = backend, .diag = diag, .config = config, .shape = *shape, .slots = IB_WINDOW};
+    isobath_status st = ib_vda_create_network(v, checkpoint);
     if (st == ISOBATH_OK) st = ib_arena_init(&v->features_arena, backend, memory.features);
     if (st == ISOBATH_OK) st = ib_arena_init(&v->arena, backend, memory.activations);
-    if (st == ISOBATH_OK) st = take_features(v);
+    if (st == ISOBATH_OK) st = ib_vda_take_features(v);
     if (st != ISOBATH_OK) {
         ib_vda_destroy(v);
         return st;
@@ -160,7 +137,7 @@ void ib_vda_destroy(ib_vda *v)
 {
     if (!v) return;
     if (v->rgb.data) v->backend->ops->buffer_free(v->backend, v->rgb.data);
-    destroy_network(v);
+    ib_vda_free_network(v);
     free(v);
 }
 
@@ -192,7 +169,7 @@ isobath_status ib_vda_encode_rgb(ib_vda *v, const uint8_t *const *rgb, int src_h
             IB_TRY(ib_preprocess(v->backend, &(ib_preprocess_args){v->rgb, ib_tensor_slice(&input, i, 1)}));
         }
         ib_tap_show(&v->tap, "network_input", &input, first_slot + done);
-        IB_TRY(encode_batch(v, &input, first_slot + done));
+        IB_TRY(ib_vda_encode_batch(v, &input, first_slot + done));
         ib_arena_release(&v->arena, mark);
         done += T;
     }
@@ -207,7 +184,7 @@ isobath_status ib_vda_encode_input(ib_vda *v, const float *host, int count, int 
         ib_tensor input;
         IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
         IB_TRY(v->backend->ops->upload(v->backend, input.data, host + frame * (size_t)done, frame * (size_t)T * sizeof *host));
-        IB_TRY(encode_batch(v, &input, first_slot + done));
+        IB_TRY(ib_vda_encode_batch(v, &input, first_slot + done));
         ib_arena_release(&v->arena, mark);
         done += T;
     }
