@@ -238,10 +238,10 @@ __device__ __forceinline__ void ib_gemm_emit(const ib_gemm &g, const ib_gemm_row
 
 /* ---- the way out of fragments ---- */
 
-/* Shared memory that a warp needs to bring 16 x 16 results from fragments into rows, in floats. */
-constexpr int IB_GEMM_PITCH = 20, IB_GEMM_SCRATCH = 16 * IB_GEMM_PITCH;
+/* Shared memory that a warp needs to bring 16 rows of `most` results (16 or 32) from fragments into rows, in bytes. */
+constexpr int ib_gemm_scratch_bytes(int most) { return 16 * (most + 4) * 4; }
 
-/* The row of a block of 16 that a lane writes (lane/2), 8 columns at a time. */
+/* The row of a block of 16 that a lane writes (lane/2), up to 16 columns at a time. */
 typedef struct ib_gemm_lane {
     ib_gemm_row row;
     int64_t y, residual; /* offsets of its first column */
@@ -336,50 +336,66 @@ __device__ __forceinline__ void ib_gemm_emit_plain(const ib_gemm &g, const ib_ge
     ib_gemm_put(g, l, col, ahead, v);
 }
 
-/* The way out for FRAGMENTS m16n8 fragments of a warp side by side: 16 rows x 8*FRAGMENTS columns from `col` on, 16
- * results of a row at a time through the warp's scratch. */
-template <int FRAGMENTS, int WAY_OUT>
+/* The way out for FRAGMENTS m16n8 fragments of a warp side by side: 16 rows x 8*FRAGMENTS columns from `col` on. The
+ * results go through the warp's scratch, MOST (16 or 32) of a row at a time, so that a lane holds 8 or 16 adjacent ones. */
+template <int FRAGMENTS, int WAY_OUT, int MOST>
 __device__ __forceinline__ void ib_gemm_emit_fragments(const ib_gemm &g, const ib_gemm_lane &l, int col,
                                                        const float (&acc)[FRAGMENTS][4], float *scratch, int lane)
 {
     constexpr bool GATED = WAY_OUT == IB_GEMM_GATED;
-    constexpr int STEP = GATED ? 4 : 2, WIDTH = GATED ? 4 : 8; /* fragments that make 16 results a row; results of one */
-    const int cols = GATED ? g.cols / 2 : g.cols, first = GATED ? col / 2 : col, lane_col = first + lane % 2 * 8;
-    const float *read = scratch + lane / 2 * IB_GEMM_PITCH + lane % 2 * 8;
-    ib_gemm_ahead ahead, next;
-    if (WAY_OUT != IB_GEMM_GENERAL) ib_gemm_fetch_ahead(g, l, lane_col, cols, ahead);
+    constexpr int PITCH = MOST + 4;
+    constexpr int WIDTH = GATED ? 4 : 8;                               /* results of a fragment in a row */
+    constexpr int RESULTS = FRAGMENTS * WIDTH < MOST ? FRAGMENTS * WIDTH : MOST; /* of a row, at a time */
+    constexpr int STEP = RESULTS / WIDTH, GROUPS = RESULTS / 16;        /* fragments at a time; of 8 columns a lane */
+    const int cols = GATED ? g.cols / 2 : g.cols, first = GATED ? col / 2 : col, lane_first = lane % 2 * 8 * GROUPS;
+    const float *read = scratch + lane / 2 * PITCH + lane_first;
+    ib_gemm_ahead ahead[GROUPS], next[GROUPS];
+    if (WAY_OUT != IB_GEMM_GENERAL) {
 #pragma unroll
+        for (int e = 0; e < GROUPS; e++) ib_gemm_fetch_ahead(g, l, first + lane_first + e * 8, cols, ahead[e]);
+    }
+#pragma unroll FRAGMENTS / STEP
     for (int n = 0; n < FRAGMENTS; n += STEP) {
+        const int part = first + n * WIDTH;
 #pragma unroll
         for (int i = 0; i < STEP; i++) {
             const float *a = acc[n + i];
-            float *p = scratch + lane / 4 * IB_GEMM_PITCH + i * WIDTH;
+            float *p = scratch + lane / 4 * PITCH + i * WIDTH;
             if (GATED) { /* a lane has value and gate of one column, in two rows */
-                const int c = first + (n + i) * WIDTH + lane % 4;
+                const int c = part + i * WIDTH + lane % 4;
                 const bool biased = g.bias && c < cols;
                 const float value = biased ? __ldg(g.bias + c) : 0.0f, gate = biased ? __ldg(g.bias + cols + c) : 0.0f;
                 p[lane % 4] = __fmul_rn(a[0] + value, ib_gelu(a[1] + gate));
-                p[lane % 4 + 8 * IB_GEMM_PITCH] = __fmul_rn(a[2] + value, ib_gelu(a[3] + gate));
+                p[lane % 4 + 8 * PITCH] = __fmul_rn(a[2] + value, ib_gelu(a[3] + gate));
             } else {
                 *(float2 *)(p + lane % 4 * 2) = make_float2(a[0], a[1]);
-                *(float2 *)(p + lane % 4 * 2 + 8 * IB_GEMM_PITCH) = make_float2(a[2], a[3]);
+                *(float2 *)(p + lane % 4 * 2 + 8 * PITCH) = make_float2(a[2], a[3]);
             }
         }
-        if (WAY_OUT != IB_GEMM_GENERAL && n + STEP < FRAGMENTS)
-            ib_gemm_fetch_ahead(g, l, lane_col + n / STEP * 16 + 16, cols, next);
+        if (WAY_OUT != IB_GEMM_GENERAL && n + STEP < FRAGMENTS) {
+#pragma unroll
+            for (int e = 0; e < GROUPS; e++)
+                ib_gemm_fetch_ahead(g, l, part + RESULTS + lane_first + e * 8, cols, next[e]);
+        }
         __syncwarp();
-        alignas(16) float v[8];
-        *(float4 *)v = *(const float4 *)read;
-        *(float4 *)(v + 4) = *(const float4 *)(read + 4);
+        alignas(16) float v[GROUPS][8];
+#pragma unroll
+        for (int e = 0; e < GROUPS; e++) {
+            *(float4 *)v[e] = *(const float4 *)(read + e * 8);
+            *(float4 *)(v[e] + 4) = *(const float4 *)(read + e * 8 + 4);
+        }
         __syncwarp();
-        const int c = lane_col + n / STEP * 16;
-        if (WAY_OUT == IB_GEMM_PLAIN)
-            ib_gemm_emit_plain(g, l, c, ahead, v);
-        else if (GATED && l.inside && c < cols)
-            ib_gemm_put(g, l, c, ahead, v);
-        else if (WAY_OUT == IB_GEMM_GENERAL && l.inside)
-            ib_gemm_emit<8>(g, l.row, c, v);
-        if (WAY_OUT != IB_GEMM_GENERAL) ahead = next;
+#pragma unroll
+        for (int e = 0; e < GROUPS; e++) {
+            const int c = part + lane_first + e * 8;
+            if (WAY_OUT == IB_GEMM_PLAIN)
+                ib_gemm_emit_plain(g, l, c, ahead[e], v[e]);
+            else if (GATED && l.inside && c < cols)
+                ib_gemm_put(g, l, c, ahead[e], v[e]);
+            else if (WAY_OUT == IB_GEMM_GENERAL && l.inside)
+                ib_gemm_emit<8>(g, l.row, c, v[e]);
+            if (WAY_OUT != IB_GEMM_GENERAL) ahead[e] = next[e];
+        }
     }
 }
 

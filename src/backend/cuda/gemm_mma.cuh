@@ -130,10 +130,10 @@ __global__ void __launch_bounds__(256, 2) k_gemm_mma(const __grid_constant__ ib_
     /* The pipeline's memory becomes the way out's scratch. */
     ib_cp_async_wait<0>();
     __syncthreads();
-    float *scratch = (float *)shared + warp * IB_GEMM_SCRATCH;
+    float *scratch = (float *)(shared + warp * ib_gemm_scratch_bytes(32));
 #pragma unroll
     for (int m = 0; m < MF; m++)
-        ib_gemm_emit_fragments<4, IB_GEMM_GENERAL>(g, ib_gemm_lane_at(g, row0 + (uint32_t)((warp_m * MF + m) * 16), lane),
+        ib_gemm_emit_fragments<4, IB_GEMM_GENERAL, 32>(g, ib_gemm_lane_at(g, row0 + (uint32_t)((warp_m * MF + m) * 16), lane),
                                          col0 + warp_n * 32, acc[m], scratch, lane);
 #endif
 }

@@ -14,7 +14,7 @@ constexpr int IB_PATCH_BYTES = IB_PATCH_W * IB_PATCH_H * 128, IB_PATCH_ROOM = (I
 /* Weights, patch, scratch of the way out, barriers, alignment to 1024 bytes. */
 constexpr int ib_patch_shared_bytes(int bn)
 {
-    return 9 * bn * 128 + IB_PATCH_ROOM + 8 * IB_GEMM_SCRATCH * 4 + 128 + 1024;
+    return 9 * bn * 128 + IB_PATCH_ROOM + 8 * ib_gemm_scratch_bytes(16) + 128 + 1024;
 }
 
 typedef struct ib_patch_grid {
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(256, 2)
     const uint32_t weights = ib_smem_address(shared), patch = weights + 9 * BN * 128;
     const uint32_t barriers = patch + IB_PATCH_ROOM, full = barriers, empty = barriers + 8, ready = barriers + 16;
     const int tid = (int)threadIdx.x, warp = tid / 32, lane = tid % 32;
-    float *scratch = (float *)(shared + 9 * BN * 128 + IB_PATCH_ROOM + 128) + warp * IB_GEMM_SCRATCH;
+    float *scratch = (float *)(shared + 9 * BN * 128 + IB_PATCH_ROOM + 128 + warp * ib_gemm_scratch_bytes(16));
 
     if (tid == 0) {
         ib_tma_prefetch_map(&x_map);
@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(256, 2)
         const ib_gemm_row row = {origin.t, origin.i + warp, origin.j + lane / 2};
         const ib_gemm_lane l =
             ib_gemm_lane_of(g, row, row.i < (int)g.by_h.divisor && row.j < (int)g.by_w.divisor);
-        ib_gemm_emit_fragments<BN / 8, IB_GEMM_PLAIN>(g, l, 0, acc, scratch, lane);
+        ib_gemm_emit_fragments<BN / 8, IB_GEMM_PLAIN, 16>(g, l, 0, acc, scratch, lane);
     }
 #endif
 }

@@ -27,13 +27,11 @@ static int map_x(const ib_cuda_backend *be, const ib_gemm &g, int taps, CUtensor
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns)
 {
     if (ib_gemm_way_out(g) == IB_GEMM_GENERAL) return 0; /* a scattered way out gains nothing here */
-    const int64_t row_tiles = ib_ceil_div(g.rows, IB_WGMMA_BM);
-    int cluster = row_tiles >= 16 ? 4 : row_tiles >= 2 ? 2 : 1;
     CUtensorMap x, w;
-    if (!map_x(be, g, taps, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, columns / cluster, &w)) return 0;
+    if (!map_x(be, g, taps, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, columns, &w)) return 0;
     if (be->base.act == IB_F16)
-        ib_gemm_run_wgmma_f16(be, g, taps, columns, cluster, x, w);
+        ib_gemm_run_wgmma_f16(be, g, taps, columns, x, w);
     else
-        ib_gemm_run_wgmma_bf16(be, g, taps, columns, cluster, x, w);
+        ib_gemm_run_wgmma_bf16(be, g, taps, columns, x, w);
     return 1;
 }

@@ -1,8 +1,8 @@
 /* Instances of the sm_90a core: type f16. */
 #include "backend/cuda/gemm_wgmma_launch.cuh"
 
-void ib_gemm_run_wgmma_f16(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, int cluster,
-                           const CUtensorMap &x, const CUtensorMap &w)
+void ib_gemm_run_wgmma_f16(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
+                           const CUtensorMap &w)
 {
-    ib_wgmma_launch<ib_f16>(be, g, taps, columns, cluster, x, w);
+    ib_wgmma_launch<ib_f16>(be, g, taps, columns, x, w);
 }

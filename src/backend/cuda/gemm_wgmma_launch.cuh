@@ -5,53 +5,41 @@
 #include "backend/cuda/gemm_wgmma.cuh"
 
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT, int BN>
-static void ib_wgmma_launch_one(const ib_cuda_backend *be, const ib_gemm &g, int cluster, const CUtensorMap &x,
-                                const CUtensorMap &w)
+static void ib_wgmma_launch_one(const ib_cuda_backend *be, const ib_gemm &g, const CUtensorMap &x, const CUtensorMap &w)
 {
-    const int64_t groups = ib_ceil_div(g.rows, (int64_t)IB_WGMMA_BM * cluster) * ib_ceil_div(g.cols, BN);
-    const int64_t most = 2 * (int64_t)be->sm_count / cluster, clusters = groups < most ? groups : most;
+    const int64_t tiles = ib_ceil_div(g.rows, IB_WGMMA_BM) * ib_ceil_div(g.cols, BN);
+    const int64_t blocks = tiles < be->sm_count ? tiles : be->sm_count;
     const int bytes = ib_wgmma_shared_bytes(BN);
     auto kernel = k_gemm_wgmma<T, WINDOWS, RELU, WAY_OUT, BN>;
-    cudaLaunchAttribute attribute = {};
-    attribute.id = cudaLaunchAttributeClusterDimension;
-    attribute.val.clusterDim.x = (unsigned)cluster;
-    attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3((unsigned)(clusters * cluster));
-    config.blockDim = dim3(IB_WGMMA_THREADS);
-    config.dynamicSmemBytes = (size_t)bytes;
-    config.stream = be->stream;
-    config.attrs = &attribute;
-    config.numAttrs = 1;
-    /* Errors surface as the last error, which the op returns. */
+    /* Errors surface as the launch's own. */
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    (void)cudaLaunchKernelEx(&config, kernel, g, x, w);
+    kernel<<<(unsigned)blocks, IB_WGMMA_THREADS, bytes, be->stream>>>(g, x, w);
 }
 
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT>
-static void ib_wgmma_launch_tile(const ib_cuda_backend *be, const ib_gemm &g, int columns, int cluster,
-                                 const CUtensorMap &x, const CUtensorMap &w)
+static void ib_wgmma_launch_tile(const ib_cuda_backend *be, const ib_gemm &g, int columns, const CUtensorMap &x,
+                                 const CUtensorMap &w)
 {
     if (columns == 32)
-        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 32>(be, g, cluster, x, w);
+        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 32>(be, g, x, w);
     else if (columns == 64)
-        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 64>(be, g, cluster, x, w);
+        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 64>(be, g, x, w);
     else
-        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 128>(be, g, cluster, x, w);
+        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 128>(be, g, x, w);
 }
 
 template <typename T>
-static void ib_wgmma_launch(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, int cluster,
-                            const CUtensorMap &x, const CUtensorMap &w)
+static void ib_wgmma_launch(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
+                            const CUtensorMap &w)
 {
     if (taps > 1 && g.relu_in)
-        ib_wgmma_launch_tile<T, true, true, IB_GEMM_PLAIN>(be, g, columns, cluster, x, w);
+        ib_wgmma_launch_tile<T, true, true, IB_GEMM_PLAIN>(be, g, columns, x, w);
     else if (taps > 1)
-        ib_wgmma_launch_tile<T, true, false, IB_GEMM_PLAIN>(be, g, columns, cluster, x, w);
+        ib_wgmma_launch_tile<T, true, false, IB_GEMM_PLAIN>(be, g, columns, x, w);
     else if (ib_gemm_way_out(g) == IB_GEMM_PLAIN)
-        ib_wgmma_launch_tile<T, false, false, IB_GEMM_PLAIN>(be, g, columns, cluster, x, w);
+        ib_wgmma_launch_tile<T, false, false, IB_GEMM_PLAIN>(be, g, columns, x, w);
     else
-        ib_wgmma_launch_tile<T, false, false, IB_GEMM_GATED>(be, g, columns, cluster, x, w);
+        ib_wgmma_launch_tile<T, false, false, IB_GEMM_GATED>(be, g, columns, x, w);
 }
 
 #endif

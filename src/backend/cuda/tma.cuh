@@ -43,34 +43,6 @@ __device__ __forceinline__ void ib_mbarrier_arrive(uint32_t barrier)
 {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory");
 }
-/* Arrives at the barrier at this offset in block `rank` of the cluster. */
-__device__ __forceinline__ void ib_mbarrier_arrive_at(uint32_t barrier, uint32_t rank)
-{
-    asm volatile("{\n"
-                 ".reg .b32 remote;\n"
-                 "mapa.shared::cluster.u32 remote, %0, %1;\n"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
-                 "}\n" ::"r"(barrier),
-                 "r"(rank)
-                 : "memory");
-}
-__device__ __forceinline__ uint32_t ib_cluster_rank()
-{
-    uint32_t r;
-    asm("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(r));
-    return r;
-}
-__device__ __forceinline__ uint32_t ib_cluster_size()
-{
-    uint32_t r;
-    asm("mov.u32 %0, %%cluster_nctarank;\n" : "=r"(r));
-    return r;
-}
-/* All threads of all blocks of the cluster. */
-__device__ __forceinline__ void ib_cluster_sync()
-{
-    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;\n" ::: "memory");
-}
 /* Waits until the phase of this parity is complete. */
 __device__ __forceinline__ void ib_mbarrier_wait(uint32_t barrier, uint32_t parity)
 {
@@ -95,15 +67,6 @@ __device__ __forceinline__ void ib_tma_rows(uint32_t dst, const CUtensorMap *map
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], "
                  "[%2];\n" ::"r"(dst),
                  "l"(map), "r"(barrier), "r"(k), "r"(row)
-                 : "memory");
-}
-/* The same into every block of the cluster in `blocks` (a bit mask), at one offset, each block's barrier told. */
-__device__ __forceinline__ void ib_tma_rows_multicast(uint32_t dst, const CUtensorMap *map, uint32_t barrier, int k, int row,
-                                                      uint32_t blocks)
-{
-    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
-                 "[%1, {%3, %4}], [%2], %5;\n" ::"r"(dst),
-                 "l"(map), "r"(barrier), "r"(k), "r"(row), "h"((uint16_t)blocks)
                  : "memory");
 }
 /* c: first channel; (w,h,t): top left tap of the first window; dx, dy: the tap. */
