@@ -53,8 +53,8 @@ static void check_info(isobath_check *check, const ib_depth_reader *reader, cons
                          (long long)json_integer_value(json_array_get(expect->times_us, (size_t)i)));
             break;
         }
-        if (i > 0 && t <= ib_depth_reader_time_us(reader, i - 1)) {
-            ib_check_add(check, BAD, expect->relative, "time of frame %" PRId64 " is not after the one before", i);
+        if (i > 0 && t < ib_depth_reader_time_us(reader, i - 1)) {
+            ib_check_add(check, BAD, expect->relative, "time of frame %" PRId64 " is before the one of frame %" PRId64, i, i - 1);
             break;
         }
     }

@@ -23,14 +23,16 @@ void ib_check_times(isobath_check *check, const char *name, const json_t *times_
         ib_check_add(check, BAD, name, "%zu presentation times for %" PRId64 " frames", json_array_size(times_us), frames);
         return;
     }
+    int64_t equal = 0;
     for (int64_t i = 1; i < frames; i++) {
         long long a = json_integer_value(json_array_get(times_us, (size_t)i - 1));
         long long b = json_integer_value(json_array_get(times_us, (size_t)i));
-        if (b > a) continue;
-        ib_check_add(check, BAD, name, "presentation time of frame %" PRId64 " is %lld us, not after frame %" PRId64 "'s %lld us",
-                     i, b, i - 1, a);
+        equal += a == b;
+        if (b >= a) continue;
+        ib_check_add(check, BAD, name, "presentation time of frame %" PRId64 " is %lld us, before frame %" PRId64 "'s %lld us", i, b, i - 1, a);
         return;
     }
+    if (equal) ib_check_add(check, NOTE, name, "%" PRId64 " frames have the presentation time of the one before, as in the source", equal);
 }
 
 /* A path of the manifest must stay below its folder. */
@@ -225,7 +227,7 @@ static void check_loaded(isobath_check *check, const char *path, const char *nam
     ib_check_times(check, name, expect.times_us, expect.frames);
     check_windows(check, name, json_object_get(manifest, "windows"));
     if (check->bad == bad)
-        ib_check_add(check, GOOD, name, "%" PRId64 " frames, %zu windows, times increase", expect.frames,
+        ib_check_add(check, GOOD, name, "%" PRId64 " frames, %zu windows, times in order", expect.frames,
                      json_array_size(json_object_get(manifest, "windows")));
     char *folder = strdup(path);
     char *slash = folder ? strrchr(folder, '/') : NULL;

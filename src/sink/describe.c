@@ -7,6 +7,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
+json_t *ib_json_string(const char *text)
+{
+    json_t *json = json_string(text);
+    char *copy = json ? NULL : strdup(text);
+    for (char *p = copy; p && *p; p++)
+        if (*p & 0x80) *p = '?';
+    if (copy) json = json_string(copy);
+    free(copy);
+    return json;
+}
+
 json_t *ib_describe_file(const char *format, const ib_sink_config *config, const char *relative, ib_diag *diag)
 {
     char sha256[65];
@@ -14,8 +25,8 @@ json_t *ib_describe_file(const char *format, const ib_sink_config *config, const
     json_t *object = NULL;
     char *path = ib_text("%s/%s", config->folder, relative);
     if (path && ib_sha256_file(path, diag, sha256) == ISOBATH_OK && stat(path, &sb) == 0)
-        object = json_pack("{s:s, s:s, s:I, s:s}", "format", format, "path", relative, "bytes", (json_int_t)sb.st_size,
-                           "sha256", sha256);
+        object = json_pack("{s:s, s:o, s:I, s:s}", "format", format, "path", ib_json_string(relative), "bytes",
+                           (json_int_t)sb.st_size, "sha256", sha256);
     free(path);
     return object;
 }
@@ -23,7 +34,7 @@ json_t *ib_describe_file(const char *format, const ib_sink_config *config, const
 json_t *ib_describe_folder(const char *format, const ib_sink_config *config, const char *relative, const char *pattern,
                            int64_t files, int64_t bytes, const char *sha256)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:s}", "format", format, "path", relative, "pattern", pattern,
+    return json_pack("{s:s, s:o, s:s, s:i, s:I, s:I, s:s}", "format", format, "path", ib_json_string(relative), "pattern", pattern,
                      "start_number", config->start_number, "files", (json_int_t)files, "bytes", (json_int_t)bytes,
                      "sha256", sha256);
 }

@@ -14,6 +14,8 @@ json_t *ib_describe_folder(const char *format, const ib_sink_config *config, con
 void ib_describe_kind(json_t *object, ib_depth_kind kind);
 /* Adds "scale", "offset" and "invalid" (0 or null). */
 void ib_describe_scale(json_t *object, const ib_quant *quant, int exponent);
+/* A JSON string of any bytes: what is not UTF-8 (an old file name) becomes '?', so that no object is lost over it. */
+json_t *ib_json_string(const char *text);
 /* Compact for machines, stable: sorted keys, doubles with 17 digits, a newline at the end. The caller frees. */
 char *ib_json_text(const json_t *json);
 

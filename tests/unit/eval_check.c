@@ -149,7 +149,7 @@ static void wrong_manifests(void **state)
     with_manifest(folder, "windows", json_pack("[{s:f,s:f}]", "scale", -1.0, "shift", 0.0), "alignment scale -1");
     json_t *times = json_array();
     for (int i = 0; i < N; i++) json_array_append_new(times, json_integer(i == 5 ? 0 : i * 40000));
-    with_manifest(folder, "times_us", times, "not after frame 4's");
+    with_manifest(folder, "times_us", times, "before frame 4's");
     remove_folder(folder);
 }
 

@@ -73,12 +73,30 @@ static void log_lines(void **state)
     remove_folder(folder);
 }
 
+/* A name from an old file system must not cost the manifest. */
+static void names_that_are_not_utf8(void **state)
+{
+    (void)state;
+    char *folder = scratch_folder();
+    ib_sink_config config = test_config(folder, 8, 6);
+    config.name = "caf\xe9";
+    static const char *const formats[] = {"png16", "npz"};
+    for (int i = 0; i < 2; i++) {
+        json_t *described;
+        assert_int_equal(run_sink(formats[i], &config, 2, 2, NULL, &described), ISOBATH_OK);
+        assert_int_equal(strncmp(json_string_value(json_object_get(described, "path")), "caf?_depths", 11), 0);
+        json_decref(described);
+    }
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(manifest_bytes_are_stable),
         cmocka_unit_test(bad_json_is_one_line),
         cmocka_unit_test(log_lines),
+        cmocka_unit_test(names_that_are_not_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,6 +140,28 @@ static void other_encoder(void **state)
     remove_folder(folder);
 }
 
+static int stop_after(void *ctx) { return --*(int *)ctx < 0; }
+
+/* Stopped in the finishing pass: nothing half-done is left. */
+static void cancelled(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"preview", "ffv1", "png16"};
+    for (int k = 0; k < 3; k++) {
+        char *folder = scratch_folder();
+        int left = 3;
+        ib_sink_config config = test_config(folder, W, H);
+        config.cancelled = stop_after;
+        config.cancel_ctx = &left;
+        config.threads = 1;
+        ib_diag diag = IB_DIAG_INIT;
+        assert_int_equal(run_sink(names[k], &config, 30, 2, &diag, NULL), ISOBATH_ERR_INTERRUPTED);
+        assert_int_equal(count_files(folder, ".tmp") + count_files(folder, ".mp4") + count_files(folder, ".mkv"), 0);
+        assert_int_equal(count_files(folder, "_spool") + count_files(folder, "depth.json"), 0);
+        remove_folder(folder);
+    }
+}
+
 static void colour_maps(void **state)
 {
     (void)state;
@@ -179,6 +201,7 @@ int main(void)
         cmocka_unit_test(same_bytes),
         cmocka_unit_test(frames_times_and_colours),
         cmocka_unit_test(other_encoder),
+        cmocka_unit_test(cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
