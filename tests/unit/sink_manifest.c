@@ -82,7 +82,7 @@ static void names_that_are_not_utf8(void **state)
     config.name = "caf\xe9";
     static const char *const formats[] = {"png16", "npz"};
     for (int i = 0; i < 2; i++) {
-        json_t *described;
+        json_t *described = NULL;
         assert_int_equal(run_sink(formats[i], &config, 2, 2, NULL, &described), ISOBATH_OK);
         assert_int_equal(strncmp(json_string_value(json_object_get(described, "path")), "caf?_depths", 11), 0);
         json_decref(described);
