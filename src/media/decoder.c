@@ -44,6 +44,7 @@ struct ib_decoder {
     uint64_t trail; /* hash of the times and flags of what was delivered (FNV-1a by words) */
     ib_clock clock;
     char damage[512];      /* the first one */
+    char broken[384];      /* how the container broke off, or "" */
     isobath_status status; /* behind STEP_FAILED */
 };
 
@@ -117,7 +118,7 @@ static void close_stream(ib_decoder *d)
     d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
     d->draining = d->ended = d->drain_errors = 0;
     d->missing_count = d->delivered = 0;
-    d->damage[0] = '\0';
+    d->damage[0] = d->broken[0] = '\0';
 }
 
 isobath_status ib_decoder_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_decoder **out)
@@ -226,13 +227,13 @@ static step feed(ib_decoder *d)
     if (!d->have_packet && !d->ended) {
         ib_packet_result r = ib_input_next(&d->in, d->packet, text, sizeof text);
         if (r == IB_PACKET_FAILED) return failed(d, ISOBATH_ERR_MEMORY);
-        if (r == IB_PACKET_DAMAGED) {
+        if (r == IB_PACKET_DAMAGED && d->in.format) { /* the decoder is drained before that is reported */
+            snprintf(d->broken, sizeof d->broken, "%s", text);
+            if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", text);
+            d->ended = 1;
+        } else if (r == IB_PACKET_DAMAGED) {
             step s = damaged(d, text);
-            if (s != STEP_FRAME) return s;
-            if (d->in.format)
-                d->ended = 1;
-            else
-                return add_missing(d, d->packet->pts);
+            return s == STEP_FRAME ? add_missing(d, d->packet->pts) : s;
         }
         if (r == IB_PACKET_END) d->ended = 1;
         if (r == IB_PACKET_OK) d->have_packet = 1;
@@ -343,6 +344,11 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
         d->have_held = 0;
         d->have_last = 1;
         deliver(d, ts, 0, out);
+    } else if (d->broken[0] && d->have_last && d->options.on_error == IB_ON_ERROR_STOP) {
+        return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT,
+                                 "%s: damaged behind frame %lld: %s (--on-error repeat "
+                                 "takes what is there)",
+                                 d->in.name, (long long)d->delivered - 1, d->broken));
     } else {
         return STEP_END;
     }

@@ -54,12 +54,47 @@ static void estimate(ib_input *in, AVFormatContext *format, AVStream *stream)
     if (frames >= 0.5 && frames < 9e15) in->frames_hint = (int64_t)llrint(frames);
 }
 
+/* What a Matroska or AVI header says about the length of the file: libav takes a cut one for a short one. 0: nothing.
+ */
+static int64_t promised_size(const uint8_t *head, size_t n)
+{
+    if (n >= 12 && memcmp(head, "RIFF", 4) == 0 && memcmp(head + 8, "AVI ", 4) == 0)
+        return 8 + (int64_t)(head[4] | head[5] << 8 | head[6] << 16 | (uint32_t)head[7] << 24);
+    if (n < 5 || memcmp(head, "\x1a\x45\xdf\xa3", 4) != 0) return 0;
+    size_t at = 4; /* EBML: an element is its id, its size (leading zeros give the length), its bytes */
+    for (int element = 0; element < 2; element++) {
+        int length = at < n && head[at] ? __builtin_clz(head[at]) - 23 : 0;
+        if (length == 0 || at + (size_t)length > n) return 0;
+        uint64_t size = head[at] & (0xffu >> length), unknown = (UINT64_C(1) << 7 * length) - 1;
+        for (int i = 1; i < length; i++) size = size << 8 | head[at + (size_t)i];
+        at += (size_t)length;
+        if (element == 1) return size == unknown || size > INT64_MAX / 2 ? 0 : (int64_t)(at + size);
+        if (size > n || (at += size) + 4 > n || memcmp(head + at, "\x18\x53\x80\x67", 4) != 0) return 0;
+        at += 4; /* behind the id of the segment */
+    }
+    return 0;
+}
+
+/* Looks at the first bytes of a regular file: is it cut short, is it an MP4 (whose index may be missing)? */
+static void look_at_head(ib_input *in, const char *name, int64_t file_size, int *is_mp4)
+{
+    uint8_t head[512];
+    FILE *f = fopen(name, "rb");
+    size_t n = f ? fread(head, 1, sizeof head, f) : 0;
+    if (f) fclose(f);
+    int64_t promised = promised_size(head, n);
+    in->missing_bytes = promised > file_size ? promised - file_size : 0;
+    *is_mp4 = n >= 8 && memcmp(head + 4, "ftyp", 4) == 0;
+}
+
 static isobath_status open_demuxer(ib_input *in, const char *name, const ib_media_options *options)
 {
     int is_pipe = strcmp(name, "-") == 0;
     struct stat sb;
     int exists = !is_pipe && stat(name, &sb) == 0;
     in->reopenable = !is_pipe && (!exists || S_ISREG(sb.st_mode));
+    int is_mp4 = 0;
+    if (exists && S_ISREG(sb.st_mode) && !options->raw_format) look_at_head(in, name, sb.st_size, &is_mp4);
     char *url = is_pipe ? strdup("pipe:0") : NULL;
     if (exists && asprintf(&url, "file:%s", name) < 0)
         url = NULL; /* a ':' in a name is not a protocol */
@@ -84,6 +119,11 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
                      "standard input: %s; Y4M or a container was expected, and --raw WIDTHxHEIGHT:PIXFMT:FPS describes "
                      "video without a header",
                      av_text(err, text, sizeof text));
+    else if (err == AVERROR_INVALIDDATA && is_mp4)
+        st =
+            ib_fail(in->diag, ISOBATH_ERR_INPUT,
+                    "%s: an MP4 or MOV without a usable index: cut short, or never closed by the program that wrote it",
+                    in->name);
     else if (err == AVERROR_INVALIDDATA)
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: not a video or image that libav knows, or damaged at its head",
                      in->name);
@@ -210,7 +250,7 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
             /* some demuxers report a failed read as the end; the I/O layer knows better */
             if (in->format->pb && in->format->pb->error < 0 && in->format->pb->error != AVERROR_EOF)
                 err = in->format->pb->error;
-            else if (is_cut(in))
+            else if (is_cut(in) || in->missing_bytes > 0)
                 err = AVERROR_INVALIDDATA;
             else
                 return IB_PACKET_END;
@@ -222,6 +262,11 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
         if (err < 0) {
             char why[128];
             int64_t pos = in->format->pb ? avio_tell(in->format->pb) : -1;
+            if (in->missing_bytes > 0) {
+                snprintf(text, text_size, "the file is cut short: its last %lld bytes are missing",
+                         (long long)in->missing_bytes);
+                return IB_PACKET_DAMAGED;
+            }
             snprintf(text, text_size, "it cannot be read on near byte %lld, after packet %lld: %s", (long long)pos,
                      (long long)in->packets, av_text(err, why, sizeof why));
             return IB_PACKET_DAMAGED;

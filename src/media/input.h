@@ -18,6 +18,7 @@ typedef struct ib_input {
     AVCodecParameters *codec; /* of the next packet; owned by the stream or (images) by this object */
     int reopenable;           /* 0: a pipe, which can be read once only */
     int64_t packets;          /* of the video stream that were read */
+    int64_t missing_bytes;    /* that the container's header promises behind the end of the file; 0: none known */
     int64_t packet_end;       /* byte behind the last one, -1: not known */
     double fps;               /* average; 0: unknown */
     int64_t frames_hint;      /* -1: unknown */

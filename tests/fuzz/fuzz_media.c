@@ -47,6 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ib_media_options o = {.max_frames = MAX_FRAMES, .max_pixels = MAX_PIXELS, .threads = 1 + (data[0] & 1)};
     if (data[0] & 2) o.on_error = IB_ON_ERROR_REPEAT;
     if (data[0] & 4) o.max_res = 48;
+    if (data[0] & 32) o.crop = IB_CROP_AUTO;
+    if (data[0] & 64) o.square_pixels = o.deinterlace = 1;
+    if (data[0] & 128) o.start_frame = 2, o.start_s = 0.05;
     if (data[0] & 8) o.raw_format = "16x16:yuv420p:25";
     char folder[] = "/tmp/fuzz_media_XXXXXX", image[64];
     if ((data[0] & 16) && mkdtemp(folder)) {

@@ -408,6 +408,41 @@ static void test_truncated(void **state)
     assert_true(out.count >= before && out.count < 50);
 }
 
+/* Containers that say how long they are: what is there comes out, then one line. Whole files are not suspected. */
+static void test_cut_containers(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"whole.mkv", "whole.avi"};
+    for (int i = 0; i < 2; i++) {
+        clip c = {.encoder = "ffv1", .frames = 30, .width = 64, .height = 48};
+        assert_int_equal(clip_write(path_of(names[i]), &c), 0);
+        read_all(path_of(names[i]), NULL, 0);
+        expect_times(&c, 30);
+        size_t size;
+        uint8_t *data = clip_read_file(path_of(names[i]), &size);
+        clip_write_file(path_of(names[i]), data, size * 2 / 3);
+        free(data);
+        int64_t count = 0;
+        for (int threads = 1; threads <= 3; threads++) {
+            read_all(path_of(names[i]), &(ib_media_options){.threads = threads}, 0);
+            expect_error(ISOBATH_ERR_INPUT, "the file is cut short: its last");
+            assert_true(out.count >= 15 && out.count <= 20 && (count == 0 || out.count == count));
+            count = out.count;
+        }
+        read_all(path_of(names[i]), &(ib_media_options){.on_error = IB_ON_ERROR_REPEAT}, 0);
+        assert_int_equal(out.status, ISOBATH_OK);
+        assert_int_equal(out.count, count);
+    }
+    clip c = {.encoder = "mpeg4", .frames = 30};
+    assert_int_equal(clip_write(path_of("open.mp4"), &c), 0);
+    size_t size;
+    uint8_t *data = clip_read_file(path_of("open.mp4"), &size);
+    clip_write_file(path_of("open.mp4"), data, size / 2);
+    free(data);
+    read_all(path_of("open.mp4"), NULL, 0);
+    expect_error(ISOBATH_ERR_INPUT, "open.mp4: an MP4 or MOV without a usable index");
+}
+
 /* The hash is that of the file's bytes. */
 static void test_hash(void **state)
 {
@@ -450,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_damaged_h264),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_hash),
+        cmocka_unit_test(test_cut_containers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
