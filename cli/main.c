@@ -17,6 +17,7 @@ static const subcommand commands[] = {
     {"eval", cmd_eval, "compare a result with ground truth (AbsRel, RMSE, delta1, TAE)"},
     {"info", cmd_info, "what a checkpoint is, and what it takes to run it"},
     {"models", cmd_models, "the models known by name; fetch one"},
+    {"doctor", cmd_doctor, "devices, drivers, decoder, precision self-test, speed, hours for an input"},
     {"convert", cmd_convert, "a checkpoint as .safetensors, in fp32, fp16 or bf16"},
 };
 

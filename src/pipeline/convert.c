@@ -26,7 +26,7 @@ static isobath_status convert(const char *model, const char *path, const isobath
                               ib_checkpoint **ckpt)
 {
     char source[4096];
-    ib_dtype dtype;
+    ib_dtype dtype = IB_F32;
     ib_vda_config config;
     size_t length = strlen(path);
     IB_TRY(parse_dtype(o->dtype ? o->dtype : "f32", diag, &dtype));

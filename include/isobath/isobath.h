@@ -1,0 +1,14 @@
+/* Everything of libisobath: temporally consistent depth from video. */
+#ifndef ISOBATH_ISOBATH_H
+#define ISOBATH_ISOBATH_H
+
+#include <isobath/check.h>
+#include <isobath/convert.h>
+#include <isobath/doctor.h>
+#include <isobath/eval.h>
+#include <isobath/info.h>
+#include <isobath/models.h>
+#include <isobath/session.h>
+#include <isobath/status.h>
+
+#endif
