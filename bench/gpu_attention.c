@@ -1,8 +1,9 @@
 /* Times attention, norms, resizing, the output head and the ops around the network on the CUDA backend at the shapes of
- * VDA-S and VDA-L (518x518), one line each: time on the simt, mma and wgmma paths, arithmetic rate and bytes per second of
- * the last, and its share of the floor that the given ceilings set. Compares the paths with each other on the way.
+ * VDA-S and VDA-L (518x518), one line each: time on the simt, mma and wgmma paths, arithmetic rate and bytes per second
+ * of the last, and its share of the floor that the given ceilings set. Compares the paths with each other on the way.
  *
- * usage: gpu_attention [--act f16|bf16|f32] [--only WORD] [--path simt|mma|wgmma] [--frames N] [--tflops CEILING] [--gbytes CEILING] */
+ * usage: gpu_attention [--act f16|bf16|f32] [--only WORD] [--path simt|mma|wgmma] [--frames N] [--tflops CEILING]
+ * [--gbytes CEILING] */
 #include "backend/backend.h"
 #include "base/half.h"
 
@@ -13,7 +14,19 @@
 #include <time.h>
 
 typedef enum kind {
-    ATTENTION, TEMPORAL, LAYERNORM, GROUPNORM, RESIZE, HEAD, EMBED, ADD, COPY, COUNT, PREPROCESS, RENDER, FIT
+    ATTENTION,
+    TEMPORAL,
+    LAYERNORM,
+    GROUPNORM,
+    RESIZE,
+    HEAD,
+    EMBED,
+    ADD,
+    COPY,
+    COUNT,
+    PREPROCESS,
+    RENDER,
+    FIT
 } kind;
 
 typedef struct bench_case {
@@ -125,7 +138,10 @@ static int x_is_f32(kind op)
 {
     return op == LAYERNORM || op == EMBED || op == COPY || op == COUNT || op == RENDER || op == FIT;
 }
-static int y_is_f32(kind op) { return op == HEAD || op == EMBED || op == PREPROCESS || op == RENDER || op == FIT || op == COUNT; }
+static int y_is_f32(kind op)
+{
+    return op == HEAD || op == EMBED || op == PREPROCESS || op == RENDER || op == FIT || op == COUNT;
+}
 
 static isobath_status call(ib_backend *be, const bench_case *p, int64_t t, const buffers *b)
 {
@@ -138,21 +154,22 @@ static isobath_status call(ib_backend *be, const bench_case *p, int64_t t, const
                                                      ib_tensor_3d(b->y, act, t, n, c * 64)});
     case TEMPORAL: {
         ib_tensor qkv = ib_tensor_3d(b->x, act, t, n, 3 * c);
-        return ib_temporal_attention(be, &(ib_temporal_attention_args){ib_tensor_narrow(&qkv, 2, 0, c),
-                                                                       ib_tensor_narrow(&qkv, 2, c, c),
-                                                                       ib_tensor_narrow(&qkv, 2, 2 * c, c), 8,
-                                                                       ib_tensor_3d(b->y, act, t, n, c)});
+        return ib_temporal_attention(be, &(ib_temporal_attention_args){
+                                             ib_tensor_narrow(&qkv, 2, 0, c), ib_tensor_narrow(&qkv, 2, c, c),
+                                             ib_tensor_narrow(&qkv, 2, 2 * c, c), 8, ib_tensor_3d(b->y, act, t, n, c)});
     }
     case LAYERNORM:
-        return ib_layernorm(be, &(ib_layernorm_args){.x = ib_tensor_3d(b->x, IB_F32, t, n, c), .weight = small,
-                                                     .bias = small, .eps = 1e-6f,
+        return ib_layernorm(be, &(ib_layernorm_args){.x = ib_tensor_3d(b->x, IB_F32, t, n, c),
+                                                     .weight = small,
+                                                     .bias = small,
+                                                     .eps = 1e-6f,
                                                      .y = ib_tensor_3d(b->y, act, t, n, c)});
     case GROUPNORM:
         return ib_groupnorm(be, &(ib_groupnorm_args){ib_tensor_3d(b->x, act, t, n, c), small, small, 32, 1e-6f,
                                                      ib_tensor_3d(b->y, act, t, n, c)});
     case RESIZE:
-        return ib_resize_bilinear(be, &(ib_resize_bilinear_args){ib_tensor_4d(b->x, act, t, n, n, c),
-                                                                 ib_tensor_4d(b->y, act, t, to, to, c)});
+        return ib_resize_bilinear(
+            be, &(ib_resize_bilinear_args){ib_tensor_4d(b->x, act, t, n, n, c), ib_tensor_4d(b->y, act, t, to, to, c)});
     case HEAD:
         return ib_output_head(be, &(ib_output_head_args){ib_tensor_4d(b->x, act, t, n, n, c), b->head,
                                                          ib_tensor_1d(b->small, IB_F32, 33),
@@ -174,9 +191,14 @@ static isobath_status call(ib_backend *be, const bench_case *p, int64_t t, const
         return ib_preprocess(be, &(ib_preprocess_args){ib_tensor_4d(b->x, IB_U8, t, n, n * 16 / 9, 3),
                                                        ib_tensor_4d(b->y, IB_F32, t, to, to, 3)});
     case RENDER:
-        return ib_render(be, &(ib_render_args){.a = ib_tensor_2d(b->x, IB_F32, n, n), .b = ib_tensor_2d(b->x2, IB_F32, n, n),
-                                               .a_scale = 1.1f, .a_shift = 0.1f, .b_scale = 0.9f, .b_shift = 0.2f,
-                                               .weight = 3.0 / 7.0, .y = ib_tensor_2d(b->y, IB_F32, to, wide)});
+        return ib_render(be, &(ib_render_args){.a = ib_tensor_2d(b->x, IB_F32, n, n),
+                                               .b = ib_tensor_2d(b->x2, IB_F32, n, n),
+                                               .a_scale = 1.1f,
+                                               .a_shift = 0.1f,
+                                               .b_scale = 0.9f,
+                                               .b_shift = 0.2f,
+                                               .weight = 3.0 / 7.0,
+                                               .y = ib_tensor_2d(b->y, IB_F32, to, wide)});
     case FIT: {
         double sums[5];
         ib_tensor m = ib_tensor_2d(b->x, IB_F32, n, n), r = ib_tensor_2d(b->x2, IB_F32, n, n);
@@ -196,14 +218,17 @@ static double flops(const bench_case *p, int64_t t)
 }
 
 /* Seconds a call; the result as f32 into *out (malloc'ed). */
-static double run(ib_backend *be, const bench_case *p, int64_t t, int repeats, float **out, size_t *count, ib_diag *diag)
+static double run(ib_backend *be, const bench_case *p, int64_t t, int repeats, float **out, size_t *count,
+                  ib_diag *diag)
 {
     size_t xs, ys;
     sizes(p, t, &xs, &ys);
     ib_dtype x_type = p->op == PREPROCESS ? IB_U8 : x_is_f32(p->op) ? IB_F32 : be->act;
     ib_dtype y_type = y_is_f32(p->op) ? IB_F32 : be->act;
-    buffers b = {.x = filled(be, x_type, xs, 1, diag), .x2 = filled(be, x_type, xs + 4096, 2, diag),
-                 .small = filled(be, IB_F32, 4096, 3, diag), .y = filled(be, y_type, ys, 4, diag)};
+    buffers b = {.x = filled(be, x_type, xs, 1, diag),
+                 .x2 = filled(be, x_type, xs + 4096, 2, diag),
+                 .small = filled(be, IB_F32, 4096, 3, diag),
+                 .y = filled(be, y_type, ys, 4, diag)};
     if (p->op == HEAD) {
         size_t ws = (size_t)(32 * p->c * 9 + 32);
         float *w = malloc(ws * sizeof *w);
@@ -276,8 +301,8 @@ int main(int argc, char **argv)
         }
     }
     if (!be[0] && !be[1] && !be[2]) return 1;
-    printf("%s, %d frames; us (largest difference to simt / rms); floor at %.0f TFLOP/s, %.0f GB/s\n", ib_dtype_name(act),
-           frames, tflops, gbytes);
+    printf("%s, %d frames; us (largest difference to simt / rms); floor at %.0f TFLOP/s, %.0f GB/s\n",
+           ib_dtype_name(act), frames, tflops, gbytes);
     printf("%-20s%10s%20s%20s%10s%9s%10s%7s\n", "", "simt", "mma", "wgmma", "TFLOP/s", "GB/s", "floor us", "share");
     for (int n = 0; n < CASES; n++) {
         const bench_case *p = &cases[n];
@@ -288,7 +313,8 @@ int main(int argc, char **argv)
         while (t > 1 && p->op != TEMPORAL && xs + ys > (size_t)400 << 20) t /= 2, sizes(p, t, &xs, &ys);
         double x_bytes = (double)ib_dtype_size(p->op == PREPROCESS ? IB_U8 : x_is_f32(p->op) ? IB_F32 : act);
         double y_bytes = (double)ib_dtype_size(y_is_f32(p->op) ? IB_F32 : act);
-        double bytes = (double)xs * x_bytes * (p->op == ADD || p->op == RENDER || p->op == FIT ? 2 : 1) + (double)ys * y_bytes;
+        double bytes =
+            (double)xs * x_bytes * (p->op == ADD || p->op == RENDER || p->op == FIT ? 2 : 1) + (double)ys * y_bytes;
         double floor_us = fmax(flops(p, t) / tflops * 1e-6, bytes / gbytes * 1e-3), us = 0;
         float *reference = NULL;
         printf("%-20s", p->name);
@@ -307,8 +333,8 @@ int main(int argc, char **argv)
             printf("%10.1f (%7.1e)", us, reference ? difference(out, reference, count) : 0.0);
             free(out);
         }
-        printf("%10.1f%9.0f%10.1f%6.0f%%  x%d\n", flops(p, t) / us * 1e-6, bytes / us * 1e-3, floor_us, 100 * floor_us / us,
-               (int)t);
+        printf("%10.1f%9.0f%10.1f%6.0f%%  x%d\n", flops(p, t) / us * 1e-6, bytes / us * 1e-3, floor_us,
+               100 * floor_us / us, (int)t);
         fflush(stdout);
         free(reference);
     }

@@ -1,8 +1,8 @@
 /* Encoder attention with mma.sync: flash attention (Dao et al.), head size 64, half types, f32 softmax statistics.
  *
- * One block: 128 queries of one head of one frame, four warps of 32 rows each. Keys and values come in tiles of 64 through
- * a two-stage cp.async pipeline, always in the same order from the first key on; keys beyond N are masked in the last
- * tile. So a row's bits depend on its own frame only.
+ * One block: 128 queries of one head of one frame, four warps of 32 rows each. Keys and values come in tiles of 64
+ * through a two-stage cp.async pipeline, always in the same order from the first key on; keys beyond N are masked in
+ * the last tile. So a row's bits depend on its own frame only.
  *
  * Shared memory rows hold 64 values = eight 16-byte chunks; chunk c of row r lies at c ^ (r & 7), which keeps both the
  * copies and ldmatrix free of bank conflicts.
@@ -100,8 +100,8 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_attention_mma
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 uint32_t b[4];
-                ib_ldmatrix_x4(b, swizzled(sk + stage, j * 16 + (lane & 7) + (lane >> 4) * 8,
-                                           ks * 2 + ((lane >> 3) & 1)));
+                ib_ldmatrix_x4(b,
+                               swizzled(sk + stage, j * 16 + (lane & 7) + (lane >> 4) * 8, ks * 2 + ((lane >> 3) & 1)));
 #pragma unroll
                 for (int m = 0; m < 2; m++) {
                     ib_mma_16816<T>(s[m][2 * j], qf[m][ks], b[0], b[1]);
@@ -188,9 +188,15 @@ static isobath_status attend(ib_backend *backend, const ib_attention_args *a)
     ib_cuda_backend *be = ib_cuda(backend);
     if (be->path >= IB_CUDA_WGMMA) return ib_cuda_attention_wgmma(backend, a);
     const int64_t n = a->qkv.dim[1];
-    const attention_params p = {a->qkv.data,     a->y.data,       a->qkv.stride[0],
-                                a->qkv.stride[1], a->y.stride[0], a->y.stride[1],
-                                (int)n,          a->heads * D,    ib_cuda_aligned(&a->y, 16),
+    const attention_params p = {a->qkv.data,
+                                a->y.data,
+                                a->qkv.stride[0],
+                                a->qkv.stride[1],
+                                a->y.stride[0],
+                                a->y.stride[1],
+                                (int)n,
+                                a->heads * D,
+                                ib_cuda_aligned(&a->y, 16),
                                 1.44269504088896340736f / sqrtf((float)D)};
     const dim3 grid((unsigned)ib_ceil_div(n, BM), (unsigned)a->heads, (unsigned)a->qkv.dim[0]);
     if (a->qkv.dtype == IB_F16)

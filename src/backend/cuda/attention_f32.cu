@@ -1,10 +1,11 @@
 /* Encoder attention in fp32 arithmetic: the true-fp32 mode, and the half types on cards without usable tensor cores.
  *
- * One block: 128 queries of one head of one frame, 128 threads. Thread (rg, cg) = (row group, column group) of a warp holds
- * rows warp*32 + rg + 4i (i < 8) and keys cg + 8j, so that a step over four head columns is 8 x KEYS/8 x 4 multiply-adds
- * on 8 + KEYS/8 16-byte reads; for the second product the weights go through shared memory, transposed, within a warp.
- * Keys of the next tile are fetched while this one's values are multiplied, and the other way round (cp.async where
- * there is one). Tiles of KEYS keys in fixed order from the first one on; a row's bits depend on its own frame only.
+ * One block: 128 queries of one head of one frame, 128 threads. Thread (rg, cg) = (row group, column group) of a warp
+ * holds rows warp*32 + rg + 4i (i < 8) and keys cg + 8j, so that a step over four head columns is 8 x KEYS/8 x 4
+ * multiply-adds on 8 + KEYS/8 16-byte reads; for the second product the weights go through shared memory, transposed,
+ * within a warp. Keys of the next tile are fetched while this one's values are multiplied, and the other way round
+ * (cp.async where there is one). Tiles of KEYS keys in fixed order from the first one on; a row's bits depend on its
+ * own frame only.
  *
  * Rows of q, k and v in shared memory hold 16 chunks of four values; chunk c of row r lies at c ^ (r & 7).
  */
@@ -91,7 +92,8 @@ template <typename T, int KEYS> __global__ void __launch_bounds__(THREADS, 2) k_
     load_rows<T, KEYS>(sk, k, p.qkv_n, 0, p);
     loads_commit();
     const float *qrow = sq + (warp * 32 + rg) * D, *krow = sk + cg * D;
-    const int own = warp * 8 + rg * 2; /* weights: [key][chunk of four rows ^ (key & 7)]; this thread's rows, i in order */
+    const int own =
+        warp * 8 + rg * 2; /* weights: [key][chunk of four rows ^ (key & 7)]; this thread's rows, i in order */
 
     for (int first = 0; first < n; first += KEYS) {
         load_rows<T, KEYS>(sv, v, p.qkv_n, first, p);
@@ -109,7 +111,8 @@ template <typename T, int KEYS> __global__ void __launch_bounds__(THREADS, 2) k_
             float4 qv[8];
             const int even = (d ^ rg) << 2, odd = (d ^ (rg + 4)) << 2, key = (d ^ cg) << 2;
 #pragma unroll
-            for (int i = 0; i < 8; i++) qv[i] = *reinterpret_cast<const float4 *>(qrow + i * 4 * D + (i & 1 ? odd : even));
+            for (int i = 0; i < 8; i++)
+                qv[i] = *reinterpret_cast<const float4 *>(qrow + i * 4 * D + (i & 1 ? odd : even));
 #pragma unroll
             for (int j = 0; j < NJ; j++) {
                 const float4 kv = *reinterpret_cast<const float4 *>(krow + j * 8 * D + key);

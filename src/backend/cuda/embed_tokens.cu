@@ -22,8 +22,8 @@ __global__ void k_embed_tokens(ib_rows x, ib_rows cls, ib_rows pos, ib_rows y, i
 isobath_status ib_cuda_embed_tokens(ib_backend *backend, const ib_embed_tokens_args *a)
 {
     const int64_t rows = a->y.dim[1], channels = a->y.dim[2];
-    const int v = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->cls, channels) &&
-                          ib_rows_by_4(&a->pos, channels) && ib_rows_by_4(&a->y, channels)
+    const int v = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->cls, channels) && ib_rows_by_4(&a->pos, channels) &&
+                          ib_rows_by_4(&a->y, channels)
                       ? 4
                       : 1;
     const dim3 grid = ib_rows_grid(a->y.dim[0], rows, channels, v);

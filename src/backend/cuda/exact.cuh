@@ -1,5 +1,5 @@
-/* The arithmetic that every backend shares bit for bit (render, fit_sums): each operation rounds to f32 on its own, which
- * the _rn intrinsics promise whatever the compiler's contraction setting. */
+/* The arithmetic that every backend shares bit for bit (render, fit_sums): each operation rounds to f32 on its own,
+ * which the _rn intrinsics promise whatever the compiler's contraction setting. */
 #ifndef IB_BACKEND_CUDA_EXACT_CUH
 #define IB_BACKEND_CUDA_EXACT_CUH
 

@@ -33,8 +33,7 @@ __global__ void __launch_bounds__(LANES *ROWS_PER_BLOCK) k_fit_rows(fit_params f
 #pragma unroll
     for (int half = LANES / 2; half > 0; half /= 2)
 #pragma unroll
-        for (int s = 0; s < 4; s++)
-            sum[s] = __dadd_rn(sum[s], __shfl_down_sync(0xffffffffu, sum[s], half, LANES));
+        for (int s = 0; s < 4; s++) sum[s] = __dadd_rn(sum[s], __shfl_down_sync(0xffffffffu, sum[s], half, LANES));
     if (lane == 0 && y < f.height)
 #pragma unroll
         for (int s = 0; s < 4; s++) f.rows[((int64_t)frame * f.height + y) * 4 + s] = sum[s];

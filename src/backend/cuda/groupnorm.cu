@@ -218,18 +218,14 @@ isobath_status ib_cuda_groupnorm(ib_backend *backend, const ib_groupnorm_args *a
     isobath_status status = ISOBATH_OK;
     const int most = THREADS * (fits ? v : 1); /* a group is never split between passes */
     if (size > most)
-        return ib_fail(backend->diag, ISOBATH_ERR_UNSUPPORTED, "cuda groupnorm: %d channels in a group, at most %d", size,
-                       most);
+        return ib_fail(backend->diag, ISOBATH_ERR_UNSUPPORTED, "cuda groupnorm: %d channels in a group, at most %d",
+                       size, most);
     switch (a->x.dtype) {
-    case IB_F16:
-        status = fits ? launch<ib_f16, 8>(backend, p, frames) : launch<ib_f16, 1>(backend, p, frames);
-        break;
+    case IB_F16: status = fits ? launch<ib_f16, 8>(backend, p, frames) : launch<ib_f16, 1>(backend, p, frames); break;
     case IB_BF16:
         status = fits ? launch<ib_bf16, 8>(backend, p, frames) : launch<ib_bf16, 1>(backend, p, frames);
         break;
-    default:
-        status = fits ? launch<float, 4>(backend, p, frames) : launch<float, 1>(backend, p, frames);
-        break;
+    default: status = fits ? launch<float, 4>(backend, p, frames) : launch<float, 1>(backend, p, frames); break;
     }
     return status;
 }

@@ -155,7 +155,11 @@ static void launch(const layernorm_params &p, int aligned, const ib_cuda_backend
 {
     const int64_t needed = ib_ceil_div((int64_t)p.frames * p.rows, THREADS / lanes);
     /* as many blocks as registers let stay at once */
-    const int64_t resident = (int64_t)be->sm_count * (vectors == 1 ? 8 : vectors == 2 ? 6 : vectors == 3 ? 5 : vectors == 6 ? 3 : 2);
+    const int64_t resident = (int64_t)be->sm_count * (vectors == 1   ? 8
+                                                      : vectors == 2 ? 6
+                                                      : vectors == 3 ? 5
+                                                      : vectors == 6 ? 3
+                                                                     : 2);
     const unsigned blocks = (unsigned)(needed < resident ? needed : resident);
     if (aligned)
         k_layernorm<lanes, V, vectors, true><<<blocks, THREADS, 0, be->stream>>>(p);
@@ -169,8 +173,9 @@ isobath_status ib_cuda_layernorm(ib_backend *backend, const ib_layernorm_args *a
     ib_cuda_backend *be = ib_cuda(backend);
     const int aligned = ib_rows_by_4(&a->x, channels) && ib_rows_by_4(&a->y, channels) &&
                         (!a->pos.data || ib_rows_by_4(&a->pos, channels));
-    layernorm_params p = {ib_rows_of(&a->x), ib_rows_of(&a->y), ib_rows_of(&a->pos), ib_rows_of(&a->weight),
-                          ib_rows_of(&a->bias), (uint32_t)frames, (uint32_t)a->x.dim[1], (int)channels, a->eps};
+    layernorm_params p = {ib_rows_of(&a->x),      ib_rows_of(&a->y),    ib_rows_of(&a->pos),
+                          ib_rows_of(&a->weight), ib_rows_of(&a->bias), (uint32_t)frames,
+                          (uint32_t)a->x.dim[1],  (int)channels,        a->eps};
     if (!a->pos.data) p.pos.data = NULL;
     if (channels % 4 != 0 || channels > 1024)
         k_layernorm_any<<<dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, be->stream>>>(p);

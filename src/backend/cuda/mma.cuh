@@ -62,17 +62,14 @@ __device__ __forceinline__ void ib_mma_16816<ib_bf16>(float (&d)[4], const uint3
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 /* d (16x8, f32) += a (16x8) b (8x8): a0 row g, a1 row g+8, columns 2t, 2t+1. */
-template <typename T>
-__device__ __forceinline__ void ib_mma_1688(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t b0);
-template <>
-__device__ __forceinline__ void ib_mma_1688<ib_f16>(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t b0)
+template <typename T> __device__ __forceinline__ void ib_mma_1688(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t b0);
+template <> __device__ __forceinline__ void ib_mma_1688<ib_f16>(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t b0)
 {
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a0), "r"(a1), "r"(b0));
 }
-template <>
-__device__ __forceinline__ void ib_mma_1688<ib_bf16>(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t b0)
+template <> __device__ __forceinline__ void ib_mma_1688<ib_bf16>(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t b0)
 {
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};\n"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])

@@ -9,10 +9,11 @@
  * - else fp32 throughout. The order of sums is fixed in each.
  *
  * Packed weight, f32 words: [tap 9][ci padded to 8][32]; the 32 of the 1x1; the 3x3 as TF32 operands
- * [ci / 8][dx][dy][lane 32][n tile 4][2]; 32 scales; the 3x3 times those as f16 operands [ci / 16][dx][dy][lane][n tile][2].
+ * [ci / 8][dx][dy][lane 32][n tile 4][2]; 32 scales; the 3x3 times those as f16 operands [ci / 16][dx][dy][lane][n
+ * tile][2].
  */
-#include "backend/cuda/mma.cuh"
 #include "backend/cuda/head.cuh"
+#include "backend/cuda/mma.cuh"
 #include <math.h>
 #include <string.h>
 
@@ -123,7 +124,8 @@ template <> struct product_form<ib_f16> {
 };
 
 /* Channels [first, first + 32) of the resized map around the block's tile; V of them a thread. */
-template <typename T, int form> __device__ __forceinline__ void fill_tile(uint8_t *tile, int first, const head_params &p)
+template <typename T, int form>
+__device__ __forceinline__ void fill_tile(uint8_t *tile, int first, const head_params &p)
 {
     typedef typename tile_form<form>::element E;
     constexpr int V = sizeof(T) == 2 ? 8 : 4, LANES = CHANNELS / V;
@@ -176,7 +178,8 @@ __device__ __forceinline__ void product(float (&d)[4], const uint32_t (&a)[4], u
 
 /* Four warps; each four rows of the tile, a row of 16 pixels being the 16 rows of an A operand. A step is 32 bytes of
  * channels: 16 in f16, 8 in TF32. For each column of taps six rows of pixels serve three taps of four rows each. */
-template <typename T, int form> __global__ void __launch_bounds__(THREADS, form == HALF ? 4 : 3) k_head_mma(head_params p)
+template <typename T, int form>
+__global__ void __launch_bounds__(THREADS, form == HALF ? 4 : 3) k_head_mma(head_params p)
 {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     typedef typename tile_form<form>::element E;
@@ -186,7 +189,8 @@ template <typename T, int form> __global__ void __launch_bounds__(THREADS, form 
     const int all_steps = (p.ci + STEP - 1) / STEP;
     const uint4 *weights = (const uint4 *)(p.weight + (form == HALF ? head_f16(p.ci) : head_tf32(p.ci))) + lane * 2;
     /* ldmatrix: lanes 0-15 address pixels 0-15 of the row, lanes 16-31 the same 16 bytes further */
-    const uint32_t a_lane = ib_smem_address(tile) + (warp * 4 * PATCH + (lane & 15)) * PITCH_BYTES(E) + (lane >> 4) * 16;
+    const uint32_t a_lane =
+        ib_smem_address(tile) + (warp * 4 * PATCH + (lane & 15)) * PITCH_BYTES(E) + (lane >> 4) * 16;
 
     float acc[4][4][4]; /* [row of pixels][8 output channels][fragment] */
 #pragma unroll
@@ -301,8 +305,7 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(hea
     for (int i = 0; i < 8; i++) {
         float sum = 0.0f;
 #pragma unroll
-        for (int j = 0; j < 8; j++)
-            sum = fmaf(ib_relu(acc[i][j] + p.bias[cg * 8 + j]), last[cg * 8 + j], sum);
+        for (int j = 0; j < 8; j++) sum = fmaf(ib_relu(acc[i][j] + p.bias[cg * 8 + j]), last[cg * 8 + j], sum);
         sum += __shfl_xor_sync(0xffffffffu, sum, 1);
         sum += __shfl_xor_sync(0xffffffffu, sum, 2);
         const int oy = (int)blockIdx.y * TILE + warp * 4 + (i >> 1), ox = (int)blockIdx.x * TILE + (i & 1) * 8 + pg;

@@ -24,8 +24,8 @@ __device__ __forceinline__ void blend_row(float (&out)[V], const T *row, int64_t
     for (int e = 0; e < V; e++) out[e] = __fadd_rn(__fmul_rn(vx, out[e]), __fmul_rn(wx, b[e]));
 }
 
-/* Grid: x over (output column, vector of channels), y over groups of ROWS output rows, z over frames. A thread walks down
- * its column and keeps the two input rows, blended sideways, for as long as they are needed. */
+/* Grid: x over (output column, vector of channels), y over groups of ROWS output rows, z over frames. A thread walks
+ * down its column and keeps the two input rows, blended sideways, for as long as they are needed. */
 template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize_bilinear(resize_params p)
 {
     const uint32_t vectors = (uint32_t)p.channels / V, i = blockIdx.x * THREADS + threadIdx.x, column = i / vectors;
@@ -61,8 +61,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize
     }
 }
 
-template <typename T, int V>
-static void launch(const resize_params &p, int64_t frames, cudaStream_t stream)
+template <typename T, int V> static void launch(const resize_params &p, int64_t frames, cudaStream_t stream)
 {
     dim3 grid((unsigned)ib_ceil_div((int64_t)p.out_w * (p.channels / V), THREADS), (unsigned)ib_ceil_div(p.out_h, ROWS),
               (unsigned)frames);
@@ -91,15 +90,9 @@ isobath_status ib_cuda_resize_bilinear(ib_backend *backend, const ib_resize_bili
     const int wide = p.channels % (16 / (int)ib_dtype_size(a->x.dtype)) == 0 && ib_cuda_aligned(&a->x, 16) &&
                      ib_cuda_aligned(&a->y, 16);
     switch (a->x.dtype) {
-    case IB_F16:
-        wide ? launch<ib_f16, 8>(p, frames, stream) : launch<ib_f16, 1>(p, frames, stream);
-        break;
-    case IB_BF16:
-        wide ? launch<ib_bf16, 8>(p, frames, stream) : launch<ib_bf16, 1>(p, frames, stream);
-        break;
-    default:
-        wide ? launch<float, 4>(p, frames, stream) : launch<float, 1>(p, frames, stream);
-        break;
+    case IB_F16: wide ? launch<ib_f16, 8>(p, frames, stream) : launch<ib_f16, 1>(p, frames, stream); break;
+    case IB_BF16: wide ? launch<ib_bf16, 8>(p, frames, stream) : launch<ib_bf16, 1>(p, frames, stream); break;
+    default: wide ? launch<float, 4>(p, frames, stream) : launch<float, 1>(p, frames, stream); break;
     }
     return ib_cuda_launched(backend, "resize_bilinear");
 }

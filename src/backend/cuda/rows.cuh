@@ -17,7 +17,8 @@ static inline ib_rows ib_rows_of(const ib_tensor *t)
     return r;
 }
 
-template <int V> __device__ __forceinline__ void ib_rows_load(const ib_rows &r, int64_t t, int64_t n, int c, float (&v)[V])
+template <int V>
+__device__ __forceinline__ void ib_rows_load(const ib_rows &r, int64_t t, int64_t n, int c, float (&v)[V])
 {
     const int64_t at = t * r.stride_t + n * r.stride_n + c;
     if (r.dtype == IB_F32)

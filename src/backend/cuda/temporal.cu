@@ -1,12 +1,12 @@
 /* Temporal attention with mma.sync: at each pixel and head, softmax(q k^T / sqrt(D)) v over at most 32 frames.
  *
- * A block takes a few pixels and several heads, so that each frame's row is read in long contiguous pieces; a warp computes
- * 16 queries of a (pixel, head) at a time, in registers: 16 x 32 scores, softmax, 16 x D results. Rows of shared
- * memory (one frame of q, k or v of one item) are padded to an odd number of 16-byte chunks: no bank conflicts.
+ * A block takes a few pixels and several heads, so that each frame's row is read in long contiguous pieces; a warp
+ * computes 16 queries of a (pixel, head) at a time, in registers: 16 x 32 scores, softmax, 16 x D results. Rows of
+ * shared memory (one frame of q, k or v of one item) are padded to an odd number of 16-byte chunks: no bank conflicts.
  */
 #include "backend/cuda/mma.cuh"
-#include <math.h>
 #include "backend/cuda/temporal.cuh"
+#include <math.h>
 
 #define THREADS 256
 #define FRAMES IB_TEMPORAL_MAX_FRAMES
@@ -20,7 +20,8 @@ struct temporal_tiling {
 };
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-/* 16 query frames from `tq` on of one item, whose q, k and v lie at `item_offset`; the result replaces those rows of q. */
+/* 16 query frames from `tq` on of one item, whose q, k and v lie at `item_offset`; the result replaces those rows of q.
+ */
 template <typename T>
 __device__ __forceinline__ void attend(uint8_t *smem, uint32_t item_offset, int pitch, int tq, int d, int tk,
                                        float scale_log2)
@@ -177,9 +178,9 @@ template <typename T>
 static isobath_status launch(ib_backend *backend, const ib_temporal_params &p, const temporal_tiling &tiling)
 {
     const int bytes = tiling.heads * tiling.item_bytes << tiling.pixels_log2;
-    IB_TRY(ib_cuda_check(backend, cudaFuncSetAttribute(k_temporal_mma<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                       SMEM_LIMIT),
-                         "temporal attention: shared memory"));
+    IB_TRY(ib_cuda_check(
+        backend, cudaFuncSetAttribute(k_temporal_mma<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, SMEM_LIMIT),
+        "temporal attention: shared memory"));
     dim3 grid((unsigned)ib_ceil_div(p.pixels, (int64_t)1 << tiling.pixels_log2), (unsigned)(p.heads / tiling.heads),
               (unsigned)ib_ceil_div(p.tq, FRAMES));
     k_temporal_mma<T><<<grid, THREADS, bytes, ib_cuda(backend)->stream>>>(p, tiling);
@@ -190,8 +191,8 @@ isobath_status ib_cuda_temporal_attention(ib_backend *backend, const ib_temporal
 {
     const ib_dtype type = a->q.dtype;
     const int d = (int)(a->q.dim[2] / a->heads);
-    const int same_half = (type == IB_F16 || type == IB_BF16) && a->k.dtype == type && a->v.dtype == type &&
-                          a->y.dtype == type;
+    const int same_half =
+        (type == IB_F16 || type == IB_BF16) && a->k.dtype == type && a->v.dtype == type && a->y.dtype == type;
     if (ib_cuda(backend)->path < IB_CUDA_MMA || !same_half || d % 8 != 0) return ib_cuda_temporal_simt(backend, a);
     temporal_tiling tiling = choose_tiling(a->heads, d);
     tiling.aligned = ib_cuda_aligned(&a->q, 16) && ib_cuda_aligned(&a->k, 16) && ib_cuda_aligned(&a->v, 16) &&

@@ -3,6 +3,7 @@
 #define IB_BACKEND_CUDA_TEMPORAL_CUH
 
 #include "backend/cuda/common.cuh"
+#include <math.h>
 
 #define IB_TEMPORAL_MAX_FRAMES 32
 

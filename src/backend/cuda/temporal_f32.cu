@@ -3,8 +3,8 @@
  * One warp per (pixel, head); lane t is query frame t and keeps its 32 scores in registers. Keys and values of the item
  * lie in shared memory as f32 and are read by all lanes at once (broadcast), so no score ever leaves its lane.
  */
-#include <math.h>
 #include "backend/cuda/temporal.cuh"
+#include <math.h>
 
 #define FRAMES IB_TEMPORAL_MAX_FRAMES
 
@@ -102,9 +102,10 @@ template <typename T> static isobath_status launch(ib_backend *backend, const ib
     int warps = 32 * 1024 / warp_bytes;
     if (warps > 8) warps = 8;
     if (warps < 1) warps = 1;
-    IB_TRY(ib_cuda_check(backend, cudaFuncSetAttribute(k_temporal_simt<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                       warps * warp_bytes),
-                         "temporal attention: head size too large for shared memory"));
+    IB_TRY(ib_cuda_check(
+        backend,
+        cudaFuncSetAttribute(k_temporal_simt<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, warps * warp_bytes),
+        "temporal attention: head size too large for shared memory"));
     dim3 grid((unsigned)ib_ceil_div(p.pixels * p.heads, warps), (unsigned)ib_ceil_div(p.tq, FRAMES));
     k_temporal_simt<T><<<grid, warps * 32, warps * warp_bytes, ib_cuda(backend)->stream>>>(p, vector);
     return ib_cuda_launched(backend, "temporal attention");
