@@ -92,7 +92,7 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     int is_pipe = strcmp(name, "-") == 0;
     struct stat sb;
     int exists = !is_pipe && stat(name, &sb) == 0;
-    in->reopenable = !is_pipe && (!exists || S_ISREG(sb.st_mode));
+    in->reopenable = exists && S_ISREG(sb.st_mode);
     int is_mp4 = 0;
     if (exists && S_ISREG(sb.st_mode) && !options->raw_format) look_at_head(in, name, sb.st_size, &is_mp4);
     char *url = is_pipe ? strdup("pipe:0") : NULL;
@@ -142,6 +142,9 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: there is no video stream in it", in->name);
         goto done;
     }
+    /* a URL is as good as a file when one can seek in it and it has an end; a live source has neither */
+    if (!exists && !is_pipe && in->format->pb && (in->format->pb->seekable & AVIO_SEEKABLE_NORMAL))
+        in->reopenable = in->format->duration > 0;
     in->stream = in->format->streams[best];
     for (unsigned i = 0; i < in->format->nb_streams; i++)
         if ((int)i != best) in->format->streams[i]->discard = AVDISCARD_ALL;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,6 +34,28 @@ typedef struct result {
 } result;
 static result out;
 
+static void read_input(const char *input, const ib_media_options *options)
+{
+    ib_diag diag;
+    ib_diag_init(&diag);
+    memset(&out, 0, sizeof out);
+    ib_media *m = NULL;
+    out.status = ib_media_open(input, options, &diag, &m);
+    if (m) out.info = *ib_media_get_info(m);
+    for (int got = 1; out.status == ISOBATH_OK && got;) {
+        ib_media_frame f;
+        assert_true(out.count < 30 && out.info.width * out.info.height <= 64 * 48);
+        out.status = ib_media_read(m, out.rgb[out.count], &f, &got);
+        if (out.status == ISOBATH_OK && got) {
+            out.last_us = f.pts_us;
+            out.count++;
+        }
+    }
+    snprintf(out.text, sizeof out.text, "%s", diag.text);
+    ib_media_close(m);
+    ib_diag_destroy(&diag);
+}
+
 /* Puts `size` bytes into this process's standard input through a pipe, in odd pieces, and reads "-". */
 static void read_pipe(const void *data, size_t size, const ib_media_options *options)
 {
@@ -53,24 +76,7 @@ static void read_pipe(const void *data, size_t size, const ib_media_options *opt
     close(fd[1]);
     dup2(fd[0], 0);
     close(fd[0]);
-    ib_diag diag;
-    ib_diag_init(&diag);
-    memset(&out, 0, sizeof out);
-    ib_media *m = NULL;
-    out.status = ib_media_open("-", options, &diag, &m);
-    if (m) out.info = *ib_media_get_info(m);
-    for (int got = 1; out.status == ISOBATH_OK && got;) {
-        ib_media_frame f;
-        assert_true(out.count < 30 && out.info.width * out.info.height <= 64 * 48);
-        out.status = ib_media_read(m, out.rgb[out.count], &f, &got);
-        if (out.status == ISOBATH_OK && got) {
-            out.last_us = f.pts_us;
-            out.count++;
-        }
-    }
-    snprintf(out.text, sizeof out.text, "%s", diag.text);
-    ib_media_close(m);
-    ib_diag_destroy(&diag);
+    read_input("-", options);
     dup2(old, 0);
     close(old);
     waitpid(child, NULL, 0);
@@ -186,6 +192,36 @@ static void test_container(void **state)
     assert_int_equal(out.last_us, 19 * 40000);
 }
 
+/* A named pipe and a URL of the same clip. A pipe is read once only, damage and all. */
+static void test_fifo_and_url(void **state)
+{
+    (void)state;
+    clip c = {.encoder = "png", .pix_fmt = "rgb24", .format = "nut", .frames = 12, .width = 40, .height = 30};
+    assert_int_equal(clip_write(path_of("a.nut"), &c), 0);
+    size_t size;
+    uint8_t *data = clip_read_file(path_of("a.nut"), &size);
+    data[size / 2] ^= 0x55; /* somewhere in a picture */
+    clip_write_file(path_of("a.nut"), data, size);
+    assert_int_equal(mkfifo(path_of("fifo"), 0600), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        FILE *f = fopen(path_of("fifo"), "wb");
+        _exit(f && fwrite(data, 1, size, f) == size && fclose(f) == 0 ? 0 : 1);
+    }
+    ib_media_options o = {.threads = 4, .on_error = IB_ON_ERROR_REPEAT};
+    read_input(path_of("fifo"), &o);
+    waitpid(child, NULL, 0);
+    assert_int_equal(out.status, ISOBATH_OK);
+    int count = out.count;
+    assert_true(count >= 11 && count <= 12);
+    char url[300];
+    snprintf(url, sizeof url, "file:%s", path_of("a.nut"));
+    read_input(url, &o);
+    assert_int_equal(out.status, ISOBATH_OK);
+    assert_int_equal(out.count, count);
+    free(data);
+}
+
 static void test_nothing(void **state)
 {
     (void)state;
@@ -210,8 +246,8 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_y4m), cmocka_unit_test(test_y4m_cut),
-                                       cmocka_unit_test(test_raw), cmocka_unit_test(test_container),
-                                       cmocka_unit_test(test_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_y4m),          cmocka_unit_test(test_y4m_cut),
+                                       cmocka_unit_test(test_raw),          cmocka_unit_test(test_container),
+                                       cmocka_unit_test(test_fifo_and_url), cmocka_unit_test(test_nothing)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
