@@ -83,6 +83,7 @@ isobath_status ib_run_write_manifest(ib_run *r)
                           "name", s->config.name, "file", base ? base + 1 : s->model_path, "sha256", r->model_sha256, "shots",
                           shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
+    if (r->extra) json_object_update(m, r->extra);
     char path[8192];
     snprintf(path, sizeof path, "%s/%s_isobath.json", s->options.output, s->name);
     isobath_status st = ib_manifest_write(path, m, r->diag);

@@ -25,7 +25,7 @@ static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
     return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, r->diag, backend, vda, NULL);
 }
 
-static isobath_status open_log(ib_run *r)
+isobath_status ib_run_open_log(ib_run *r)
 {
     const ib_setup *s = r->setup;
     const isobath_plan *p = &s->plan;
@@ -42,11 +42,26 @@ static isobath_status open_log(ib_run *r)
     return ISOBATH_OK;
 }
 
+isobath_status ib_run_open_sinks(ib_run *r)
+{
+    ib_setup *s = r->setup;
+    for (int i = 0; i < s->format_count; i++) {
+        r->wants_rgb |= s->formats[i]->wants_rgb || (s->options.side_by_side && strcmp(s->formats[i]->name, "preview") == 0);
+        IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
+    }
+    return ISOBATH_OK;
+}
+
+void ib_run_start_hash(ib_run *r)
+{
+    r->hashing = strcmp(r->setup->options.input, "-") != 0 && pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
+}
+
 static isobath_status open_all(ib_run *r)
 {
     ib_setup *s = r->setup;
     IB_TRY(ib_setup_prepare_output(s, r->diag));
-    IB_TRY(open_log(r));
+    IB_TRY(ib_run_open_log(r));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
     IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
@@ -57,11 +72,8 @@ static isobath_status open_all(ib_run *r)
                                p->network_height, p->network_width, r->diag));
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
     if (!r->tail) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the alignment");
-    for (int i = 0; i < s->format_count; i++) {
-        r->wants_rgb |= s->formats[i]->wants_rgb || (s->options.side_by_side && strcmp(s->formats[i]->name, "preview") == 0);
-        IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
-    }
-    r->hashing = strcmp(s->options.input, "-") != 0 && pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
+    IB_TRY(ib_run_open_sinks(r));
+    ib_run_start_hash(r);
     ib_source_cuts cuts = {.detect = s->cuts_auto};
     if (s->options.cuts && !s->cuts_auto) {
         IB_TRY(ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count));
@@ -90,6 +102,18 @@ static isobath_status append(ib_run *r, void **list, int64_t *count, int64_t *ca
     return ISOBATH_OK;
 }
 
+isobath_status ib_run_push(ib_run *r, ib_depth_frame *f)
+{
+    int64_t start = ib_now_us();
+    for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->push(r->sinks[s], f));
+    ib_busy_add(&r->counters->write, start);
+    IB_TRY(append(r, (void **)&r->pts_us, &r->frame_count, &r->frame_cap, &f->pts_us, sizeof f->pts_us));
+    if (f->index == 0 || f->min < r->depth_min) r->depth_min = f->min;
+    if (f->index == 0 || f->max > r->depth_max) r->depth_max = f->max;
+    atomic_fetch_add(&r->counters->frames_done, 1);
+    return ISOBATH_OK;
+}
+
 /* Renders frame i of the shot, which window w finishes, and hands it to every sink. */
 static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_alignment *al, int64_t i)
 {
@@ -112,14 +136,8 @@ static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_align
                                         p->network_height, p->network_width, f->depth, p->output_height, p->output_width,
                                         &f->min, &f->max);
     ib_busy_add(&r->counters->align, start);
-    start = ib_now_us();
-    for (int s = 0; st == ISOBATH_OK && s < r->setup->format_count; s++) st = r->setup->formats[s]->push(r->sinks[s], f);
-    ib_busy_add(&r->counters->write, start);
-    if (st == ISOBATH_OK) st = append(r, (void **)&r->pts_us, &r->frame_count, &r->frame_cap, &f->pts_us, sizeof f->pts_us);
-    if (f->index == 0 || f->min < r->depth_min) r->depth_min = f->min;
-    if (f->index == 0 || f->max > r->depth_max) r->depth_max = f->max;
+    if (st == ISOBATH_OK) st = ib_run_push(r, f);
     ib_depth_frame_unref(f);
-    atomic_fetch_add(&r->counters->frames_done, 1);
     return st;
 }
 
@@ -171,6 +189,16 @@ static void report_cuts(ib_run *r)
     }
 }
 
+isobath_status ib_run_finish(ib_run *r)
+{
+    int64_t start = ib_now_us();
+    for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->finish(r->sinks[s]));
+    ib_busy_add(&r->counters->write, start);
+    if (r->hashing) pthread_join(r->hash_thread, NULL);
+    r->hashing = 0;
+    return ib_run_write_manifest(r);
+}
+
 static isobath_status process(ib_run *r)
 {
     IB_TRY(open_all(r));
@@ -183,12 +211,7 @@ static isobath_status process(ib_run *r)
     if (*r->cancelled) return ib_fail(r->diag, ISOBATH_ERR_INTERRUPTED, "stopped; what is in %s is complete", r->setup->options.output);
     if (!r->frame_count) return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->setup->options.input);
     report_cuts(r);
-    int64_t start = ib_now_us();
-    for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->finish(r->sinks[s]));
-    ib_busy_add(&r->counters->write, start);
-    if (r->hashing) pthread_join(r->hash_thread, NULL);
-    r->hashing = 0;
-    return ib_run_write_manifest(r);
+    return ib_run_finish(r);
 }
 
 isobath_status ib_run_all(ib_run *r)
@@ -224,5 +247,6 @@ void ib_run_free(ib_run *r)
     free(r->shot_first);
     free(r->windows);
     free(r->pts_us);
+    json_decref(r->extra);
     for (size_t i = 0; i < sizeof r->outputs / sizeof *r->outputs; i++) free(r->outputs[i]);
 }

@@ -54,12 +54,21 @@ typedef struct ib_run {
     int64_t *pts_us;
     int64_t frame_count, frame_cap;
     double depth_min, depth_max;
+    json_t *extra; /* more keys of the manifest, or NULL */
     char *outputs[IB_MAX_SINKS + 2]; /* paths for the caller, ended by NULL */
 } ib_run;
 
 /* Runs to the end. On any failure the sinks leave complete files or none. */
 isobath_status ib_run_all(ib_run *run);
 void ib_run_free(ib_run *run);
+
+/* Steps of a run that streams share (stream.c): NAME_isobath.log.jsonl; all sinks; the input's SHA-256 in a thread; one frame,
+ * in order, to every sink and into what the manifest says; the sinks' end and the manifest. */
+isobath_status ib_run_open_log(ib_run *run);
+isobath_status ib_run_open_sinks(ib_run *run);
+void ib_run_start_hash(ib_run *run);
+isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
+isobath_status ib_run_finish(ib_run *run);
 
 /* NAME_isobath.json: only what is a function of input, model, options and kind (contract 2). */
 isobath_status ib_run_write_manifest(ib_run *run);

@@ -149,8 +149,7 @@ static isobath_status choose_device(ib_setup *s, ib_diag *diag)
     return ISOBATH_OK;
 }
 
-/* Opens a backend of the chosen device. */
-static isobath_status open_backend(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **out)
+isobath_status ib_setup_open_backend(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **out)
 {
     ib_backend_options b = {.act = act, .device = s->device, .isa = s->options.cpu_isa, .pool = pool, .diag = diag};
     return s->device >= 0 ? ib_cuda_open(&b, out) : s->device == IB_DEVICE_NULL ? ib_null_open(&b, out) : ib_cpu_open(&b, out);
@@ -259,7 +258,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     fill_sink_config(s);
     IB_TRY(plan_memory(s, diag));
     ib_backend *probe; /* what cannot run is told before anything is written */
-    IB_TRY(open_backend(s, s->act, NULL, diag, &probe));
+    IB_TRY(ib_setup_open_backend(s, s->act, NULL, diag, &probe));
     snprintf(s->plan.device, sizeof s->plan.device, "%s", probe->kind);
     ib_backend_close(probe);
     return ISOBATH_OK;
@@ -280,7 +279,7 @@ isobath_status ib_setup_open_network(const ib_setup *s, ib_dtype act, ib_pool *p
     *vda = NULL;
     ib_checkpoint *ckpt;
     IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
-    isobath_status st = open_backend(s, act, pool, diag, backend);
+    isobath_status st = ib_setup_open_backend(s, act, pool, diag, backend);
     if (st == ISOBATH_OK) st = ib_vda_create(*backend, ckpt, &s->config, &s->shape, diag, vda);
     if (st == ISOBATH_OK && sha256) {
         const char *hash = ib_checkpoint_sha256(ckpt);

@@ -42,6 +42,9 @@ void ib_setup_free(ib_setup *setup);
 /* Micro-batches for shape->height and width: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
 void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape);
 
+/* Opens a backend of the chosen device. Errors: DEVICE, UNSUPPORTED, MEMORY. */
+isobath_status ib_setup_open_backend(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend);
+
 /* Opens the backend and loads the network in `act`. Errors: DEVICE, MEMORY, MODEL. */
 isobath_status ib_setup_open_network(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
                                      ib_vda **vda, char model_sha256[65]);
