@@ -1,5 +1,6 @@
 /* The command `isobath`: finds the subcommand and runs it. */
 #include "cli.h"
+#include "manpage.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -31,11 +32,57 @@ static void usage(FILE *out)
                  "7 device, 8 result exists, 9 not supported, 10 interrupted.\n");
 }
 
+#define COUNT (sizeof commands / sizeof *commands)
+
+static const subcommand *find(const char *name)
+{
+    for (size_t i = 0; i < COUNT; i++)
+        if (strcmp(name, commands[i].name) == 0) return &commands[i];
+    return NULL;
+}
+
+/* Runs a subcommand with one option, for its help. */
+static int ask(const subcommand *c, const char *option)
+{
+    char name[32], text[32];
+    snprintf(name, sizeof name, "%s", c->name);
+    snprintf(text, sizeof text, "%s", option);
+    char *argv[] = {name, text, NULL};
+    return c->run(2, argv);
+}
+
+/* isobath help [COMMAND]; the build calls help --man [COMMAND] and help --bash. */
+static int help(int argc, char **argv)
+{
+    const char *names[COUNT], *summaries[COUNT], *option = "--help";
+    for (size_t i = 0; i < COUNT; i++) {
+        names[i] = commands[i].name;
+        summaries[i] = commands[i].summary;
+    }
+    if (argc > 1 && strcmp(argv[1], "--bash") == 0) {
+        for (size_t i = 0; i < COUNT; i++) ask(&commands[i], "--help-bash");
+        cli_bash_main(names, COUNT);
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "--man") == 0) {
+        option = "--help-man";
+        argc--;
+        argv++;
+        if (argc == 1) cli_man_main(names, summaries, COUNT);
+    } else if (argc == 1) usage(stdout);
+    if (argc == 1) return 0;
+    const subcommand *c = find(argv[1]);
+    if (c) return ask(c, option);
+    fprintf(stderr, "isobath: unknown command %s (see isobath --help)\n", argv[1]);
+    return ISOBATH_ERR_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe and a full quota are errors that are told, not deaths */
     signal(SIGXFSZ, SIG_IGN);
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc >= 2 && strcmp(argv[1], "help") == 0) return help(argc - 1, argv + 1);
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         usage(argc < 2 ? stderr : stdout);
         return argc < 2 ? ISOBATH_ERR_USAGE : 0;
     }
@@ -43,8 +90,8 @@ int main(int argc, char **argv)
         printf("isobath %s\n", ISOBATH_VERSION);
         return 0;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    const subcommand *c = find(argv[1]);
+    if (c) return c->run(argc - 1, argv + 1);
     fprintf(stderr, "isobath: unknown command %s (see isobath --help)\n", argv[1]);
     return ISOBATH_ERR_USAGE;
 }

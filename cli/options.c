@@ -1,5 +1,6 @@
 /* Option tables: parsing, --help; see cli.h. */
 #include "cli.h"
+#include "manpage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -79,7 +80,7 @@ static void print_help(const cli_command *c, const cli_option *options)
         if (o->kind == CLI_HEADING) printf("\n%s\n", o->help);
         if (o->kind == CLI_HEADING || !o->help) continue;
         char left[64];
-        snprintf(left, sizeof left, "  %s%c%s%s%s%s", o->letter ? "-" : "  ", o->letter ? o->letter : ' ', o->letter ? ", " : "  ",
+        snprintf(left, sizeof left, "  %s%c%s%s%s%s", o->letter ? "-" : " ", o->letter ? o->letter : ' ', o->letter ? ", " : "  ",
                  o->name, o->argument ? " " : "", o->argument ? o->argument : "");
         const char *line = o->help;
         printf(strlen(left) > 29 ? "%s\n%31s" : "%-30s %s", left, "");
@@ -126,6 +127,7 @@ int cli_parse(const cli_command *c, const cli_option *options, int argc, char **
             print_help(c, options);
             return 0;
         }
+        if (strcmp(a, "--help-man") == 0 || strcmp(a, "--help-bash") == 0) return cli_describe(a + 7, c, options);
         const char *equals = a[1] == '-' ? strchr(a, '=') : NULL;
         size_t length = equals ? (size_t)(equals - a) : strlen(a);
         const cli_option *o = a[1] == '-' ? find(options, a, length, 0) : a[2] ? NULL : find(options, NULL, 0, a[1]);
