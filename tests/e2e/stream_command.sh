@@ -1,0 +1,93 @@
+#!/bin/sh
+# `isobath stream` as a person meets it: options, exit codes, pipes. usage: stream_command.sh ISOBATH SYNTH
+set -u
+isobath=$1
+synth=$2
+dir=$(mktemp -d "${TMPDIR:-/tmp}/isobath-stream-XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+
+# expect CODE TEXT COMMAND...: exit code, and TEXT somewhere in the output
+expect() {
+    code=$1 text=$2
+    shift 2
+    out=$("$@" 2>&1 < /dev/null)
+    got=$?
+    if [ $got != "$code" ] || ! printf '%s' "$out" | grep -qF -- "$text"; then
+        echo "FAILED: $*"
+        echo "  expected exit $code and \"$text\"; got $got and: $out"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+# bytes N COMMAND...: exactly N bytes on stdout
+bytes() {
+    want=$1
+    shift
+    got=$("$@" 2> /dev/null | wc -c)
+    if [ "$got" -ne "$want" ]; then
+        echo "FAILED: $*: $got bytes on stdout, expected $want"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+"$synth" tiny 1 "$dir/tiny.safetensors" || exit 1
+clip=$dir/clip.y4m # three grey frames of 32x16, made without any tool
+{
+    printf 'YUV4MPEG2 W32 H16 F25:1 Ip A1:1 C420jpeg\n'
+    for i in 1 2 3; do
+        printf 'FRAME\n'
+        head -c 768 /dev/zero | tr '\0' "$((i + 3))"
+    done
+} > "$clip"
+model="--model $dir/tiny.safetensors --input-size 28 --devices cpu"
+
+expect 0 "--when-slow" "$isobath" stream --help
+expect 2 "no INPUT" "$isobath" stream
+expect 2 "no output" "$isobath" stream "$clip"
+expect 2 "f32|u16|y4m" "$isobath" stream "$clip" --pipe png
+expect 2 "block|drop" "$isobath" stream "$clip" --pipe f32 --when-slow wait
+expect 2 "both want stdout" "$isobath" stream "$clip" --pipe f32 --json
+expect 2 "needs a folder" "$isobath" stream "$clip" --pipe f32 --format npz
+expect 2 "unknown option --cuts" "$isobath" stream "$clip" -o "$dir/o" --cuts auto
+expect 2 "0 or more" "$isobath" stream "$clip" -o "$dir/o" --reconnect -1
+expect 2 "needs metres" "$isobath" stream "$clip" -o "$dir/o" $model --format ply
+expect 3 "missing.mp4" "$isobath" stream "$dir/missing.mp4" -o "$dir/o" $model
+expect 4 "no-such-model" "$isobath" stream "$clip" -o "$dir/o" --model no-such-model
+expect 0 "clip_isobath.json" "$isobath" stream "$clip" -o "$dir/o" $model --format png16,npz
+expect 8 "exists already" "$isobath" stream "$clip" -o "$dir/o" $model --format png16,npz
+expect 0 '"latency_p99_ms"' "$isobath" stream "$clip" -o "$dir/o2" $model --format npz --json
+expect 0 "ok" "$isobath" check "$dir/o"
+expect 0 "metres = (q + 0.5) * 0.001" sh -c "'$isobath' stream '$clip' --metric --pipe u16 $model > /dev/null"
+bytes 6144 "$isobath" stream "$clip" --pipe f32 $model
+bytes 3072 "$isobath" stream "$clip" --pipe u16 -q $model
+bytes 6144 sh -c "cat '$clip' | '$isobath' stream - --pipe f32 $model"
+bytes 4096 "$isobath" stream "$clip" --pipe f32 --max-frames 2 $model
+# frames come out while the source is still open: the first one before the second is sent (160x120: libav looks at the
+# first 2048 bytes before it says what they are)
+y4m_frame() {
+    printf 'FRAME\n'
+    head -c 28800 /dev/zero | tr '\0' "$1"
+}
+mkfifo "$dir/in" "$dir/out"
+"$isobath" stream - --pipe f32 -q $model < "$dir/in" > "$dir/out" &
+exec 3> "$dir/in" 4< "$dir/out"
+{
+    printf 'YUV4MPEG2 W160 H120 F25:1 Ip A1:1 C420jpeg\n'
+    y4m_frame 4
+} >&3
+if [ "$(timeout 60 head -c 76800 <&4 | wc -c)" -ne 76800 ]; then
+    echo "FAILED: the first frame did not come before the second was sent"
+    failed=$((failed + 1))
+fi
+y4m_frame 5 >&3
+exec 3>&-
+[ "$(cat <&4 | wc -c)" -eq 76800 ] || { echo "FAILED: the second frame"; failed=$((failed + 1)); }
+wait
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
