@@ -10,5 +10,6 @@
 #include <isobath/models.h>
 #include <isobath/session.h>
 #include <isobath/status.h>
+#include <isobath/stream.h>
 
 #endif
