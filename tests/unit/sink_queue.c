@@ -1,0 +1,144 @@
+/* The queue between push and every sink: bounded in bytes, commits in order, the first error wins, no frame is lost. */
+#include "sink_helper.h"
+
+#include "sink/queue.h"
+
+#include <stdatomic.h>
+
+enum { W = 32, H = 32, N = 200, FRAME_BYTES = W * H * 4 };
+
+typedef struct probe {
+    atomic_int working, most, worked;
+    int64_t next; /* expected by commit */
+    int64_t fail_at;
+    int order_broken;
+} probe;
+
+static isobath_status work(void *ctx, ib_depth_frame *frame, int thread)
+{
+    probe *p = ctx;
+    (void)thread;
+    int now = atomic_fetch_add(&p->working, 1) + 1, most = atomic_load(&p->most);
+    while (now > most && !atomic_compare_exchange_weak(&p->most, &most, now)) {}
+    usleep((useconds_t)(frame->index * 7919 % 500)); /* finishing out of order */
+    atomic_fetch_sub(&p->working, 1);
+    atomic_fetch_add(&p->worked, 1);
+    return frame->index == p->fail_at ? ISOBATH_ERR_IO : ISOBATH_OK;
+}
+
+static isobath_status commit(void *ctx, ib_depth_frame *frame, int thread)
+{
+    probe *p = ctx;
+    (void)thread;
+    if (frame->index != p->next++) p->order_broken = 1;
+    return ISOBATH_OK;
+}
+
+static ib_depth_frame *small_frame(int i)
+{
+    ib_depth_frame *f;
+    assert_int_equal(ib_depth_frame_create(W, H, 0, 0, 0, NULL, &f), ISOBATH_OK);
+    f->index = i;
+    return f;
+}
+
+static void commits_in_order(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 4; threads++) {
+        probe p = {.fail_at = -1};
+        ib_frame_queue *queue;
+        ib_frame_queue_ops ops = {work, commit};
+        assert_int_equal(ib_frame_queue_create(threads, 10 * FRAME_BYTES, &ops, &p, NULL, &queue), ISOBATH_OK);
+        for (int i = 0; i < N; i++) {
+            ib_depth_frame *f = small_frame(i);
+            assert_int_equal(ib_frame_queue_push(queue, f), ISOBATH_OK);
+            ib_depth_frame_unref(f);
+        }
+        assert_int_equal(ib_frame_queue_drain(queue), ISOBATH_OK);
+        assert_int_equal(p.next, N);
+        assert_false(p.order_broken);
+        ib_frame_queue_destroy(queue);
+    }
+}
+
+/* Frames in work count: with room for two no more than two are worked on, with less than one still one is. */
+static void bounded_in_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t bytes;
+        int most;
+    } cases[] = {{2 * FRAME_BYTES, 2}, {1, 1}};
+    for (int c = 0; c < 2; c++) {
+        probe p = {.fail_at = -1};
+        ib_frame_queue *queue;
+        ib_frame_queue_ops ops = {work, NULL};
+        assert_int_equal(ib_frame_queue_create(4, cases[c].bytes, &ops, &p, NULL, &queue), ISOBATH_OK);
+        for (int i = 0; i < 60; i++) {
+            ib_depth_frame *f = small_frame(i);
+            assert_int_equal(ib_frame_queue_push(queue, f), ISOBATH_OK);
+            ib_depth_frame_unref(f);
+        }
+        assert_int_equal(ib_frame_queue_drain(queue), ISOBATH_OK);
+        assert_int_equal(atomic_load(&p.worked), 60);
+        assert_in_range(atomic_load(&p.most), 1, cases[c].most);
+        ib_frame_queue_destroy(queue);
+    }
+}
+
+/* After a failure push and drain return it, and what came before it was committed (leaks are AddressSanitizer's). */
+static void first_error_is_kept(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 4; threads++) {
+        probe p = {.fail_at = 20};
+        ib_frame_queue *queue;
+        ib_frame_queue_ops ops = {work, commit};
+        assert_int_equal(ib_frame_queue_create(threads, 4 * FRAME_BYTES, &ops, &p, NULL, &queue), ISOBATH_OK);
+        isobath_status st = ISOBATH_OK;
+        int pushed = 0;
+        for (; pushed < N && st == ISOBATH_OK; pushed++) {
+            ib_depth_frame *f = small_frame(pushed);
+            st = ib_frame_queue_push(queue, f);
+            ib_depth_frame_unref(f);
+        }
+        assert_int_equal(st, ISOBATH_ERR_IO);
+        assert_in_range(pushed, 21, 20 + 4 + 2 + threads);
+        assert_int_equal(ib_frame_queue_drain(queue), ISOBATH_ERR_IO);
+        assert_int_equal(ib_frame_queue_drain(queue), ISOBATH_ERR_IO);
+        assert_in_range(p.next, 20 - threads, 20); /* commits stop at the failure */
+        assert_false(p.order_broken);
+        ib_frame_queue_destroy(queue);
+    }
+}
+
+/* Destroying a full queue ends at once and frees everything. */
+static void destroyed_while_full(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 20; k++) {
+        probe p = {.fail_at = -1};
+        ib_frame_queue *queue;
+        ib_frame_queue_ops ops = {work, k & 1 ? commit : NULL};
+        assert_int_equal(ib_frame_queue_create(1 + k % 4, 50 * FRAME_BYTES, &ops, &p, NULL, &queue), ISOBATH_OK);
+        for (int i = 0; i < 40; i++) {
+            ib_depth_frame *f = small_frame(i);
+            assert_int_equal(ib_frame_queue_push(queue, f), ISOBATH_OK);
+            ib_depth_frame_unref(f);
+        }
+        ib_frame_queue_destroy(queue);
+        assert_true(atomic_load(&p.worked) <= 40);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commits_in_order),
+        cmocka_unit_test(bounded_in_bytes),
+        cmocka_unit_test(first_error_is_kept),
+        cmocka_unit_test(destroyed_while_full),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
