@@ -43,8 +43,10 @@ static ib_cpu_product rows_of(const linear_job *j, int64_t outer, int64_t row, i
 static void linear_block(void *ctx, int64_t i, int thread)
 {
     const linear_job *j = ctx;
-    int64_t g = i % j->groups, r = i / j->groups % j->blocks, row = r * j->rows / j->blocks, k = j->w->base.in_channels;
-    ib_cpu_product p = rows_of(j, i / j->groups / j->blocks, row, (r + 1) * j->rows / j->blocks - row);
+    int64_t g = i % j->groups, r = i / j->groups % j->blocks, k = j->w->base.in_channels;
+    int64_t tile = j->cpu->k->row_tile, tiles = ib_cpu_ceil(j->rows, tile), row = r * tiles / j->blocks * tile;
+    int64_t rows = ib_cpu_min(j->rows, (r + 1) * tiles / j->blocks * tile) - row;
+    ib_cpu_product p = rows_of(j, i / j->groups / j->blocks, row, rows);
     p.first_panel = g * j->group;
     p.panels = ib_cpu_min(j->group, j->w->panels - p.first_panel);
     if (j->copy) {
@@ -123,9 +125,9 @@ isobath_status ib_cpu_linear(ib_backend *b, const ib_linear_args *a)
     linear_job j = {.a = a, .cpu = cpu, .w = ib_cpu_weight_of(a->w)};
     flatten(&j);
     if (j.w->onednn) return onednn_linear(&j);
-    /* A block's activations (about 256 KiB) stay in the second-level cache while the panels stream past them. */
+    /* A block's activations (about 400 KiB) stay in the second-level cache while the panels stream past them. */
     int64_t tile = cpu->k->row_tile, row_bytes = j.w->k * (int64_t)ib_dtype_size(b->act);
-    int64_t fit = ib_cpu_min(16, 262144 / (row_bytes * tile) + 1);
+    int64_t fit = ib_cpu_min(16, 400 * 1024 / (row_bytes * tile) + 1);
     j.block = fit * tile;
     j.blocks = ib_cpu_ceil(j.rows, j.block);
     int64_t jobs = j.outer * j.blocks, want = 12 * (int64_t)cpu->threads;
