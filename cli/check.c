@@ -21,7 +21,8 @@ static void print_json(const isobath_check *check)
     json_t *items = json_array();
     for (size_t i = 0; i < isobath_check_count(check); i++) {
         isobath_check_item item = isobath_check_get(check, i);
-        json_array_append_new(items, json_pack("{s:s, s:s, s:s}", "level", levels[item.level], "path", item.path, "text", item.text));
+        json_array_append_new(
+            items, json_pack("{s:s, s:s, s:s}", "level", levels[item.level], "path", item.path, "text", item.text));
     }
     json_t *json = json_pack("{s:b, s:o}", "passed", isobath_check_passed(check), "items", items);
     char *text = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS);
@@ -38,12 +39,13 @@ int cmd_check(int argc, char **argv)
         .name = "check",
         .usage = "check PATH [--quick] [--json]",
         .summary = "is this result complete and sane? says what is not",
-        .description = "PATH is a folder that `isobath run` wrote, a NAME_isobath.json, or one result by itself: a folder of PNG\n"
-                       "files, an .npz, .npy, .mp4 or .mkv. Checked are: every file the manifest lists is there, with its size\n"
-                       "and SHA-256; as many frames as the manifest says, at its presentation times, in order; one scale\n"
-                       "for all 16-bit files; values that are finite, not negative, and not the same all over a frame.\n"
-                       "Prints one line per finding (ok, note, BAD). Exit code 0: nothing is wrong, 1: something is, 3: PATH is\n"
-                       "nothing that can be checked.",
+        .description =
+            "PATH is a folder that `isobath run` wrote, a NAME_isobath.json, or one result by itself: a folder of PNG\n"
+            "files, an .npz, .npy, .mp4 or .mkv. Checked are: every file the manifest lists is there, with its size\n"
+            "and SHA-256; as many frames as the manifest says, at its presentation times, in order; one scale\n"
+            "for all 16-bit files; values that are finite, not negative, and not the same all over a frame.\n"
+            "Prints one line per finding (ok, note, BAD). Exit code 0: nothing is wrong, 1: something is, 3: PATH is\n"
+            "nothing that can be checked.",
         .examples = "  isobath check out\n  isobath check out/clip_depths_png16 --json\n"};
     const cli_option options[] = {
         {CLI_HEADING, .help = "Options"},

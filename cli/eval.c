@@ -22,7 +22,8 @@ static int set_crop(void *target, const char *arg)
 {
     eval_flags *f = target;
     int end = 0;
-    f->has_crop = sscanf(arg, "%d:%d,%d:%d%n", &f->crop[0], &f->crop[1], &f->crop[2], &f->crop[3], &end) == 4 && !arg[end];
+    f->has_crop =
+        sscanf(arg, "%d:%d,%d:%d%n", &f->crop[0], &f->crop[1], &f->crop[2], &f->crop[3], &end) == 4 && !arg[end];
     return f->has_crop ? 0 : -1;
 }
 
@@ -47,9 +48,9 @@ static int merge(eval_flags *f)
 
 static json_t *result_json(const isobath_eval_result *r, int64_t sequences)
 {
-    json_t *j = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:b}", "frames", (json_int_t)r->frames, "pixels", (json_int_t)r->pixels,
-                          "abs_rel", r->abs_rel, "rmse", r->rmse, "delta1", r->delta1, "scale", r->scale, "shift", r->shift,
-                          "metric", r->metric);
+    json_t *j = json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:b}", "frames", (json_int_t)r->frames, "pixels",
+                          (json_int_t)r->pixels, "abs_rel", r->abs_rel, "rmse", r->rmse, "delta1", r->delta1, "scale",
+                          r->scale, "shift", r->shift, "metric", r->metric);
     if (!isnan(r->tae)) json_object_set_new(j, "tae", json_real(r->tae));
     if (sequences) {
         json_object_del(j, "scale");
@@ -114,20 +115,26 @@ int cmd_eval(int argc, char **argv)
         .usage = "eval PRED GT [PRED GT ...] [--preset SET] [--camera FILE]",
         .summary = "depth against ground truth: AbsRel, RMSE, delta1, TAE",
         .description =
-            "PRED is a result of isobath (a depths_png16 folder or an .npz) or a foreign one; GT holds metres: .npz, .npy, or a\n"
-            "folder of PNG files divided by --gt-scale. PRED has a frame for each frame of GT, or for each selected one.\n"
-            "A relative prediction is fitted in disparity, one scale and shift per sequence; a metric one is taken as it is.\n"
-            "Metrics are means over frames, then over sequences; with --camera also the temporal alignment error in percent.\n"
+            "PRED is a result of isobath (a depths_png16 folder or an .npz) or a foreign one; GT holds metres: .npz, "
+            ".npy, or a\n"
+            "folder of PNG files divided by --gt-scale. PRED has a frame for each frame of GT, or for each selected "
+            "one.\n"
+            "A relative prediction is fitted in disparity, one scale and shift per sequence; a metric one is taken as "
+            "it is.\n"
+            "Metrics are means over frames, then over sequences; with --camera also the temporal alignment error in "
+            "percent.\n"
             "Camera files are JSON lines of frame, fx, fy, cx, cy, world_from_camera, in pixels of the uncropped GT.",
         .examples = "  isobath eval out/clip_depths.npz truth.npz --max-depth 10\n"
                     "  isobath eval out/clip_depths_png16 kitti/depth --preset kitti --short\n"};
     const cli_option options[] = {
         {CLI_HEADING, .help = "Ground truth"},
-        {CLI_STRING, "--preset", 0, "SET", "kitti, nyuv2, bonn, scannet or sintel: scale, depth limit, crop and frames", &f.preset},
+        {CLI_STRING, "--preset", 0, "SET", "kitti, nyuv2, bonn, scannet or sintel: scale, depth limit, crop and frames",
+         &f.preset},
         {CLI_FLAG, "--short", 0, NULL, "the set's short protocol (about 110 frames)", &f.is_short},
         {CLI_DOUBLE, "--gt-scale", 0, "S", "metres = value / S (16-bit PNG; KITTI 256)", &f.gt_scale},
         {CLI_DOUBLE, "--max-depth", 0, "M", "only pixels nearer than M metres count (default 80)", &f.max_depth},
-        {CLI_CALL, "--crop", 0, "R0:R1,C0:C1", "rows and columns that count; negative: from the end; 0 as end: all", &f, set_crop},
+        {CLI_CALL, "--crop", 0, "R0:R1,C0:C1", "rows and columns that count; negative: from the end; 0 as end: all", &f,
+         set_crop},
         {CLI_INT64, "--start", 0, "N", "first frame of GT", &f.start},
         {CLI_INT64, "--step", 0, "N", "every N-th frame of GT", &f.step},
         {CLI_INT64, "--frames", 0, "N", "at most N frames", &f.frames},
@@ -140,7 +147,8 @@ int cmd_eval(int argc, char **argv)
         {CLI_END}};
     int rest, code = cli_parse(&command, options, argc, argv, &rest);
     if (code >= 0) return code;
-    if (rest < 2 || rest % 2) return cli_fail("eval", ISOBATH_ERR_USAGE, "pairs of PRED and GT expected (see isobath eval --help)");
+    if (rest < 2 || rest % 2)
+        return cli_fail("eval", ISOBATH_ERR_USAGE, "pairs of PRED and GT expected (see isobath eval --help)");
     code = merge(&f);
     return code >= 0 ? code : evaluate(&f, rest / 2, argv + 1);
 }

@@ -78,9 +78,9 @@ isobath_status isobath_check_run(const char *path, const isobath_check_options *
     if (S_ISDIR(sb.st_mode)) {
         if (!check_folder(check, path)) {
             if (!holds_png(path))
-                return ib_fail(&check->diag, ISOBATH_ERR_INPUT,
-                               "%s: no NAME_isobath.json and no PNG files here: not a result, or a run that never finished",
-                               path);
+                return ib_fail(
+                    &check->diag, ISOBATH_ERR_INPUT,
+                    "%s: no NAME_isobath.json and no PNG files here: not a result, or a run that never finished", path);
             ib_check_depth(check, path, &unknown);
         }
     } else if (n > 5 && strcmp(path + n - 5, ".json") == 0) {

@@ -29,9 +29,12 @@ static void look_at_frame(findings *f, const float *depth, int64_t n, int64_t i)
         if (depth[k] < min) min = depth[k];
         if (depth[k] > max) max = depth[k];
     }
-    if (!finite) note(&f->non_finite, &f->first_non_finite, i);
-    else if (min < 0) note(&f->negative, &f->first_negative, i);
-    else if (min == max) note(&f->constant, &f->first_constant, i);
+    if (!finite)
+        note(&f->non_finite, &f->first_non_finite, i);
+    else if (min < 0)
+        note(&f->negative, &f->first_negative, i);
+    else if (min == max)
+        note(&f->constant, &f->first_constant, i);
     if (min < f->min) f->min = min;
     if (max > f->max) f->max = max;
 }
@@ -40,7 +43,8 @@ static void check_info(isobath_check *check, const ib_depth_reader *reader, cons
 {
     const ib_depth_reader_info *info = ib_depth_reader_get_info(reader);
     if (expect->frames >= 0 && info->frames != expect->frames)
-        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames; the manifest says %" PRId64, info->frames, expect->frames);
+        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames; the manifest says %" PRId64, info->frames,
+                     expect->frames);
     if (info->frames == 0) ib_check_add(check, BAD, expect->relative, "no frames");
     if (expect->metric >= 0 && info->kind_known && (info->kind == IB_DEPTH_METRIC) != expect->metric)
         ib_check_add(check, BAD, expect->relative, "says %s depth; the manifest says %s",
@@ -49,12 +53,14 @@ static void check_info(isobath_check *check, const ib_depth_reader *reader, cons
         int64_t t = ib_depth_reader_time_us(reader, i);
         if (expect->times_us && (size_t)i < json_array_size(expect->times_us) &&
             t != json_integer_value(json_array_get(expect->times_us, (size_t)i))) {
-            ib_check_add(check, BAD, expect->relative, "time of frame %" PRId64 " is %" PRId64 " us; the manifest says %lld us", i, t,
+            ib_check_add(check, BAD, expect->relative,
+                         "time of frame %" PRId64 " is %" PRId64 " us; the manifest says %lld us", i, t,
                          (long long)json_integer_value(json_array_get(expect->times_us, (size_t)i)));
             break;
         }
         if (i > 0 && t < ib_depth_reader_time_us(reader, i - 1)) {
-            ib_check_add(check, BAD, expect->relative, "time of frame %" PRId64 " is before the one of frame %" PRId64, i, i - 1);
+            ib_check_add(check, BAD, expect->relative, "time of frame %" PRId64 " is before the one of frame %" PRId64,
+                         i, i - 1);
             break;
         }
     }
@@ -85,20 +91,22 @@ void ib_check_depth(isobath_check *check, const char *path, const ib_check_expec
     }
     free(depth);
     if (f.non_finite)
-        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames hold NaN or infinity, the first is %" PRId64, f.non_finite,
-                     f.first_non_finite);
+        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames hold NaN or infinity, the first is %" PRId64,
+                     f.non_finite, f.first_non_finite);
     if (f.negative)
-        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames hold negative depth, the first is %" PRId64, f.negative,
-                     f.first_negative);
+        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames hold negative depth, the first is %" PRId64,
+                     f.negative, f.first_negative);
     if (f.constant)
-        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames hold one value only, the first is %" PRId64, f.constant,
-                     f.first_constant);
+        ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames hold one value only, the first is %" PRId64,
+                     f.constant, f.first_constant);
     if (check->bad == bad && check->options.quick)
-        ib_check_add(check, ISOBATH_CHECK_GOOD, expect->relative, "%" PRId64 " frames of %dx%d", info->frames, info->width, info->height);
+        ib_check_add(check, ISOBATH_CHECK_GOOD, expect->relative, "%" PRId64 " frames of %dx%d", info->frames,
+                     info->width, info->height);
     else if (check->bad == bad)
-        ib_check_add(check, ISOBATH_CHECK_GOOD, expect->relative, "%" PRId64 " frames of %dx%d, %s, one scale, from %g to %g", info->frames,
-                     info->width, info->height,
-                     !info->kind_known                  ? "unit not stated"
+        ib_check_add(check, ISOBATH_CHECK_GOOD, expect->relative,
+                     "%" PRId64 " frames of %dx%d, %s, one scale, from %g to %g", info->frames, info->width,
+                     info->height,
+                     !info->kind_known               ? "unit not stated"
                      : info->kind == IB_DEPTH_METRIC ? "metres"
                                                      : "relative disparity",
                      f.min, f.max);
@@ -131,9 +139,11 @@ static void count_frames(isobath_check *check, ib_media *media, const ib_check_e
     free(rgb);
     if (expect->frames >= 0 && n != expect->frames)
         ib_check_add(check, BAD, expect->relative, "%" PRId64 " frames; the manifest says %" PRId64, n, expect->frames);
-    if (late >= 0) ib_check_add(check, BAD, expect->relative, "frame %" PRId64 " is not shown at the manifest's time", late);
+    if (late >= 0)
+        ib_check_add(check, BAD, expect->relative, "frame %" PRId64 " is not shown at the manifest's time", late);
     if (check->bad == bad)
-        ib_check_add(check, ISOBATH_CHECK_GOOD, expect->relative, "%" PRId64 " frames of %dx%d", n, info->width, info->height);
+        ib_check_add(check, ISOBATH_CHECK_GOOD, expect->relative, "%" PRId64 " frames of %dx%d", n, info->width,
+                     info->height);
 }
 
 void ib_check_video(isobath_check *check, const char *path, const ib_check_expect *expect)

@@ -20,7 +20,8 @@
 void ib_check_times(isobath_check *check, const char *name, const json_t *times_us, int64_t frames)
 {
     if (!json_is_array(times_us) || (int64_t)json_array_size(times_us) != frames) {
-        ib_check_add(check, BAD, name, "%zu presentation times for %" PRId64 " frames", json_array_size(times_us), frames);
+        ib_check_add(check, BAD, name, "%zu presentation times for %" PRId64 " frames", json_array_size(times_us),
+                     frames);
         return;
     }
     int64_t equal = 0;
@@ -29,10 +30,14 @@ void ib_check_times(isobath_check *check, const char *name, const json_t *times_
         long long b = json_integer_value(json_array_get(times_us, (size_t)i));
         equal += a == b;
         if (b >= a) continue;
-        ib_check_add(check, BAD, name, "presentation time of frame %" PRId64 " is %lld us, before frame %" PRId64 "'s %lld us", i, b, i - 1, a);
+        ib_check_add(check, BAD, name,
+                     "presentation time of frame %" PRId64 " is %lld us, before frame %" PRId64 "'s %lld us", i, b,
+                     i - 1, a);
         return;
     }
-    if (equal) ib_check_add(check, NOTE, name, "%" PRId64 " frames have the presentation time of the one before, as in the source", equal);
+    if (equal)
+        ib_check_add(check, NOTE, name,
+                     "%" PRId64 " frames have the presentation time of the one before, as in the source", equal);
 }
 
 /* A path of the manifest must stay below its folder. */
@@ -84,7 +89,8 @@ static void hash_one(void *ctx, int64_t i, int thread)
     const char *percent = strchr(run->pattern, '%'), *d = percent ? strchr(percent, 'd') : NULL;
     int digits = d ? atoi(percent + 1) : 0;
     if (d && digits >= 0 && digits < 20)
-        name = ib_text("%.*s%0*" PRId64 "%s", (int)(percent - run->pattern), run->pattern, digits, run->start + i, d + 1);
+        name =
+            ib_text("%.*s%0*" PRId64 "%s", (int)(percent - run->pattern), run->pattern, digits, run->start + i, d + 1);
     if (name) path = ib_text("%s/%s", run->folder, name);
     if (path && stat(path, &sb) == 0 && (run->quick || ib_sha256_file(path, NULL, run->hex[i]) == ISOBATH_OK))
         run->bytes[i] = sb.st_size;
@@ -112,13 +118,15 @@ static void compare_folder(isobath_check *check, const json_t *entry, const hash
     }
     ib_sha256_finish(hash, hex);
     if (missing)
-        ib_check_add(check, BAD, relative, "%" PRId64 " of %" PRId64 " files are missing or unreadable, the first is number %" PRId64,
+        ib_check_add(check, BAD, relative,
+                     "%" PRId64 " of %" PRId64 " files are missing or unreadable, the first is number %" PRId64,
                      missing, files, run->start + first);
     else if (sum != json_integer_value(json_object_get(entry, "bytes")))
         ib_check_add(check, BAD, relative, "%" PRId64 " bytes in all; the manifest says %lld", sum,
                      (long long)json_integer_value(json_object_get(entry, "bytes")));
     else if (!run->quick && (!expected || strcmp(hex, expected) != 0))
-        ib_check_add(check, BAD, relative, "a file changed since it was written: the SHA-256 of all is not the manifest's");
+        ib_check_add(check, BAD, relative,
+                     "a file changed since it was written: the SHA-256 of all is not the manifest's");
 }
 
 static int check_files(isobath_check *check, const char *folder, const json_t *entry)
@@ -132,7 +140,8 @@ static int check_files(isobath_check *check, const char *folder, const json_t *e
         ib_check_add(check, BAD, relative, "the manifest's entry is damaged");
         return 0;
     }
-    hash_run run = {.pattern = pattern, .start = json_integer_value(json_object_get(entry, "start_number")),
+    hash_run run = {.pattern = pattern,
+                    .start = json_integer_value(json_object_get(entry, "start_number")),
                     .quick = check->options.quick};
     char *path = ib_text("%s/%s", folder, relative);
     run.folder = path;
@@ -142,13 +151,15 @@ static int check_files(isobath_check *check, const char *folder, const json_t *e
     char **names = NULL;
     int64_t there = 0;
     if (!path || !run.hex || !run.bytes ||
-        ib_pool_create(check->options.threads > 0 ? check->options.threads : ib_cpu_count(), NULL, &pool) != ISOBATH_OK) {
+        ib_pool_create(check->options.threads > 0 ? check->options.threads : ib_cpu_count(), NULL, &pool) !=
+            ISOBATH_OK) {
         check->out_of_memory = 1;
     } else if (ib_list_folder(path, dot, NULL, &names, &there) != ISOBATH_OK) {
         ib_check_add(check, BAD, relative, "missing");
     } else {
         if (there > files)
-            ib_check_add(check, BAD, relative, "%" PRId64 " files, %" PRId64 " more than the manifest lists", there, there - files);
+            ib_check_add(check, BAD, relative, "%" PRId64 " files, %" PRId64 " more than the manifest lists", there,
+                         there - files);
         ib_pool_run(pool, files, hash_one, &run);
         compare_folder(check, entry, &run, files);
     }
@@ -201,14 +212,19 @@ static void check_windows(isobath_check *check, const char *name, const json_t *
     const json_t *w;
     json_array_foreach(windows, i, w)
     {
-        double scale = json_number_value(json_object_get(w, "scale")), shift = json_number_value(json_object_get(w, "shift"));
+        double scale = json_number_value(json_object_get(w, "scale")),
+               shift = json_number_value(json_object_get(w, "shift"));
         if (!isfinite(scale) || !isfinite(shift) || scale <= 0)
             ib_check_add(check, BAD, name, "window %zu: alignment scale %g, shift %g", i, scale, shift);
         guards += json_object_get(w, "guard") != NULL;
         redone += json_object_get(w, "redone") != NULL;
     }
-    if (guards) ib_check_add(check, NOTE, name, "%" PRId64 " windows kept the alignment of the one before (no sane fit)", guards);
-    if (redone) ib_check_add(check, NOTE, name, "%" PRId64 " windows were redone in fp32 (values that were not finite)", redone);
+    if (guards)
+        ib_check_add(check, NOTE, name, "%" PRId64 " windows kept the alignment of the one before (no sane fit)",
+                     guards);
+    if (redone)
+        ib_check_add(check, NOTE, name, "%" PRId64 " windows were redone in fp32 (values that were not finite)",
+                     redone);
 }
 
 static void check_loaded(isobath_check *check, const char *path, const char *name, const json_t *manifest)

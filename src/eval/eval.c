@@ -1,6 +1,6 @@
 /* isobath_eval_sequence: reads prediction and truth frame by frame, twice: once for the fit, once for the metrics. */
-#include "sink/camera.h"
 #include "eval/metrics.h"
+#include "sink/camera.h"
 #include "sink/depth_reader.h"
 #include <isobath/eval.h>
 
@@ -70,21 +70,25 @@ static int slice(int begin, int end, int size, int *first, int *count)
 static isobath_status plan(eval_run *run, const char *prediction, const char *truth)
 {
     const isobath_eval_options *o = run->options;
-    const ib_depth_reader_info *p = ib_depth_reader_get_info(run->prediction), *g = ib_depth_reader_get_info(run->truth);
+    const ib_depth_reader_info *p = ib_depth_reader_get_info(run->prediction),
+                               *g = ib_depth_reader_get_info(run->truth);
     if (o->step < 1 || o->start < 0 || o->frames < 0 || !(o->max_depth > IB_EVAL_MIN_DEPTH) || o->gt_scale < 0)
         return ib_fail(run->diag, ISOBATH_ERR_USAGE, "step, start, frames, max-depth or gt-scale is out of range");
     run->ph = p->height, run->pw = p->width, run->gh = g->height, run->gw = g->width;
-    if (!slice(o->crop[0], o->crop[1], run->gh, &run->top, &run->h) || !slice(o->crop[2], o->crop[3], run->gw, &run->left, &run->w))
+    if (!slice(o->crop[0], o->crop[1], run->gh, &run->top, &run->h) ||
+        !slice(o->crop[2], o->crop[3], run->gw, &run->left, &run->w))
         return ib_fail(run->diag, ISOBATH_ERR_USAGE, "%s: the crop leaves nothing of %dx%d", truth, run->gw, run->gh);
     if (o->gt_scale > 0) ib_depth_reader_set_scale(run->truth, 1.0 / o->gt_scale, 0);
     run->metric = o->metric >= 0 ? o->metric : p->kind_known && p->kind == IB_DEPTH_METRIC;
     run->selected = g->frames > o->start ? (g->frames - o->start + o->step - 1) / o->step : 0;
     if (o->frames > 0 && run->selected > o->frames) run->selected = o->frames;
     if (run->selected == 0)
-        return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: no frame from %" PRId64 " on: it has %" PRId64, truth, o->start, g->frames);
+        return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: no frame from %" PRId64 " on: it has %" PRId64, truth,
+                       o->start, g->frames);
     run->selects_prediction = p->frames == g->frames;
     if (!run->selects_prediction && p->frames != run->selected)
-        return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: %" PRId64 " frames; expected %" PRId64 " (all of %s) or %" PRId64 " (the selected ones)",
+        return ib_fail(run->diag, ISOBATH_ERR_INPUT,
+                       "%s: %" PRId64 " frames; expected %" PRId64 " (all of %s) or %" PRId64 " (the selected ones)",
                        prediction, p->frames, g->frames, truth, run->selected);
     size_t n = (size_t)run->h * (size_t)run->w;
     run->pred = malloc((size_t)run->ph * (size_t)run->pw * sizeof *run->pred);
@@ -113,7 +117,8 @@ static isobath_status load(eval_run *run, int64_t k)
     int64_t n = (int64_t)run->ph * run->pw;
     for (int64_t j = 0; j < n; j++)
         if (!isfinite(run->pred[j]))
-            return ib_fail(run->diag, ISOBATH_ERR_INPUT, "frame %" PRId64 " of the prediction holds a value that is not finite", i);
+            return ib_fail(run->diag, ISOBATH_ERR_INPUT,
+                           "frame %" PRId64 " of the prediction holds a value that is not finite", i);
     ib_eval_resize(run->pred, run->ph, run->pw, run->resized, run->h, run->w);
     return ISOBATH_OK;
 }
@@ -128,8 +133,10 @@ static isobath_status fit_sequence(eval_run *run, isobath_eval_result *result)
         IB_TRY(load(run, k));
         ib_eval_fit_add(&fit, run->resized, run->gt, (int64_t)run->h * run->w, run->options->max_depth);
     }
-    if (fit.n == 0) return ib_fail(run->diag, ISOBATH_ERR_INPUT, "no valid pixel in the ground truth (1e-3 < metres < %g): is --gt-scale right?",
-                                   run->options->max_depth);
+    if (fit.n == 0)
+        return ib_fail(run->diag, ISOBATH_ERR_INPUT,
+                       "no valid pixel in the ground truth (1e-3 < metres < %g): is --gt-scale right?",
+                       run->options->max_depth);
     if (!ib_eval_fit_solve(&fit, &result->scale, &result->shift))
         return ib_fail(run->diag, ISOBATH_ERR_INPUT, "no fit: the prediction is the same everywhere");
     return ISOBATH_OK;
@@ -139,7 +146,9 @@ static isobath_status fit_sequence(eval_run *run, isobath_eval_result *result)
 static isobath_status camera(const eval_run *run, int64_t k, ib_camera *out)
 {
     const ib_camera *c = ib_camera_of(&run->cameras, truth_index(run, k));
-    if (!c) return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: no camera for frame %" PRId64, run->options->camera, truth_index(run, k));
+    if (!c)
+        return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: no camera for frame %" PRId64, run->options->camera,
+                       truth_index(run, k));
     *out = *c;
     out->cx -= run->left;
     out->cy -= run->top;
@@ -180,7 +189,8 @@ static isobath_status measure(eval_run *run, isobath_eval_result *result)
         last = k;
     }
     if (result->frames == 0)
-        return ib_fail(run->diag, ISOBATH_ERR_INPUT, "no valid pixel in the ground truth (1e-3 < metres < %g): is --gt-scale right?",
+        return ib_fail(run->diag, ISOBATH_ERR_INPUT,
+                       "no valid pixel in the ground truth (1e-3 < metres < %g): is --gt-scale right?",
                        run->options->max_depth);
     result->abs_rel = abs_rel / (double)result->frames;
     result->rmse = rmse / (double)result->frames;

@@ -56,7 +56,8 @@ int ib_eval_fit_solve(const ib_eval_fit *fit, double *scale, double *shift)
     return isfinite(*scale) && isfinite(*shift);
 }
 
-void ib_eval_depth(const float *pred, int64_t n, int metric, double scale, double shift, double max_depth, double *depth)
+void ib_eval_depth(const float *pred, int64_t n, int metric, double scale, double shift, double max_depth,
+                   double *depth)
 {
     for (int64_t i = 0; i < n; i++) {
         double d = pred[i];

@@ -21,7 +21,8 @@ int ib_eval_fit_solve(const ib_eval_fit *fit, double *scale, double *shift);
 
 /* Depth in metres of a prediction: disparity p gives clip(1/max(scale*max(p,1e-3) + shift, 1e-3), 1e-3, max_depth);
  * metric p gives clip(p, 1e-3, max_depth). */
-void ib_eval_depth(const float *pred, int64_t n, int metric, double scale, double shift, double max_depth, double *depth);
+void ib_eval_depth(const float *pred, int64_t n, int metric, double scale, double shift, double max_depth,
+                   double *depth);
 
 typedef struct ib_eval_frame {
     int64_t n; /* valid pixels */
@@ -29,8 +30,8 @@ typedef struct ib_eval_frame {
 } ib_eval_frame;
 ib_eval_frame ib_eval_compare(const double *depth, const float *gt, int64_t n, double max_depth);
 
-/* One direction of TAE: depth `from` (H,W) seen by camera a is carried into camera b; the mean of |to - splat| / to over
- * the pixels where both are positive. `splat` is scratch (H,W). Returns 0 when no pixel is. */
+/* One direction of TAE: depth `from` (H,W) seen by camera a is carried into camera b; the mean of |to - splat| / to
+ * over the pixels where both are positive. `splat` is scratch (H,W). Returns 0 when no pixel is. */
 int ib_eval_reprojection(const double *from, const ib_camera *a, const double *to, const ib_camera *b, int height,
                          int width, double *splat, double *error);
 

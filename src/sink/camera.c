@@ -14,7 +14,9 @@ static int get_pose(const json_t *value, double pose[16])
 {
     size_t n = json_array_size(value);
     for (size_t i = 0; i < 16; i++) {
-        const json_t *number = n == 16 ? json_array_get(value, i) : n == 4 ? json_array_get(json_array_get(value, i / 4), i % 4) : NULL;
+        const json_t *number = n == 16  ? json_array_get(value, i)
+                               : n == 4 ? json_array_get(json_array_get(value, i / 4), i % 4)
+                                        : NULL;
         if (!json_is_number(number)) return 0;
         pose[i] = json_number_value(number);
         if (!isfinite(pose[i])) return 0;
@@ -37,8 +39,8 @@ static int grow(ib_camera_track *track, int64_t frame)
     return 1;
 }
 
-static isobath_status parse_line(const char *line, size_t size, const char *name, int number, int need_pose, ib_diag *diag,
-                                 ib_camera_track *track)
+static isobath_status parse_line(const char *line, size_t size, const char *name, int number, int need_pose,
+                                 ib_diag *diag, ib_camera_track *track)
 {
     json_error_t error;
     json_t *json = json_loadb(line, size, 0, &error);
@@ -54,7 +56,8 @@ static isobath_status parse_line(const char *line, size_t size, const char *name
         ok = ok && json_is_number(v);
         *values[i] = json_number_value(v);
     }
-    ok = ok && isfinite(camera.cx) && isfinite(camera.cy) && camera.fx > 0 && camera.fy > 0 && isfinite(camera.fx) && isfinite(camera.fy);
+    ok = ok && isfinite(camera.cx) && isfinite(camera.cy) && camera.fx > 0 && camera.fy > 0 && isfinite(camera.fx) &&
+         isfinite(camera.fy);
     ok = ok && (pose || !need_pose) && (!pose || get_pose(pose, camera.world_from_camera));
     json_decref(json);
     if (!ok)
@@ -62,7 +65,8 @@ static isobath_status parse_line(const char *line, size_t size, const char *name
                        need_pose ? " and world_from_camera (16 numbers)" : "");
     if (!grow(track, index)) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", name);
     if (track->present[index])
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: frame %" PRId64 " comes twice", name, number, (int64_t)index);
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: frame %" PRId64 " comes twice", name, number,
+                       (int64_t)index);
     track->cameras[index] = camera;
     track->present[index] = 1;
     return ISOBATH_OK;

@@ -29,8 +29,8 @@ isobath_status ib_depth_reader_open(const char *path, ib_diag *diag, ib_depth_re
     else if (ends_with(path, ".npz") || ends_with(path, ".npy"))
         st = ib_depth_open_array(reader, path);
     else
-        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a kind of depth that is read: expected a folder of PNG files, .npz or .npy",
-                     path);
+        st = ib_fail(diag, ISOBATH_ERR_INPUT,
+                     "%s: not a kind of depth that is read: expected a folder of PNG files, .npz or .npy", path);
     if (st != ISOBATH_OK)
         ib_depth_reader_close(reader);
     else

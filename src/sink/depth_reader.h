@@ -9,15 +9,16 @@ typedef struct ib_depth_reader ib_depth_reader;
 typedef struct ib_depth_reader_info {
     int64_t frames;
     int width, height;
-    const char *format;  /* "png16", "npz", "npy" ... */
-    ib_depth_kind kind;  /* as the file says; disparity when it does not */
-    int kind_known;      /* 0: the file does not say */
+    const char *format;   /* "png16", "npz", "npy" ... */
+    ib_depth_kind kind;   /* as the file says; disparity when it does not */
+    int kind_known;       /* 0: the file does not say */
     double scale, offset; /* of 16-bit data: depth = (q + offset) * scale; 1, 0 for float data */
     int has_times;
 } ib_depth_reader_info;
 
 /* Opens a folder of PNG files (ours, or grey ones of 8 or 16 bits in the order of the numbers in their names), one PNG
- * file, an .npz (member depths, depth, disparity or the only array) or .npy, (N,H,W) or (H,W). Errors: ISOBATH_ERR_INPUT with one line, ISOBATH_ERR_MEMORY. */
+ * file, an .npz (member depths, depth, disparity or the only array) or .npy, (N,H,W) or (H,W). Errors:
+ * ISOBATH_ERR_INPUT with one line, ISOBATH_ERR_MEMORY. */
 isobath_status ib_depth_reader_open(const char *path, ib_diag *diag, ib_depth_reader **out);
 /* For 16- and 8-bit files that do not say their scale: depth = (q + offset) * scale from now on. */
 void ib_depth_reader_set_scale(ib_depth_reader *reader, double scale, double offset);

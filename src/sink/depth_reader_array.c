@@ -60,8 +60,8 @@ static isobath_status shape_to_info(const ib_npy_stream *s, const char *path, ib
     if (rank == 4 && d[3] == 1) n = d[0], h = d[1], w = d[2];
     if (rank == 4 && d[3] != 1 && d[1] == 1) n = d[0], h = d[2], w = d[3];
     if (h < 1 || w < 1 || h > 65535 || w > 65535 || h * w > IB_DEPTH_MAX_PIXELS)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: an array of rank %d and of a size that is not a depth video; expected (N,H,W)",
-                       path, rank);
+        return ib_fail(diag, ISOBATH_ERR_INPUT,
+                       "%s: an array of rank %d and of a size that is not a depth video; expected (N,H,W)", path, rank);
     info->frames = n;
     info->height = (int)h;
     info->width = (int)w;
@@ -76,7 +76,8 @@ static const ib_zip_member *find_member(const ib_zip_member *members, int count,
 }
 
 /* times_us, when it is there and has one entry per frame. */
-static isobath_status read_times(ib_depth_reader *reader, array_source *a, const char *path, const ib_zip_member *member)
+static isobath_status read_times(ib_depth_reader *reader, array_source *a, const char *path,
+                                 const ib_zip_member *member)
 {
     ib_npy_stream *times;
     IB_TRY(ib_npy_open(a->fd, path, member, reader->diag, &times));
@@ -148,7 +149,8 @@ isobath_status ib_depth_open_array(ib_depth_reader *reader, const char *path)
     }
     ib_npy_type type = ib_npy_get_type(a->stream);
     a->integers = type == IB_NPY_U8 || type == IB_NPY_U16 || type == IB_NPY_I64;
-    if (type == IB_NPY_TEXT) return ib_fail(reader->diag, ISOBATH_ERR_INPUT, "%s: an array of texts, not of depth", path);
+    if (type == IB_NPY_TEXT)
+        return ib_fail(reader->diag, ISOBATH_ERR_INPUT, "%s: an array of texts, not of depth", path);
     a->frame_elements = (int64_t)reader->info.width * reader->info.height;
     return ISOBATH_OK;
 }

@@ -31,8 +31,8 @@ isobath_status ib_depth_sidecar_check(const json_t *json, const char *path, ib_d
 /* Largest frame that readers accept: 2^28 pixels. */
 #define IB_DEPTH_MAX_PIXELS ((int64_t)1 << 28)
 
-/* The names in a folder that end with `suffix`, sorted by the numbers in them (frame_2 before frame_10). *names and each
- * name are the caller's. Errors: ISOBATH_ERR_INPUT (not a folder), ISOBATH_ERR_MEMORY. */
+/* The names in a folder that end with `suffix`, sorted by the numbers in them (frame_2 before frame_10). *names and
+ * each name are the caller's. Errors: ISOBATH_ERR_INPUT (not a folder), ISOBATH_ERR_MEMORY. */
 isobath_status ib_list_folder(const char *folder, const char *suffix, ib_diag *diag, char ***names, int64_t *count);
 void ib_list_free(char **names, int64_t count);
 

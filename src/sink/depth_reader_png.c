@@ -100,8 +100,9 @@ static isobath_status read_image(png_source *p, int64_t i, ib_png_image *image)
                      image->height, p->width, p->height);
     const char *scale = st == ISOBATH_OK ? ib_png_image_text(image, "isobath:scale") : NULL;
     if (st == ISOBATH_OK && p->width && p->ours && (!scale || strtod(scale, NULL) != p->scale))
-        st = ib_fail(p->diag, ISOBATH_ERR_INPUT, "%s: scale %s, but the first frame says %.17g: an unfinished or mixed result",
-                     path, scale ? scale : "missing", p->scale);
+        st = ib_fail(p->diag, ISOBATH_ERR_INPUT,
+                     "%s: scale %s, but the first frame says %.17g: an unfinished or mixed result", path,
+                     scale ? scale : "missing", p->scale);
     if (st != ISOBATH_OK) ib_png_image_free(image);
     free(path);
     return st;
@@ -156,14 +157,15 @@ isobath_status ib_depth_sidecar_check(const json_t *json, const char *path, ib_d
 {
     const char *schema = json_string_value(json_object_get(json, "schema"));
     if (!schema || strcmp(schema, "isobath-depth-1") != 0)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: schema %.40s; expected isobath-depth-1", path, schema ? schema : "missing");
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: schema %.40s; expected isobath-depth-1", path,
+                       schema ? schema : "missing");
     json_int_t frames = json_integer_value(json_object_get(json, "frames"));
     json_int_t width = json_integer_value(json_object_get(json, "width"));
     json_int_t height = json_integer_value(json_object_get(json, "height"));
     if (frames != info->frames || width != info->width || height != info->height)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: says %lld frames of %lldx%lld; the folder holds %lld of %dx%d", path,
-                       (long long)frames, (long long)width, (long long)height, (long long)info->frames, info->width,
-                       info->height);
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: says %lld frames of %lldx%lld; the folder holds %lld of %dx%d",
+                       path, (long long)frames, (long long)width, (long long)height, (long long)info->frames,
+                       info->width, info->height);
     if (json_number_value(json_object_get(json, "scale")) != scale)
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: scale %.17g; the frames say %.17g", path,
                        json_number_value(json_object_get(json, "scale")), scale);

@@ -34,9 +34,9 @@ json_t *ib_describe_file(const char *format, const ib_sink_config *config, const
 json_t *ib_describe_folder(const char *format, const ib_sink_config *config, const char *relative, const char *pattern,
                            int64_t files, int64_t bytes, const char *sha256)
 {
-    return json_pack("{s:s, s:o, s:s, s:i, s:I, s:I, s:s}", "format", format, "path", ib_json_string(relative), "pattern", pattern,
-                     "start_number", config->start_number, "files", (json_int_t)files, "bytes", (json_int_t)bytes,
-                     "sha256", sha256);
+    return json_pack("{s:s, s:o, s:s, s:i, s:I, s:I, s:s}", "format", format, "path", ib_json_string(relative),
+                     "pattern", pattern, "start_number", config->start_number, "files", (json_int_t)files, "bytes",
+                     (json_int_t)bytes, "sha256", sha256);
 }
 
 void ib_describe_kind(json_t *object, ib_depth_kind kind)

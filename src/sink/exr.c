@@ -59,13 +59,15 @@ static isobath_status exr_open(const ib_sink_config *config, ib_diag *diag, ib_s
     sink->diag = diag;
     sink->threads = ib_sink_threads(config);
     sink->encoders = calloc((size_t)sink->threads, sizeof *sink->encoders);
-    isobath_status st = sink->encoders ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the exr sink");
+    isobath_status st =
+        sink->encoders ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the exr sink");
     for (int i = 0; st == ISOBATH_OK && i < sink->threads; i++)
-        st = ib_exr_encoder_create(config->width, config->height, config->exr_compression, config->exr_half, config->kind, diag,
-                                   &sink->encoders[i]);
+        st = ib_exr_encoder_create(config->width, config->height, config->exr_compression, config->exr_half,
+                                   config->kind, diag, &sink->encoders[i]);
     static const ib_frame_queue_ops ops = {exr_work, NULL};
     if (st == ISOBATH_OK) st = ib_file_series_open(config, "depths_exr", "frame_", 5, ".exr", diag, &sink->series);
-    if (st == ISOBATH_OK) st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
+    if (st == ISOBATH_OK)
+        st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     if (st != ISOBATH_OK)
         exr_close((ib_sink *)sink);
     else
@@ -94,7 +96,8 @@ static json_t *exr_describe(ib_sink *base)
     exr_sink *sink = (exr_sink *)base;
     json_t *object = ib_file_series_describe(sink->series, "exr", sink->count);
     if (!object) return NULL;
-    json_object_set_new(object, "compression", json_string(sink->config.exr_compression ? sink->config.exr_compression : "zip"));
+    json_object_set_new(object, "compression",
+                        json_string(sink->config.exr_compression ? sink->config.exr_compression : "zip"));
     json_object_set_new(object, "dtype", json_string(sink->config.exr_half ? "float16" : "float32"));
     json_object_set_new(object, "unit", json_string(sink->config.kind == IB_DEPTH_METRIC ? "metre" : "relative"));
     return object;

@@ -93,17 +93,21 @@ static exr_result_t compress_zip(exr_encode_pipeline_t *pipeline)
     return EXR_ERR_SUCCESS;
 }
 
-isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, ib_diag *diag,
-                                     ib_exr_encoder **out)
+isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind,
+                                     ib_diag *diag, ib_exr_encoder **out)
 {
     static const struct {
         const char *name;
         exr_compression_t value;
-    } names[] = {{"zip", EXR_COMPRESSION_ZIP}, {"piz", EXR_COMPRESSION_PIZ}, {"pxr24", EXR_COMPRESSION_PXR24}, {"none", EXR_COMPRESSION_NONE}};
+    } names[] = {{"zip", EXR_COMPRESSION_ZIP},
+                 {"piz", EXR_COMPRESSION_PIZ},
+                 {"pxr24", EXR_COMPRESSION_PXR24},
+                 {"none", EXR_COMPRESSION_NONE}};
     *out = NULL;
     size_t c = 0;
     while (c < 4 && strcmp(names[c].name, compression ? compression : "zip") != 0) c++;
-    if (c == 4) return ib_fail(diag, ISOBATH_ERR_USAGE, "--exr-compression %s: expected zip, piz, pxr24 or none", compression);
+    if (c == 4)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--exr-compression %s: expected zip, piz, pxr24 or none", compression);
     ib_exr_encoder *e = calloc(1, sizeof *e);
     if (!e) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for an EXR writer");
     e->width = width;
@@ -138,9 +142,11 @@ static exr_result_t write_header(exr_context_t context, const ib_exr_encoder *e,
     int part;
     int metric = e->kind == IB_DEPTH_METRIC;
     exr_result_t r = exr_add_part(context, "depth", EXR_STORAGE_SCANLINE, &part);
-    if (r == EXR_ERR_SUCCESS) r = exr_initialize_required_attr_simple(context, part, e->width, e->height, e->compression);
     if (r == EXR_ERR_SUCCESS)
-        r = exr_add_channel(context, part, "Z", e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1, 1);
+        r = exr_initialize_required_attr_simple(context, part, e->width, e->height, e->compression);
+    if (r == EXR_ERR_SUCCESS)
+        r = exr_add_channel(context, part, "Z", e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1,
+                            1);
     if (r == EXR_ERR_SUCCESS) r = exr_attr_set_string(context, part, "isobath:kind", metric ? "metric" : "disparity");
     if (r == EXR_ERR_SUCCESS) r = exr_attr_set_string(context, part, "isobath:unit", metric ? "metre" : "relative");
     if (r == EXR_ERR_SUCCESS) r = exr_attr_set_double(context, part, "isobath:frame", (double)frame->index);
@@ -157,7 +163,8 @@ static exr_result_t write_pixels(exr_context_t context, ib_exr_encoder *e, const
         exr_chunk_info_t chunk;
         r = exr_write_scanline_chunk_info(context, 0, y, &chunk);
         if (r == EXR_ERR_SUCCESS)
-            r = y ? exr_encoding_update(context, 0, &chunk, &pipeline) : exr_encoding_initialize(context, 0, &chunk, &pipeline);
+            r = y ? exr_encoding_update(context, 0, &chunk, &pipeline)
+                  : exr_encoding_initialize(context, 0, &chunk, &pipeline);
         if (r != EXR_ERR_SUCCESS) break;
         exr_coding_channel_info_t *z = &pipeline.channels[0];
         size_t at = (size_t)y * (size_t)e->width, bytes = e->half ? 2 : 4;
@@ -179,13 +186,15 @@ static exr_result_t write_pixels(exr_context_t context, ib_exr_encoder *e, const
     return r;
 }
 
-isobath_status ib_exr_encode(ib_exr_encoder *e, const ib_depth_frame *frame, ib_diag *diag, const uint8_t **data, size_t *size)
+isobath_status ib_exr_encode(ib_exr_encoder *e, const ib_depth_frame *frame, ib_diag *diag, const uint8_t **data,
+                             size_t *size)
 {
     int64_t n = (int64_t)e->width * e->height;
     for (int64_t i = 0; e->half && i < n; i++) {
         e->half_rows[i] = ib_f32_to_f16(frame->depth[i]);
         if ((e->half_rows[i] & 0x7c00) == 0x7c00)
-            return ib_fail(diag, ISOBATH_ERR_INPUT, "frame %" PRId64 " holds %g, which 16-bit floats cannot: write 32-bit ones", frame->index,
+            return ib_fail(diag, ISOBATH_ERR_INPUT,
+                           "frame %" PRId64 " holds %g, which 16-bit floats cannot: write 32-bit ones", frame->index,
                            (double)frame->depth[i]);
     }
     exr_context_t context = NULL;
@@ -199,9 +208,11 @@ isobath_status ib_exr_encode(ib_exr_encoder *e, const ib_depth_frame *frame, ib_
     if (r == EXR_ERR_SUCCESS) r = write_pixels(context, e, frame->depth);
     exr_result_t end = exr_finish(&context);
     if (r == EXR_ERR_SUCCESS) r = end;
-    if (r == EXR_ERR_OUT_OF_MEMORY) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for EXR frame %" PRId64, frame->index);
+    if (r == EXR_ERR_OUT_OF_MEMORY)
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for EXR frame %" PRId64, frame->index);
     if (r != EXR_ERR_SUCCESS)
-        return ib_fail(diag, ISOBATH_ERR_INTERNAL, "EXR frame %" PRId64 ": %s", frame->index, exr_get_default_error_message(r));
+        return ib_fail(diag, ISOBATH_ERR_INTERNAL, "EXR frame %" PRId64 ": %s", frame->index,
+                       exr_get_default_error_message(r));
     *data = e->file;
     *size = e->size;
     return ISOBATH_OK;

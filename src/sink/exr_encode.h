@@ -9,10 +9,12 @@ typedef struct ib_exr_encoder ib_exr_encoder;
 
 /* compression: NULL or "zip", "piz", "pxr24" (float is rounded to 24 bits), "none". `half`: 16-bit floats.
  * Errors: ISOBATH_ERR_USAGE (no such compression), ISOBATH_ERR_MEMORY. One thread at a time. */
-isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, ib_diag *diag,
-                                     ib_exr_encoder **out);
+isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind,
+                                     ib_diag *diag, ib_exr_encoder **out);
 void ib_exr_encoder_destroy(ib_exr_encoder *encoder);
-/* *data is valid until the next call. Errors: ISOBATH_ERR_INTERNAL; ISOBATH_ERR_INPUT when a value does not fit half. */
-isobath_status ib_exr_encode(ib_exr_encoder *encoder, const ib_depth_frame *frame, ib_diag *diag, const uint8_t **data, size_t *size);
+/* *data is valid until the next call. Errors: ISOBATH_ERR_INTERNAL; ISOBATH_ERR_INPUT when a value does not fit half.
+ */
+isobath_status ib_exr_encode(ib_exr_encoder *encoder, const ib_depth_frame *frame, ib_diag *diag, const uint8_t **data,
+                             size_t *size);
 
 #endif

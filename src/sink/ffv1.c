@@ -67,14 +67,18 @@ static isobath_status ffv1_open(const ib_sink_config *config, ib_diag *diag, ib_
     return st;
 }
 
-static isobath_status ffv1_push(ib_sink *base, ib_depth_frame *frame) { return ib_frame_spool_push(((ffv1_sink *)base)->spool, frame); }
+static isobath_status ffv1_push(ib_sink *base, ib_depth_frame *frame)
+{
+    return ib_frame_spool_push(((ffv1_sink *)base)->spool, frame);
+}
 
 static isobath_status draw(void *ctx, int64_t i, int thread, uint8_t *const planes[3], const int strides[3])
 {
     ffv1_sink *sink = ctx;
     IB_TRY(ib_frame_spool_read(sink->spool, i, sink->q[thread]));
     for (int y = 0; y < sink->config.height; y++)
-        memcpy(planes[0] + (ptrdiff_t)y * strides[0], sink->q[thread] + (ptrdiff_t)y * sink->config.width, (size_t)sink->config.width * 2);
+        memcpy(planes[0] + (ptrdiff_t)y * strides[0], sink->q[thread] + (ptrdiff_t)y * sink->config.width,
+               (size_t)sink->config.width * 2);
     return ISOBATH_OK;
 }
 
@@ -87,11 +91,19 @@ static isobath_status ffv1_finish(ib_sink *base)
     char *path = ib_text("%s/%s", sink->config.folder, sink->name);
     char *scale = ib_text("%.17g", ib_quant_scale(quant, ib_frame_spool_exponent(sink->spool)));
     char *offset = ib_text("%.17g", ib_quant_offset(quant));
-    ib_video_tag tags[] = {{"ISOBATH_KIND", metric ? "metric" : "disparity"}, {"ISOBATH_UNIT", metric ? "metre" : "relative"},
-                           {"ISOBATH_SCALE", scale}, {"ISOBATH_OFFSET", offset}, {"ISOBATH_INVALID", "0"}};
+    ib_video_tag tags[] = {{"ISOBATH_KIND", metric ? "metric" : "disparity"},
+                           {"ISOBATH_UNIT", metric ? "metre" : "relative"},
+                           {"ISOBATH_SCALE", scale},
+                           {"ISOBATH_OFFSET", offset},
+                           {"ISOBATH_INVALID", "0"}};
     ib_video_job job = {
-        .format = {.kind = IB_VIDEO_FFV1_GRAY16, .path = path, .width = sink->config.width, .height = sink->config.height,
-                   .fps = sink->config.fps, .tags = tags, .tag_count = ib_quant_has_invalid(quant) ? 5 : 4},
+        .format = {.kind = IB_VIDEO_FFV1_GRAY16,
+                   .path = path,
+                   .width = sink->config.width,
+                   .height = sink->config.height,
+                   .fps = sink->config.fps,
+                   .tags = tags,
+                   .tag_count = ib_quant_has_invalid(quant) ? 5 : 4},
         .frames = ib_frame_spool_count(sink->spool),
         .times_us = ib_frame_spool_times_us(sink->spool),
         .group = GROUP_FRAMES,
@@ -101,8 +113,9 @@ static isobath_status ffv1_finish(ib_sink *base)
         .cancelled = sink->config.cancelled,
         .cancel_ctx = sink->config.cancel_ctx,
     };
-    isobath_status st = path && scale && offset ? ib_video_encode(&job, sink->diag, &sink->result)
-                                                : ib_fail(sink->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", sink->name);
+    isobath_status st = path && scale && offset
+                            ? ib_video_encode(&job, sink->diag, &sink->result)
+                            : ib_fail(sink->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", sink->name);
     free(path);
     free(scale);
     free(offset);

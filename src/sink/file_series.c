@@ -62,8 +62,9 @@ isobath_status ib_file_series_open(const ib_sink_config *config, const char *suf
     s->relative = ib_text("%s_%s", config->name, suffix);
     s->folder = ib_text("%s/%s_%s", config->folder, config->name, suffix);
     s->pattern = ib_text("%s%%0%dd%s", prefix, digits, extension);
-    isobath_status st = s->relative && s->folder && s->pattern ? ib_make_folder(s->folder, diag)
-                                                               : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for %s%s", config->name, suffix);
+    isobath_status st = s->relative && s->folder && s->pattern
+                            ? ib_make_folder(s->folder, diag)
+                            : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for %s%s", config->name, suffix);
     if (st != ISOBATH_OK) {
         ib_file_series_close(s);
         return st;
@@ -114,7 +115,8 @@ isobath_status ib_file_series_finish(ib_file_series *s, int64_t frames)
 {
     for (int64_t i = 0; i < frames; i++) {
         char *path = frame_path(s, i);
-        isobath_status st = path ? ib_sync_path(path, s->diag) : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->folder);
+        isobath_status st =
+            path ? ib_sync_path(path, s->diag) : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->folder);
         free(path);
         if (st != ISOBATH_OK) return st;
     }

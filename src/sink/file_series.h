@@ -6,7 +6,8 @@
 
 typedef struct ib_file_series ib_file_series;
 
-/* Creates FOLDER/NAME_suffix and removes files of an earlier run from it (prefix, at least `digits` digits, extension). */
+/* Creates FOLDER/NAME_suffix and removes files of an earlier run from it (prefix, at least `digits` digits, extension).
+ */
 isobath_status ib_file_series_open(const ib_sink_config *config, const char *suffix, const char *prefix, int digits,
                                    const char *extension, ib_diag *diag, ib_file_series **out);
 void ib_file_series_close(ib_file_series *series); /* removes .tmp files; NULL allowed */

@@ -25,7 +25,8 @@ static isobath_status spool_work(void *ctx, ib_depth_frame *frame, int thread)
     return ib_png_store_write(((ib_frame_spool *)ctx)->store, frame, thread);
 }
 
-isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag, ib_frame_spool **out)
+isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag,
+                                   ib_frame_spool **out)
 {
     *out = NULL;
     ib_frame_spool *spool = calloc(1, sizeof *spool);
@@ -41,7 +42,8 @@ isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suf
                                       : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a spool");
     if (st == ISOBATH_OK && !config->png16_present) {
         st = ib_png_store_open(&spool->config, spool->folder, threads, diag, &spool->store);
-        if (st == ISOBATH_OK) st = ib_frame_queue_create(threads, config->queue_bytes, &ops, spool, diag, &spool->queue);
+        if (st == ISOBATH_OK)
+            st = ib_frame_queue_create(threads, config->queue_bytes, &ops, spool, diag, &spool->queue);
     }
     if (st != ISOBATH_OK)
         ib_frame_spool_close(spool);
@@ -66,8 +68,8 @@ void ib_frame_spool_close(ib_frame_spool *spool)
 isobath_status ib_frame_spool_push(ib_frame_spool *spool, ib_depth_frame *frame)
 {
     if (frame->index != spool->count)
-        return ib_fail(spool->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " came, expected %" PRId64, spool->folder,
-                       frame->index, spool->count);
+        return ib_fail(spool->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " came, expected %" PRId64,
+                       spool->folder, frame->index, spool->count);
     if (spool->count == 0 || frame->min < spool->min) spool->min = frame->min;
     if (spool->count == 0 || frame->max > spool->max) spool->max = frame->max;
     IB_TRY(ib_times_append(&spool->times_us, &spool->count, &spool->capacity, frame->pts_us, spool->diag));

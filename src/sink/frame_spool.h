@@ -9,7 +9,8 @@
 typedef struct ib_frame_spool ib_frame_spool;
 
 /* `suffix` names the hidden folder .NAME_suffix_spool. */
-isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag, ib_frame_spool **out);
+isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag,
+                                   ib_frame_spool **out);
 void ib_frame_spool_close(ib_frame_spool *spool); /* removes the hidden folder; NULL allowed */
 isobath_status ib_frame_spool_push(ib_frame_spool *spool, ib_depth_frame *frame);
 /* Waits until all frames are on disk and fixes the step. The png16 sink must have finished. */

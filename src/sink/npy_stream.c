@@ -87,8 +87,9 @@ static isobath_status inflate_next(ib_npy_stream *s, uint8_t *out, size_t n)
         s->position += (int64_t)made;
         if (n > 0 && (code == Z_STREAM_END || (code != Z_OK && code != Z_BUF_ERROR) ||
                       (made == 0 && s->z.avail_in == 0 && s->consumed == s->packed)))
-            return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: damaged deflate stream after %" PRId64 " of %" PRId64 " bytes",
-                           s->path, s->position, s->plain);
+            return ib_fail(s->diag, ISOBATH_ERR_INPUT,
+                           "%s: damaged deflate stream after %" PRId64 " of %" PRId64 " bytes", s->path, s->position,
+                           s->plain);
     }
     return ISOBATH_OK;
 }
@@ -150,14 +151,15 @@ static isobath_status parse_header(ib_npy_stream *s)
                                     : (uint32_t)fixed[8] | (uint32_t)fixed[9] << 8 | (uint32_t)fixed[10] << 16 |
                                           (uint32_t)fixed[11] << 24;
     if (length >= sizeof text || at + length > s->plain)
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: array header of %u bytes; expected at most %zu", s->path, length,
-                       sizeof text - 1);
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: array header of %u bytes; expected at most %zu", s->path,
+                       length, sizeof text - 1);
     IB_TRY(read_plain(s, at, text, length));
     text[length] = 0;
     s->data_offset = at + length;
     const char *descr = header_value(text, "'descr'"), *order = header_value(text, "'fortran_order'");
     size_t t = 0, count = sizeof types / sizeof *types;
-    while (t < count && !(descr && descr[0] == '\'' && strncmp(descr + 1, types[t].descr, 3) == 0 && descr[4] == '\'')) t++;
+    while (t < count && !(descr && descr[0] == '\'' && strncmp(descr + 1, types[t].descr, 3) == 0 && descr[4] == '\''))
+        t++;
     int letters = descr && strncmp(descr, "'<U", 3) == 0 ? atoi(descr + 3) : 0;
     if (t < count) {
         s->type = types[t].type;
@@ -166,14 +168,17 @@ static isobath_status parse_header(ib_npy_stream *s)
         s->type = IB_NPY_TEXT;
         s->item_bytes = 4 * letters;
     } else
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: array of type %.12s; expected float16, 32, 64, uint8 or 16, int64",
-                       s->path, descr ? descr : "?");
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT,
+                       "%s: array of type %.12s; expected float16, 32, 64, uint8 or 16, int64", s->path,
+                       descr ? descr : "?");
     if (!order || strncmp(order, "False", 5) != 0)
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: array in Fortran order; save it with numpy.ascontiguousarray", s->path);
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: array in Fortran order; save it with numpy.ascontiguousarray",
+                       s->path);
     IB_TRY(parse_shape(s, header_value(text, "'shape'")));
     if (s->elements * s->item_bytes > s->plain - s->data_offset)
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: array of %" PRId64 " elements in %" PRId64 " bytes: the file is too short",
-                       s->path, s->elements, s->plain - s->data_offset);
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT,
+                       "%s: array of %" PRId64 " elements in %" PRId64 " bytes: the file is too short", s->path,
+                       s->elements, s->plain - s->data_offset);
     return ISOBATH_OK;
 }
 
@@ -190,7 +195,8 @@ static isobath_status locate_member(ib_npy_stream *s, const ib_zip_member *membe
     s->plain = member->plain;
     /* deflate cannot shrink below 1/1032: a larger claim is a lie */
     if (s->plain / 1040 > s->packed)
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: claims %" PRId64 " bytes from %" PRId64, s->path, s->plain, s->packed);
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: claims %" PRId64 " bytes from %" PRId64, s->path, s->plain,
+                       s->packed);
     return ISOBATH_OK;
 }
 
@@ -259,7 +265,8 @@ isobath_status ib_npy_read_float(ib_npy_stream *s, int64_t first, int64_t count,
 {
     int64_t bytes = s->item_bytes;
     if (s->type == IB_NPY_TEXT || first < 0 || count < 0 || count > s->elements || first > s->elements - count)
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: no elements %" PRId64 " to %" PRId64, s->path, first, first + count);
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: no elements %" PRId64 " to %" PRId64, s->path, first,
+                       first + count);
     if (s->type == IB_NPY_F32) return read_plain(s, s->data_offset + first * 4, out, (size_t)count * 4);
     uint8_t chunk[8192];
     int64_t per = (int64_t)sizeof chunk / bytes;
@@ -275,7 +282,8 @@ isobath_status ib_npy_read_float(ib_npy_stream *s, int64_t first, int64_t count,
 isobath_status ib_npy_read_int64(ib_npy_stream *s, int64_t first, int64_t count, int64_t *out)
 {
     if (s->type != IB_NPY_I64 || first < 0 || count < 0 || count > s->elements || first > s->elements - count)
-        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: not an int64 array of %" PRId64 " elements", s->path, first + count);
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: not an int64 array of %" PRId64 " elements", s->path,
+                       first + count);
     return read_plain(s, s->data_offset + first * 8, out, (size_t)count * 8);
 }
 
@@ -284,7 +292,8 @@ isobath_status ib_npy_read_text(ib_npy_stream *s, char *out, size_t size)
     uint8_t letters[4 * 256];
     size_t n = (size_t)s->item_bytes / 4;
     out[0] = 0;
-    if (s->type != IB_NPY_TEXT || s->elements < 1) return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: not a text", s->path);
+    if (s->type != IB_NPY_TEXT || s->elements < 1)
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: not a text", s->path);
     IB_TRY(read_plain(s, s->data_offset, letters, (size_t)s->item_bytes));
     size_t i = 0;
     for (; i < n && i + 1 < size && letters[4 * i]; i++) {

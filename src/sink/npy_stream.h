@@ -18,7 +18,15 @@ typedef struct ib_zip_member {
  * Checks that every member lies inside the file. Errors: ISOBATH_ERR_INPUT. */
 isobath_status ib_zip_list(int fd, const char *path, ib_diag *diag, ib_zip_member *members, int max, int *count);
 
-typedef enum ib_npy_type { IB_NPY_F16, IB_NPY_F32, IB_NPY_F64, IB_NPY_U8, IB_NPY_U16, IB_NPY_I64, IB_NPY_TEXT } ib_npy_type;
+typedef enum ib_npy_type {
+    IB_NPY_F16,
+    IB_NPY_F32,
+    IB_NPY_F64,
+    IB_NPY_U8,
+    IB_NPY_U16,
+    IB_NPY_I64,
+    IB_NPY_TEXT
+} ib_npy_type;
 
 typedef struct ib_npy_stream ib_npy_stream;
 
@@ -30,8 +38,8 @@ ib_npy_type ib_npy_get_type(const ib_npy_stream *stream);
 /* Rank (0..4) and dimensions. */
 int ib_npy_rank(const ib_npy_stream *stream);
 const int64_t *ib_npy_shape(const ib_npy_stream *stream);
-/* Elements [first, first + count) as float, or as stored for IB_NPY_I64. Forward reads are fast; going back in a deflated
- * member starts over. Errors: ISOBATH_ERR_INPUT (damaged or short data). */
+/* Elements [first, first + count) as float, or as stored for IB_NPY_I64. Forward reads are fast; going back in a
+ * deflated member starts over. Errors: ISOBATH_ERR_INPUT (damaged or short data). */
 isobath_status ib_npy_read_float(ib_npy_stream *stream, int64_t first, int64_t count, float *out);
 isobath_status ib_npy_read_int64(ib_npy_stream *stream, int64_t first, int64_t count, int64_t *out);
 

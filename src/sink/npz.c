@@ -60,7 +60,8 @@ static void npy_header(char out[NPY_HEADER], const char *descr, const char *shap
     memcpy(out, "\x93NUMPY\x01\x00", 8);
     out[8] = NPY_HEADER - 10;
     out[9] = 0;
-    int n = snprintf(out + 10, NPY_HEADER - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
+    int n =
+        snprintf(out + 10, NPY_HEADER - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape);
     memset(out + 10 + n, ' ', (size_t)(NPY_HEADER - 10 - n));
     out[NPY_HEADER - 1] = '\n';
 }
@@ -101,8 +102,9 @@ static isobath_status npz_work(void *ctx, ib_depth_frame *frame, int thread)
         for (int64_t i = 0; i < n; i++) {
             s->half[i] = ib_f32_to_f16(frame->depth[i]);
             if ((s->half[i] & 0x7c00) == 0x7c00)
-                return ib_fail(sink->diag, ISOBATH_ERR_INPUT, "%s: frame %" PRId64 " holds %g, which float16 cannot: write float32",
-                               sink->name, frame->index, (double)frame->depth[i]);
+                return ib_fail(sink->diag, ISOBATH_ERR_INPUT,
+                               "%s: frame %" PRId64 " holds %g, which float16 cannot: write float32", sink->name,
+                               frame->index, (double)frame->depth[i]);
         }
         data = (const uint8_t *)s->half;
     }
@@ -189,7 +191,8 @@ static isobath_status npz_open(const ib_sink_config *config, ib_diag *diag, ib_s
     if (st == ISOBATH_OK) st = ib_out_file_open(path, diag, &sink->file);
     if (st == ISOBATH_OK) st = ib_zip_writer_create(sink->file, diag, &sink->zip);
     if (st == ISOBATH_OK) st = begin_depths(sink);
-    if (st == ISOBATH_OK) st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
+    if (st == ISOBATH_OK)
+        st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     free(path);
     if (st != ISOBATH_OK)
         npz_close((ib_sink *)sink);
@@ -245,7 +248,8 @@ static isobath_status npz_finish(ib_sink *base)
     IB_TRY(ib_frame_queue_drain(sink->queue));
     depths_header(sink, header);
     int64_t data_bytes = (int64_t)sink->frame_bytes * sink->count;
-    IB_TRY(ib_out_file_patch(sink->file, ib_zip_data_offset(sink->zip) + (sink->level > 0 ? 5 : 0), header, NPY_HEADER));
+    IB_TRY(
+        ib_out_file_patch(sink->file, ib_zip_data_offset(sink->zip) + (sink->level > 0 ? 5 : 0), header, NPY_HEADER));
     if (sink->level > 0) IB_TRY(ib_zip_write(sink->zip, "\x03\x00", 2)); /* an empty last block ends the stream */
     uint32_t crc = (uint32_t)crc32_combine(libdeflate_crc32(0, header, NPY_HEADER), sink->crc, (z_off_t)data_bytes);
     IB_TRY(ib_zip_end(sink->zip, crc, NPY_HEADER + data_bytes));

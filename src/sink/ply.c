@@ -40,7 +40,10 @@ static int64_t point_count(const ib_sink_config *config)
     return (int64_t)((config->width + stride - 1) / stride) * ((config->height + stride - 1) / stride);
 }
 
-static double ply_bytes_per_frame(const ib_sink_config *config) { return POINT_BYTES * (double)point_count(config) + HEADER_BYTES; }
+static double ply_bytes_per_frame(const ib_sink_config *config)
+{
+    return POINT_BYTES * (double)point_count(config) + HEADER_BYTES;
+}
 
 /* The camera of a frame; without a file one focal length and the middle of the picture. */
 static isobath_status camera_of(const ply_sink *sink, int64_t frame, ib_camera *out)
@@ -49,7 +52,8 @@ static isobath_status camera_of(const ply_sink *sink, int64_t frame, ib_camera *
     *out = (ib_camera){.fx = focal, .fy = focal, .cx = sink->config.width / 2.0, .cy = sink->config.height / 2.0};
     if (!sink->config.camera) return ISOBATH_OK;
     const ib_camera *c = ib_camera_of(&sink->cameras, frame);
-    if (!c) return ib_fail(sink->diag, ISOBATH_ERR_INPUT, "%s: no camera for frame %" PRId64, sink->config.camera, frame);
+    if (!c)
+        return ib_fail(sink->diag, ISOBATH_ERR_INPUT, "%s: no camera for frame %" PRId64, sink->config.camera, frame);
     *out = *c;
     return ISOBATH_OK;
 }
@@ -59,18 +63,23 @@ static isobath_status ply_work(void *ctx, ib_depth_frame *frame, int thread)
     ply_sink *sink = ctx;
     ib_camera c;
     IB_TRY(camera_of(sink, frame->index, &c));
-    if (!frame->rgb) return ib_fail(sink->diag, ISOBATH_ERR_INTERNAL, "frame %" PRId64 " came without its source picture", frame->index);
+    if (!frame->rgb)
+        return ib_fail(sink->diag, ISOBATH_ERR_INTERNAL, "frame %" PRId64 " came without its source picture",
+                       frame->index);
     uint8_t *p = sink->buffers[thread];
-    p += snprintf((char *)p, HEADER_BYTES,
-                  "ply\nformat binary_little_endian 1.0\ncomment isobath: metres, camera axes (x right, y down, z forward)\n"
-                  "comment frame %" PRId64 " time_us %" PRId64 "\nelement vertex %" PRId64 "\nproperty float x\nproperty float y\n"
-                  "property float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n",
-                  frame->index, frame->pts_us, sink->points);
+    p += snprintf(
+        (char *)p, HEADER_BYTES,
+        "ply\nformat binary_little_endian 1.0\ncomment isobath: metres, camera axes (x right, y down, z forward)\n"
+        "comment frame %" PRId64 " time_us %" PRId64 "\nelement vertex %" PRId64
+        "\nproperty float x\nproperty float y\n"
+        "property float z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n",
+        frame->index, frame->pts_us, sink->points);
     for (int v = 0; v < frame->height; v += sink->stride)
         for (int u = 0; u < frame->width; u += sink->stride) {
             double z = frame->depth[(ptrdiff_t)v * frame->width + u];
             float xyz[3] = {(float)((u - c.cx) * z / c.fx), (float)((v - c.cy) * z / c.fy), (float)z};
-            int x = (int)((int64_t)u * frame->rgb_width / frame->width), y = (int)((int64_t)v * frame->rgb_height / frame->height);
+            int x = (int)((int64_t)u * frame->rgb_width / frame->width),
+                y = (int)((int64_t)v * frame->rgb_height / frame->height);
             memcpy(p, xyz, 12);
             memcpy(p + 12, frame->rgb + ((ptrdiff_t)y * frame->rgb_width + x) * 3, 3);
             p += POINT_BYTES;
@@ -96,7 +105,8 @@ static isobath_status ply_open(const ib_sink_config *config, ib_diag *diag, ib_s
     if (config->kind != IB_DEPTH_METRIC)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--format ply needs metric depth; this model gives relative disparity");
     if (config->ply_stride < 0 || !(config->focal_px >= 0) || !isfinite(config->focal_px))
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "--stride %d, --focal %g: expected positive numbers", config->ply_stride, config->focal_px);
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--stride %d, --focal %g: expected positive numbers",
+                       config->ply_stride, config->focal_px);
     ply_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the ply sink");
     sink->config = *config;
@@ -112,7 +122,8 @@ static isobath_status ply_open(const ib_sink_config *config, ib_diag *diag, ib_s
     isobath_status st = ok ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the ply sink");
     if (st == ISOBATH_OK && config->camera) st = ib_camera_read(config->camera, 0, diag, &sink->cameras);
     if (st == ISOBATH_OK) st = ib_file_series_open(config, "points", "point", 4, ".ply", diag, &sink->series);
-    if (st == ISOBATH_OK) st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
+    if (st == ISOBATH_OK)
+        st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     if (st != ISOBATH_OK)
         ply_close((ib_sink *)sink);
     else

@@ -60,9 +60,8 @@ static isobath_status png16_open(const ib_sink_config *config, ib_diag *diag, ib
     sink->folder = ib_text("%s/%s_depths_png16", config->folder, config->name);
     static const ib_frame_queue_ops ops = {png16_work, NULL};
     int threads = ib_sink_threads(config);
-    isobath_status st = sink->name && sink->folder
-                            ? ISOBATH_OK
-                            : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the png16 sink");
+    isobath_status st =
+        sink->name && sink->folder ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the png16 sink");
     if (st == ISOBATH_OK) st = ib_png_store_open(config, sink->folder, threads, diag, &sink->store);
     if (st == ISOBATH_OK) st = ib_frame_queue_create(threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     if (st != ISOBATH_OK)

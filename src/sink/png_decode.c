@@ -129,7 +129,8 @@ static isobath_status decode_guarded(png_structp png, png_infop info, source *sr
 static int chunks_fit(const uint8_t *data, size_t size)
 {
     for (size_t at = 8; size - at >= 12;) {
-        uint64_t length = (uint32_t)data[at] << 24 | (uint32_t)data[at + 1] << 16 | (uint32_t)data[at + 2] << 8 | data[at + 3];
+        uint64_t length =
+            (uint32_t)data[at] << 24 | (uint32_t)data[at + 1] << 16 | (uint32_t)data[at + 2] << 8 | data[at + 3];
         if (length > size - at - 12) return 0;
         if (memcmp(data + at + 4, "IEND", 4) == 0) return 1;
         at += (size_t)length + 12;

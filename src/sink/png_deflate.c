@@ -1,6 +1,6 @@
-/* Huffman-only deflate; see png_deflate.h. The codes are ISA-L's (isal_create_hufftables), the loops are ours: one counts,
- * one writes, and both see the data as groups of 8 bytes. A group of zeros starts a run: one literal 0, then a match of
- * distance 1 over the zeros that follow, at most 258 bytes. */
+/* Huffman-only deflate; see png_deflate.h. The codes are ISA-L's (isal_create_hufftables), the loops are ours: one
+ * counts, one writes, and both see the data as groups of 8 bytes. A group of zeros starts a run: one literal 0, then a
+ * match of distance 1 over the zeros that follow, at most 258 bytes. */
 #include "sink/png_deflate.h"
 
 #include <isa-l/igzip_lib.h>
@@ -59,13 +59,15 @@ static void count(ib_png_deflate *d, const uint8_t *p, const uint8_t *end)
             p += n;
             continue;
         }
-        d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++, d->counts[3][v >> 24 & 255]++;
+        d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++,
+            d->counts[3][v >> 24 & 255]++;
         v >>= 32;
         d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++, d->counts[3][v >> 24]++;
         p += 8;
     }
     while (p < end) d->counts[0][*p++]++;
-    for (int i = 0; i < 256; i++) symbols[i] = (uint64_t)d->counts[0][i] + d->counts[1][i] + d->counts[2][i] + d->counts[3][i];
+    for (int i = 0; i < 256; i++)
+        symbols[i] = (uint64_t)d->counts[0][i] + d->counts[1][i] + d->counts[2][i] + d->counts[3][i];
     symbols[END_OF_BLOCK] = 1;
 }
 
@@ -107,11 +109,13 @@ static inline void put_pair(bit_writer *w, const uint32_t *table, uint64_t two_b
 }
 
 /* `four`: no code is longer than 14 bits, so that four and 7 bits from before fit into 64. */
-static inline void write_symbols(const ib_png_deflate *d, bit_writer *writer, const uint8_t *p, const uint8_t *end, int four)
+static inline void write_symbols(const ib_png_deflate *d, bit_writer *writer, const uint8_t *p, const uint8_t *end,
+                                 int four)
 {
     uint32_t table[END_OF_BLOCK + 1]; /* code, length above it */
     bit_writer w = *writer;
-    for (int i = 0; i <= END_OF_BLOCK; i++) table[i] = d->codes.lit_table[i] | (uint32_t)d->codes.lit_table_sizes[i] << 16;
+    for (int i = 0; i <= END_OF_BLOCK; i++)
+        table[i] = d->codes.lit_table[i] | (uint32_t)d->codes.lit_table_sizes[i] << 16;
 #define LITERAL(byte) (put(&w, table[byte] & 0xffff, table[byte] >> 16))
     while (end - p >= 8) {
         uint64_t v = load64(p);
@@ -157,7 +161,8 @@ size_t ib_png_deflate_run(ib_png_deflate *d, const uint8_t *data, size_t size, u
     memcpy(w.out, d->codes.deflate_hdr, d->codes.deflate_hdr_count); /* begins with "last block, dynamic codes" */
     w.out += d->codes.deflate_hdr_count;
     if (d->codes.deflate_hdr_extra_bits)
-        put(&w, d->codes.deflate_hdr[d->codes.deflate_hdr_count] & ((1u << d->codes.deflate_hdr_extra_bits) - 1), d->codes.deflate_hdr_extra_bits);
+        put(&w, d->codes.deflate_hdr[d->codes.deflate_hdr_count] & ((1u << d->codes.deflate_hdr_extra_bits) - 1),
+            d->codes.deflate_hdr_extra_bits);
     int longest = 0;
     for (int i = 0; i <= END_OF_BLOCK; i++)
         if (d->codes.lit_table_sizes[i] > longest) longest = d->codes.lit_table_sizes[i];

@@ -1,5 +1,6 @@
-/* Deflate for filtered depth: Huffman coding and runs of zeros, no search for matches. The residuals of 16-bit depth hardly
- * ever repeat, so a search finds next to nothing and costs most of the time. The bytes are the same on every CPU. */
+/* Deflate for filtered depth: Huffman coding and runs of zeros, no search for matches. The residuals of 16-bit depth
+ * hardly ever repeat, so a search finds next to nothing and costs most of the time. The bytes are the same on every
+ * CPU. */
 #ifndef IB_SINK_PNG_DEFLATE_H
 #define IB_SINK_PNG_DEFLATE_H
 
@@ -10,8 +11,8 @@ typedef struct ib_png_deflate ib_png_deflate; /* tables, about 25 KiB */
 
 ib_png_deflate *ib_png_deflate_create(void); /* NULL: out of memory */
 void ib_png_deflate_destroy(ib_png_deflate *deflate);
-/* One zlib stream of data[0..size) with one block. Returns its size, or 0 when it does not fit `capacity` (which it does
- * with size + size / 8 + 1024 bytes unless the codes are unlucky: then store or search instead). */
+/* One zlib stream of data[0..size) with one block. Returns its size, or 0 when it does not fit `capacity` (which it
+ * does with size + size / 8 + 1024 bytes unless the codes are unlucky: then store or search instead). */
 size_t ib_png_deflate_run(ib_png_deflate *deflate, const uint8_t *data, size_t size, uint8_t *out, size_t capacity);
 
 #endif

@@ -28,7 +28,10 @@ struct ib_png_encoder {
     struct libdeflate_compressor *compressor;
 };
 
-static size_t row_stride(const ib_png_encoder *encoder) { return ROW_MARGIN + ((encoder->row_bytes + 31) & ~(size_t)15); }
+static size_t row_stride(const ib_png_encoder *encoder)
+{
+    return ROW_MARGIN + ((encoder->row_bytes + 31) & ~(size_t)15);
+}
 
 isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *diag, ib_png_encoder **out)
 {

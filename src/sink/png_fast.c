@@ -16,7 +16,10 @@ typedef struct chunks {
     int text_count;
 } chunks;
 
-static uint32_t get_be32(const uint8_t *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+static uint32_t get_be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
 
 /* Keeps a tEXt chunk of ours; 0 when it is not a text at all. */
 static int keep_text(chunks *c, const uint8_t *p, size_t length)
@@ -52,7 +55,8 @@ static int parse(const uint8_t *data, size_t size, chunks *c)
             c->idat = p;
             c->idat_bytes = length;
         } else {
-            return memcmp(data + at + 4, "IEND", 4) == 0 && c->idat && c->width - 1u < MAX_SIDE && c->height - 1u < MAX_SIDE;
+            return memcmp(data + at + 4, "IEND", 4) == 0 && c->idat && c->width - 1u < MAX_SIDE &&
+                   c->height - 1u < MAX_SIDE;
         }
         at += length + 12;
     }
@@ -104,7 +108,8 @@ static int decode_rows(const chunks *c, uint8_t *raw, uint16_t *q)
     for (uint32_t y = 0; ok && y < c->height; y++) {
         uint8_t *row = raw + (n + 1) * y + 1;
         ok = unfilter(row[-1], row, up, n);
-        for (size_t x = 0; x < c->width; x++) q[(size_t)y * c->width + x] = (uint16_t)(row[2 * x] << 8 | row[2 * x + 1]);
+        for (size_t x = 0; x < c->width; x++)
+            q[(size_t)y * c->width + x] = (uint16_t)(row[2 * x] << 8 | row[2 * x + 1]);
         up = row;
     }
     free(zeros);
@@ -125,7 +130,8 @@ int ib_png_decode_fast(const uint8_t *data, size_t size, ib_png_image *image)
         q = malloc(pixels * sizeof *q);
         inflate = libdeflate_alloc_decompressor();
     }
-    ok = ok && raw && q && inflate && libdeflate_zlib_decompress(inflate, c.idat, c.idat_bytes, raw, bytes, NULL) == LIBDEFLATE_SUCCESS &&
+    ok = ok && raw && q && inflate &&
+         libdeflate_zlib_decompress(inflate, c.idat, c.idat_bytes, raw, bytes, NULL) == LIBDEFLATE_SUCCESS &&
          decode_rows(&c, raw, q);
     libdeflate_free_decompressor(inflate);
     free(raw);

@@ -4,8 +4,8 @@
 
 #include "sink/png_file.h"
 
-/* Returns 1 and fills *image when the file is grey, 16 bits, not interlaced, with one IDAT and no chunks but IHDR, tEXt,
- * IDAT and IEND, all CRCs right and the data whole. Returns 0, and leaves *image alone, for anything else, damage
+/* Returns 1 and fills *image when the file is grey, 16 bits, not interlaced, with one IDAT and no chunks but IHDR,
+ * tEXt, IDAT and IEND, all CRCs right and the data whole. Returns 0, and leaves *image alone, for anything else, damage
  * included: libpng then decodes it or says what is wrong. About twice as fast as libpng. */
 int ib_png_decode_fast(const uint8_t *data, size_t size, ib_png_image *image);
 

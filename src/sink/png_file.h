@@ -15,8 +15,8 @@ typedef struct ib_png_text {
 /* Compresses frames of one size; owns its scratch memory (about 5 bytes per pixel). One thread at a time. */
 typedef struct ib_png_encoder ib_png_encoder;
 
-/* level 0: Paeth filter, Huffman codes and zero runs (fast; the same bytes on every CPU); 1..9: Up filter and libdeflate's level `level` + 3.
- * Errors: ISOBATH_ERR_MEMORY. */
+/* level 0: Paeth filter, Huffman codes and zero runs (fast; the same bytes on every CPU); 1..9: Up filter and
+ * libdeflate's level `level` + 3. Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *diag, ib_png_encoder **out);
 void ib_png_encoder_destroy(ib_png_encoder *encoder);
 /* Encodes q (H,W). *data stays valid until the next call. The bytes depend on q, the texts and the level only.
@@ -27,7 +27,7 @@ isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const i
 /* A decoded grey picture of 8 or 16 bits (8-bit values are kept as they are, 0..255). */
 typedef struct ib_png_image {
     int width, height, bits;
-    uint16_t *q; /* (H,W) */
+    uint16_t *q;        /* (H,W) */
     ib_png_text *texts; /* tEXt chunks with keys that begin with "isobath:" */
     int text_count;
 } ib_png_image;

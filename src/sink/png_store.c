@@ -31,15 +31,18 @@ struct ib_png_store {
     ib_diag *diag;
     int threads;
     scratch *scratch;
-    atomic_int exponent;    /* only grows */
-    pthread_mutex_t lock;   /* of frames */
+    atomic_int exponent;  /* only grows */
+    pthread_mutex_t lock; /* of frames */
     stored_frame *frames;
     int64_t count, capacity;
     int finish_durable;
     atomic_int finish_status; /* first failure of the finishing pass */
 };
 
-char *ib_png_store_path(const char *folder, int64_t number) { return ib_text("%s/frame_%05" PRId64 ".png", folder, number); }
+char *ib_png_store_path(const char *folder, int64_t number)
+{
+    return ib_text("%s/frame_%05" PRId64 ".png", folder, number);
+}
 
 /* frame_ digits .png, perhaps .tmp behind; depth.json likewise. */
 static int is_ours(const char *name)
@@ -124,9 +127,10 @@ void ib_png_store_remove(ib_png_store *store)
 isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *frame)
 {
     if (frame->index != store->count || frame->width != store->config.width || frame->height != store->config.height)
-        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " of %dx%d came, expected %" PRId64
-                       " of %dx%d", store->folder, frame->index, frame->width, frame->height, store->count,
-                       store->config.width, store->config.height);
+        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL,
+                       "%s: frame %" PRId64 " of %dx%d came, expected %" PRId64 " of %dx%d", store->folder,
+                       frame->index, frame->width, frame->height, store->count, store->config.width,
+                       store->config.height);
     int exponent = ib_quant_exponent(&store->quant, frame->max);
     if (exponent > atomic_load(&store->exponent)) atomic_store(&store->exponent, exponent);
     pthread_mutex_lock(&store->lock);
@@ -152,7 +156,8 @@ static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *
     int metric = quant->kind == IB_DEPTH_METRIC;
     ib_png_text texts[7];
     memset(texts, 0, sizeof texts);
-#define TEXT(i, k, ...) (strcpy(texts[i].key, "isobath:" k), snprintf(texts[i].value, sizeof texts[i].value, __VA_ARGS__))
+#define TEXT(i, k, ...) \
+    (strcpy(texts[i].key, "isobath:" k), snprintf(texts[i].value, sizeof texts[i].value, __VA_ARGS__))
     TEXT(0, "kind", "%s", metric ? "metric" : "disparity");
     TEXT(1, "unit", "%s", metric ? "metre" : "relative");
     TEXT(2, "scale", "%.17g", ib_quant_scale(quant, record->exponent));
@@ -178,11 +183,13 @@ isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *fra
 {
     const scratch *s = &store->scratch[thread];
     stored_frame record = {.pts_us = frame->pts_us, .exponent = atomic_load(&store->exponent)};
-    record.clamped = ib_quant_apply(&store->quant, record.exponent, frame->depth,
-                                    (int64_t)frame->width * frame->height, s->q);
+    record.clamped =
+        ib_quant_apply(&store->quant, record.exponent, frame->depth, (int64_t)frame->width * frame->height, s->q);
     if (record.clamped < 0)
-        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " holds a depth that is negative, not "
-                       "finite or above its stated maximum %g", store->folder, frame->index, (double)frame->max);
+        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL,
+                       "%s: frame %" PRId64 " holds a depth that is negative, not "
+                       "finite or above its stated maximum %g",
+                       store->folder, frame->index, (double)frame->max);
     IB_TRY(write_q(store, frame->index, &record, s));
     pthread_mutex_lock(&store->lock);
     store->frames[frame->index] = record;

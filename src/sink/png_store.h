@@ -29,8 +29,8 @@ isobath_status ib_png_store_finish(ib_png_store *store, int durable);
 const ib_quant *ib_png_store_quant(const ib_png_store *store);
 int ib_png_store_exponent(const ib_png_store *store);
 int64_t ib_png_store_frames(const ib_png_store *store);
-/* After finish: all bytes; the digest over the frames ("sha256 of the frames' hex digests, one a line, in order"); values
- * that --range clamped. */
+/* After finish: all bytes; the digest over the frames ("sha256 of the frames' hex digests, one a line, in order");
+ * values that --range clamped. */
 int64_t ib_png_store_bytes(const ib_png_store *store);
 void ib_png_store_digest(const ib_png_store *store, char hex[65]);
 int64_t ib_png_store_clamped(const ib_png_store *store);

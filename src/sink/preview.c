@@ -49,7 +49,8 @@ static void preview_outputs(const ib_sink_config *config, void (*add)(void *ctx,
 static double preview_bytes_per_frame(const ib_sink_config *config)
 {
     double pixels = (double)config->width * config->height;
-    return 0.12 * pixels + 1024 + ib_frame_spool_bytes_per_frame(config) + (config->preview_side_by_side ? 1.4 * pixels : 0);
+    return 0.12 * pixels + 1024 + ib_frame_spool_bytes_per_frame(config) +
+           (config->preview_side_by_side ? 1.4 * pixels : 0);
 }
 
 static void preview_close(ib_sink *base)
@@ -182,9 +183,9 @@ static isobath_status preview_finish(ib_sink *base)
     };
     isobath_status st = ib_video_encode(&job, sink->diag, &sink->result);
     free(path);
-    if (st == ISOBATH_OK && strcmp(sink->result.encoder, "libx264") != 0) note(sink, "libx264 is missing, another encoder was used");
-    if (st == ISOBATH_OK && strstr(sink->result.sound, "does not go"))
-        note(sink, sink->result.sound);
+    if (st == ISOBATH_OK && strcmp(sink->result.encoder, "libx264") != 0)
+        note(sink, "libx264 is missing, another encoder was used");
+    if (st == ISOBATH_OK && strstr(sink->result.sound, "does not go")) note(sink, sink->result.sound);
     return st;
 }
 
@@ -196,7 +197,9 @@ static json_t *preview_describe(ib_sink *base)
     json_object_set_new(object, "frames", json_integer(ib_frame_spool_count(sink->spool)));
     json_object_set_new(object, "encoder", json_string(sink->result.encoder));
     json_object_set_new(object, "colormap", json_string(map_name(&sink->config)));
-    json_object_set_new(object, "range", json_pack("[f,f]", (double)ib_frame_spool_min(sink->spool), (double)ib_frame_spool_max(sink->spool)));
+    json_object_set_new(
+        object, "range",
+        json_pack("[f,f]", (double)ib_frame_spool_min(sink->spool), (double)ib_frame_spool_max(sink->spool)));
     json_object_set_new(object, "side_by_side", json_boolean(sink->sources != NULL));
     json_object_set_new(object, "sound", sink->result.has_sound ? json_string(sink->result.sound) : json_null());
     return object;

@@ -15,7 +15,7 @@
 
 typedef struct ib_quant {
     ib_depth_kind kind;
-    int fixed;             /* --range: the exponent is ignored */
+    int fixed;              /* --range: the exponent is ignored */
     double range_min, step; /* of the fixed range */
 } ib_quant;
 

@@ -29,37 +29,37 @@ typedef enum ib_depth_kind { IB_DEPTH_DISPARITY, IB_DEPTH_METRIC } ib_depth_kind
 
 /* What every sink is told when it is opened. Strings must outlive the sink. */
 typedef struct ib_sink_config {
-    const char *folder;    /* existing output folder */
-    const char *name;      /* NAME of the result files: NAME_depths.npz ... */
-    int width, height;     /* of the depth frames */
+    const char *folder;        /* existing output folder */
+    const char *name;          /* NAME of the result files: NAME_depths.npz ... */
+    int width, height;         /* of the depth frames */
     int rgb_width, rgb_height; /* of the source pictures */
-    double fps;            /* average; 0: unknown */
-    int64_t frames_hint;   /* -1: unknown */
-    ib_depth_kind kind;    /* relative disparity (larger is nearer, unit "relative") or metric depth (unit "metre") */
-    int start_number;      /* first number in file names */
+    double fps;                /* average; 0: unknown */
+    int64_t frames_hint;       /* -1: unknown */
+    ib_depth_kind kind; /* relative disparity (larger is nearer, unit "relative") or metric depth (unit "metre") */
+    int start_number;   /* first number in file names */
     /* png16 */
     double range_min, range_max; /* --range A:B; both 0: automatic */
-    int png_level;         /* 0: default (fast), 9: smallest */
+    int png_level;               /* 0: default (fast), 9: smallest */
     /* npz */
-    int npz_half;          /* 1: float16 */
-    int npz_level;         /* -1: default; 0: store */
+    int npz_half;  /* 1: float16 */
+    int npz_level; /* -1: default; 0: store */
     /* preview */
     int grayscale;
-    const char *colormap;  /* "inferno" (default when NULL), "magma", "viridis", "plasma", "turbo", "gray" */
+    const char *colormap; /* "inferno" (default when NULL), "magma", "viridis", "plasma", "turbo", "gray" */
     int preview_side_by_side;
     /* exr */
     const char *exr_compression; /* NULL: "zip"; "piz", "pxr24", "none" */
     int exr_half;
     /* ply */
-    double focal_px;       /* 0: the reference's default 470.4 */
-    int ply_stride;        /* every n-th pixel of every n-th row; 0: 1 */
-    const char *camera;    /* camera file with fx, fy, cx, cy for each frame; NULL: focal_px and the centre */
-    const char *source_path; /* for the sound of the preview; NULL: none */
-    int threads;           /* worker threads of this sink; 0: as many as CPUs */
-    int64_t queue_bytes;   /* bound of the queue; 0: 64 MiB */
+    double focal_px;             /* 0: the reference's default 470.4 */
+    int ply_stride;              /* every n-th pixel of every n-th row; 0: 1 */
+    const char *camera;          /* camera file with fx, fy, cx, cy for each frame; NULL: focal_px and the centre */
+    const char *source_path;     /* for the sound of the preview; NULL: none */
+    int threads;                 /* worker threads of this sink; 0: as many as CPUs */
+    int64_t queue_bytes;         /* bound of the queue; 0: 64 MiB */
     int (*cancelled)(void *ctx); /* polled in long finishing passes; NULL allowed */
     void *cancel_ctx;
-    int png16_present;     /* 1: the png16 sink is in the same run and finishes first: preview reads its frames */
+    int png16_present; /* 1: the png16 sink is in the same run and finishes first: preview reads its frames */
     void (*note)(void *ctx, const char *line); /* something for the log ("libx264 is missing ..."); NULL allowed */
     void *note_ctx;
 } ib_sink_config;
@@ -69,9 +69,9 @@ struct ib_sink;
 
 /* A format. All functions are called from one thread (the runner's); work happens in the sink's own threads. */
 typedef struct ib_sink_format {
-    const char *name;     /* as in --format */
-    const char *summary;  /* one line for --help */
-    int wants_rgb;        /* 1: frames must carry rgb */
+    const char *name;    /* as in --format */
+    const char *summary; /* one line for --help */
+    int wants_rgb;       /* 1: frames must carry rgb */
     int metric_only;
     int first_pass_order; /* finishing order: sinks that others read from at the end come first (png16 0, preview 1) */
     /* Paths that the sink will create, for the overwrite check: calls `add(ctx, path)`. */

@@ -28,7 +28,10 @@ struct ib_source_spool {
     ib_frame_queue *queue;
 };
 
-static char *picture_path(const ib_source_spool *spool, int64_t i) { return ib_text("%s/%08" PRId64 ".yuv", spool->folder, i); }
+static char *picture_path(const ib_source_spool *spool, int64_t i)
+{
+    return ib_text("%s/%08" PRId64 ".yuv", spool->folder, i);
+}
 
 /* Removes the pictures, ours or of a run that was killed. */
 static void clean(const char *folder)
@@ -48,7 +51,9 @@ static isobath_status store(void *ctx, ib_depth_frame *frame, int thread)
     ib_source_spool *spool = ctx;
     scratch *s = &spool->scratch[thread];
     const uint8_t *rgb = frame->rgb;
-    if (!rgb) return ib_fail(spool->diag, ISOBATH_ERR_INTERNAL, "frame %" PRId64 " came without its source picture", frame->index);
+    if (!rgb)
+        return ib_fail(spool->diag, ISOBATH_ERR_INTERNAL, "frame %" PRId64 " came without its source picture",
+                       frame->index);
     if (frame->rgb_width != spool->width || frame->rgb_height != spool->height) {
         ib_rgb_resize(rgb, frame->rgb_width, frame->rgb_height, s->rgb, spool->width, spool->height);
         rgb = s->rgb;
@@ -76,7 +81,8 @@ static isobath_status store(void *ctx, ib_depth_frame *frame, int thread)
     return st;
 }
 
-isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int height, ib_diag *diag, ib_source_spool **out)
+isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int height, ib_diag *diag,
+                                    ib_source_spool **out)
 {
     *out = NULL;
     ib_source_spool *spool = calloc(1, sizeof *spool);
@@ -101,7 +107,8 @@ isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int
         ok = s->rgb && s->yuv && s->packed && s->stream && s->level_buf;
     }
     static const ib_frame_queue_ops ops = {store, NULL};
-    isobath_status st = ok ? ib_make_folder(spool->folder, diag) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the source pictures");
+    isobath_status st = ok ? ib_make_folder(spool->folder, diag)
+                           : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the source pictures");
     if (st == ISOBATH_OK) {
         clean(spool->folder);
         st = ib_frame_queue_create(spool->threads, config->queue_bytes, &ops, spool, diag, &spool->queue);
@@ -134,7 +141,10 @@ void ib_source_spool_close(ib_source_spool *spool)
     free(spool);
 }
 
-isobath_status ib_source_spool_push(ib_source_spool *spool, ib_depth_frame *frame) { return ib_frame_queue_push(spool->queue, frame); }
+isobath_status ib_source_spool_push(ib_source_spool *spool, ib_depth_frame *frame)
+{
+    return ib_frame_queue_push(spool->queue, frame);
+}
 isobath_status ib_source_spool_finish(ib_source_spool *spool) { return ib_frame_queue_drain(spool->queue); }
 size_t ib_source_spool_picture_bytes(const ib_source_spool *spool) { return spool->picture_bytes; }
 

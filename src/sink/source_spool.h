@@ -8,7 +8,8 @@
 typedef struct ib_source_spool ib_source_spool;
 
 /* Pictures are brought to width x height (bilinear) and stored with both sides made even. */
-isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int height, ib_diag *diag, ib_source_spool **out);
+isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int height, ib_diag *diag,
+                                    ib_source_spool **out);
 void ib_source_spool_close(ib_source_spool *spool); /* removes the files; NULL allowed */
 isobath_status ib_source_spool_push(ib_source_spool *spool, ib_depth_frame *frame);
 isobath_status ib_source_spool_finish(ib_source_spool *spool);

@@ -29,7 +29,10 @@ static void src_outputs(const ib_sink_config *config, void (*add)(void *ctx, con
     free(path);
 }
 
-static double src_bytes_per_frame(const ib_sink_config *config) { return 0.4 * config->rgb_width * config->rgb_height + 1024; }
+static double src_bytes_per_frame(const ib_sink_config *config)
+{
+    return 0.4 * config->rgb_width * config->rgb_height + 1024;
+}
 
 static isobath_status src_work(void *ctx, ib_depth_frame *frame, int thread)
 {
@@ -38,7 +41,8 @@ static isobath_status src_work(void *ctx, ib_depth_frame *frame, int thread)
     uint8_t *yuv = sink->yuv[thread], *planes[3] = {yuv, yuv + luma, yuv + luma * 5 / 4};
     int strides[3] = {sink->width, sink->width / 2, sink->width / 2};
     if (!frame->rgb || frame->rgb_width != sink->config.rgb_width || frame->rgb_height != sink->config.rgb_height)
-        return ib_fail(sink->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " came without its source picture", sink->name, frame->index);
+        return ib_fail(sink->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " came without its source picture",
+                       sink->name, frame->index);
     ib_yuv_paint_rgb(frame->rgb, frame->rgb_width, frame->rgb_height, planes, strides, 0, 0);
     return ISOBATH_OK;
 }
@@ -80,11 +84,16 @@ static isobath_status src_open(const ib_sink_config *config, ib_diag *diag, ib_s
     for (int i = 0; ok && i < sink->threads; i++)
         ok = (sink->yuv[i] = malloc((size_t)sink->width * (size_t)sink->height * 3 / 2)) != NULL;
     static const ib_frame_queue_ops ops = {src_work, src_commit};
-    ib_video_format format = {.kind = IB_VIDEO_H264, .path = sink->path, .width = sink->width, .height = sink->height,
-                              .fps = config->fps, .sound_from = config->source_path};
+    ib_video_format format = {.kind = IB_VIDEO_H264,
+                              .path = sink->path,
+                              .width = sink->width,
+                              .height = sink->height,
+                              .fps = config->fps,
+                              .sound_from = config->source_path};
     isobath_status st = ok ? ib_video_stream_open(&format, diag, &sink->stream)
                            : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the src sink");
-    if (st == ISOBATH_OK) st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
+    if (st == ISOBATH_OK)
+        st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     if (st != ISOBATH_OK)
         src_close((ib_sink *)sink);
     else

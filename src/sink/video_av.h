@@ -16,8 +16,8 @@ void ib_av_quiet(void);
 const AVCodec *ib_av_find_encoder(const ib_video_format *format);
 isobath_status ib_av_no_encoder(const ib_video_format *format, ib_diag *diag);
 /* `group`: frames between key frames; `threads`: of the encoder where its bytes depend on them in a fixed way. */
-isobath_status ib_av_open_encoder(const AVCodec *codec, const ib_video_format *format, int group, int threads, ib_diag *diag,
-                                  AVCodecContext **out);
+isobath_status ib_av_open_encoder(const AVCodec *codec, const ib_video_format *format, int group, int threads,
+                                  ib_diag *diag, AVCodecContext **out);
 /* A writable frame of the format; NULL: out of memory. */
 AVFrame *ib_av_frame(const ib_video_format *format);
 
@@ -34,16 +34,17 @@ typedef struct ib_av_mux {
 
 /* Opens TMP. first_time_us: presentation time of the first frame in the source (for the sound).
  * On failure close it with ib_av_mux_close all the same. */
-isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_video_format *format, const uint8_t *extradata,
-                              int extradata_size, int64_t first_time_us, const char *tmp, ib_diag *diag, ib_video_result *result);
+isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_video_format *format,
+                              const uint8_t *extradata, int extradata_size, int64_t first_time_us, const char *tmp,
+                              ib_diag *diag, ib_video_result *result);
 /* Writes one packet of video (and the sound before it); unreferences it. */
 isobath_status ib_av_mux_write(ib_av_mux *mux, AVPacket *packet, int64_t time_us, int64_t duration_us);
 /* Writes the sound up to end_us and the end of the file. */
 isobath_status ib_av_mux_finish(ib_av_mux *mux, int64_t end_us);
 void ib_av_mux_close(ib_av_mux *mux);
 
-/* Finds the sound of `from` and adds a stream for it to `mux` (before the header is written). Returns NULL when there is
- * none, or none that the container takes; `why` says so, or names the codec. */
+/* Finds the sound of `from` and adds a stream for it to `mux` (before the header is written). Returns NULL when there
+ * is none, or none that the container takes; `why` says so, or names the codec. */
 ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_time_us, char *why, size_t why_size);
 /* Copies packets that are shown before time_us. Returns a libav code: only write errors are errors. */
 int ib_sound_copy(ib_sound *sound, AVFormatContext *mux, int64_t time_us);

@@ -45,8 +45,8 @@ static AVRational frame_rate(const ib_video_format *format)
     return av_d2q(format->fps > 0 && format->fps < 1000 ? format->fps : 30, 60000);
 }
 
-isobath_status ib_av_open_encoder(const AVCodec *codec, const ib_video_format *format, int group, int threads, ib_diag *diag,
-                                  AVCodecContext **out)
+isobath_status ib_av_open_encoder(const AVCodec *codec, const ib_video_format *format, int group, int threads,
+                                  ib_diag *diag, AVCodecContext **out)
 {
     AVCodecContext *ctx = avcodec_alloc_context3(codec);
     *out = ctx;
@@ -75,8 +75,8 @@ isobath_status ib_av_open_encoder(const AVCodec *codec, const ib_video_format *f
             ctx->thread_count = threads; /* x264 gives the same bytes for the same number, on any machine */
             av_opt_set(ctx->priv_data, "preset", "veryfast", 0);
             av_opt_set(ctx->priv_data, "crf", "18", 0);
-            /* cpu-independent: without it x264 164's macroblock tree was seen to give different bytes for the same small
-             * pictures, now and then, on one machine; with it they are also the same on every CPU */
+            /* cpu-independent: without it x264 164's macroblock tree was seen to give different bytes for the same
+             * small pictures, now and then, on one machine; with it they are also the same on every CPU */
             av_opt_set(ctx->priv_data, "x264-params", "log=0:scenecut=0:cpu-independent=1", 0);
         } else {
             ctx->flags |= AV_CODEC_FLAG_QSCALE;
@@ -134,8 +134,9 @@ static isobath_status describe_stream(AVStream *stream, const AVCodec *codec, co
     return ISOBATH_OK;
 }
 
-isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_video_format *format, const uint8_t *extradata,
-                              int extradata_size, int64_t first_time_us, const char *tmp, ib_diag *diag, ib_video_result *result)
+isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_video_format *format,
+                              const uint8_t *extradata, int extradata_size, int64_t first_time_us, const char *tmp,
+                              ib_diag *diag, ib_video_result *result)
 {
     *mux = (ib_av_mux){.path = format->path, .diag = diag};
     int mp4 = format->kind == IB_VIDEO_H264;
@@ -144,7 +145,8 @@ isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_vid
     if (code < 0 || !stream || describe_stream(stream, codec, format, extradata, extradata_size) != ISOBATH_OK)
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", format->path);
     mux->format->flags |= AVFMT_FLAG_BITEXACT; /* no version, no date, no random identifiers */
-    for (int i = 0; i < format->tag_count; i++) av_dict_set(&mux->format->metadata, format->tags[i].key, format->tags[i].value, 0);
+    for (int i = 0; i < format->tag_count; i++)
+        av_dict_set(&mux->format->metadata, format->tags[i].key, format->tags[i].value, 0);
     if (format->sound_from) {
         mux->sound = ib_sound_open(format->sound_from, mux->format, first_time_us, result->sound, sizeof result->sound);
         result->has_sound = mux->sound != NULL;

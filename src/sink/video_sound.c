@@ -8,8 +8,8 @@ struct ib_sound {
     AVFormatContext *input;
     AVPacket *packet;
     int source_index, target_index;
-    int64_t origin_us; /* source time that becomes 0 */
-    int64_t last_ts;   /* of the target, to keep time stamps increasing */
+    int64_t origin_us;  /* source time that becomes 0 */
+    int64_t last_ts;    /* of the target, to keep time stamps increasing */
     int waiting, ended; /* a packet waits for its time; the source is done */
 };
 
@@ -44,8 +44,8 @@ ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_ti
     /* the frames count from the first picture of the source */
     sound->origin_us = first_time_us;
     if (video >= 0 && sound->input->streams[video]->start_time != AV_NOPTS_VALUE)
-        sound->origin_us += av_rescale_q(sound->input->streams[video]->start_time, sound->input->streams[video]->time_base,
-                                         (AVRational){1, 1000000});
+        sound->origin_us += av_rescale_q(sound->input->streams[video]->start_time,
+                                         sound->input->streams[video]->time_base, (AVRational){1, 1000000});
     for (unsigned i = 0; i < sound->input->nb_streams; i++)
         if ((int)i != sound->source_index) sound->input->streams[i]->discard = AVDISCARD_ALL;
     snprintf(why, why_size, "%s", name);
@@ -67,8 +67,9 @@ int ib_sound_copy(ib_sound *sound, AVFormatContext *mux, int64_t time_us)
             sound->waiting = 1;
         }
         AVPacket *packet = sound->packet;
-        int64_t at = packet->pts == AV_NOPTS_VALUE ? INT64_MIN
-                                                   : av_rescale_q(packet->pts, source->time_base, (AVRational){1, 1000000}) - sound->origin_us;
+        int64_t at = packet->pts == AV_NOPTS_VALUE
+                         ? INT64_MIN
+                         : av_rescale_q(packet->pts, source->time_base, (AVRational){1, 1000000}) - sound->origin_us;
         int wanted = packet->stream_index == sound->source_index && at >= 0;
         if (wanted && at >= time_us) return 0;
         sound->waiting = 0;

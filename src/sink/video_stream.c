@@ -92,10 +92,12 @@ isobath_status ib_video_stream_write(ib_video_stream *s, const uint8_t *yuv, int
     int64_t t = time_us - s->first_time_us;
     if (s->count > 0 && t <= s->times_us[s->count - 1]) t = s->times_us[s->count - 1] + 1;
     IB_TRY(ib_times_append(&s->times_us, &s->count, &s->capacity, t, s->diag));
-    if (av_frame_make_writable(s->frame) < 0) return ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->format.path);
+    if (av_frame_make_writable(s->frame) < 0)
+        return ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->format.path);
     for (int p = 0; p < 3; p++) {
         int width = p ? s->format.width / 2 : s->format.width, height = p ? s->format.height / 2 : s->format.height;
-        for (int y = 0; y < height; y++, yuv += width) memcpy(s->frame->data[p] + (ptrdiff_t)y * s->frame->linesize[p], yuv, (size_t)width);
+        for (int y = 0; y < height; y++, yuv += width)
+            memcpy(s->frame->data[p] + (ptrdiff_t)y * s->frame->linesize[p], yuv, (size_t)width);
     }
     s->frame->pts = s->count - 1;
     int code = avcodec_send_frame(s->encoder, s->frame);
@@ -105,12 +107,13 @@ isobath_status ib_video_stream_write(ib_video_stream *s, const uint8_t *yuv, int
 
 isobath_status ib_video_stream_finish(ib_video_stream *s, ib_video_result *result)
 {
-    if (s->count == 0) return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: no frames came, so there is no video", s->format.path);
+    if (s->count == 0)
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: no frames came, so there is no video", s->format.path);
     avcodec_send_frame(s->encoder, NULL);
     IB_TRY(receive(s));
     if (s->packets != s->count)
-        return ib_fail(s->diag, ISOBATH_ERR_INTERNAL, "%s: the encoder made %lld packets of %lld frames", s->format.path,
-                       (long long)s->packets, (long long)s->count);
+        return ib_fail(s->diag, ISOBATH_ERR_INTERNAL, "%s: the encoder made %lld packets of %lld frames",
+                       s->format.path, (long long)s->packets, (long long)s->count);
     if (s->is_held) IB_TRY(write_held(s));
     IB_TRY(ib_av_mux_finish(&s->mux, s->times_us[s->count - 1] + usual_duration(s)));
     IB_TRY(ib_commit_path(s->tmp, s->format.path, s->diag));

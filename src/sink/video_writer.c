@@ -33,7 +33,8 @@ static isobath_status receive(const encode_run *run, AVCodecContext *ctx, group_
     while (slot->count < run->job->group) {
         int code = avcodec_receive_packet(ctx, slot->packets[slot->count]);
         if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return ISOBATH_OK;
-        if (code < 0) return ib_av_fail(run->diag, ISOBATH_ERR_INTERNAL, run->job->format.path, "encoding failed", code);
+        if (code < 0)
+            return ib_av_fail(run->diag, ISOBATH_ERR_INTERNAL, run->job->format.path, "encoding failed", code);
         slot->count++;
     }
     return ISOBATH_OK;
@@ -58,7 +59,8 @@ static isobath_status encode_frames(const encode_run *run, AVCodecContext *ctx, 
     avcodec_send_frame(ctx, NULL);
     IB_TRY(receive(run, ctx, slot));
     if (slot->count != n)
-        return ib_fail(run->diag, ISOBATH_ERR_INTERNAL, "%s: the encoder made %d packets of %d frames", path, slot->count, n);
+        return ib_fail(run->diag, ISOBATH_ERR_INTERNAL, "%s: the encoder made %d packets of %d frames", path,
+                       slot->count, n);
     return ISOBATH_OK;
 }
 
@@ -120,8 +122,8 @@ static isobath_status encode_all(encode_run *run, const char *tmp, const int64_t
         ib_pool_run(pool, n, encode_one, run);
         IB_TRY((isobath_status)atomic_load(&run->status));
         if (g == 0)
-            IB_TRY(ib_av_mux_open(&run->mux, run->codec, &job->format, run->slots[0].extradata, run->slots[0].extradata_size,
-                                  job->times_us[0], tmp, run->diag, run->result));
+            IB_TRY(ib_av_mux_open(&run->mux, run->codec, &job->format, run->slots[0].extradata,
+                                  run->slots[0].extradata_size, job->times_us[0], tmp, run->diag, run->result));
         for (int64_t i = 0; i < n; i++)
             for (int p = 0; p < run->slots[i].count; p++, k++)
                 IB_TRY(ib_av_mux_write(&run->mux, run->slots[i].packets[p], times[k], duration_of(job, times, k)));
@@ -165,7 +167,8 @@ isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, ib_video_
     int64_t *times = tidy_times(job);
     ib_pool *pool = NULL;
     isobath_status st = ISOBATH_OK;
-    if (!tmp || !times || !alloc_slots(&run)) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", job->format.path);
+    if (!tmp || !times || !alloc_slots(&run))
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", job->format.path);
     if (st == ISOBATH_OK) st = ib_pool_create(job->threads, diag, &pool);
     if (st == ISOBATH_OK) st = encode_all(&run, tmp, times, pool);
     ib_av_mux_close(&run.mux);

@@ -34,15 +34,16 @@ typedef struct ib_video_result {
     int has_sound;
 } ib_video_result;
 
-/* A whole video whose frames can be drawn in any order: groups of frames are encoded side by side, each by an encoder of
- * its own with one thread, and joined; so the bytes do not depend on the number of threads. */
+/* A whole video whose frames can be drawn in any order: groups of frames are encoded side by side, each by an encoder
+ * of its own with one thread, and joined; so the bytes do not depend on the number of threads. */
 typedef struct ib_video_job {
     ib_video_format format;
     int64_t frames;          /* 1 or more */
     const int64_t *times_us; /* presentation times; any start; made strictly increasing where they are not */
     int group;               /* frames per closed group of pictures */
     int threads;
-    /* Fills the planes of frame i (Y, U, V; or grey, 16-bit little-endian); several calls at a time, distinct `thread`. */
+    /* Fills the planes of frame i (Y, U, V; or grey, 16-bit little-endian); several calls at a time, distinct `thread`.
+     */
     isobath_status (*draw)(void *ctx, int64_t i, int thread, uint8_t *const planes[3], const int strides[3]);
     void *ctx;
     int (*cancelled)(void *ctx); /* NULL allowed */

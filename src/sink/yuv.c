@@ -84,7 +84,8 @@ void ib_rgb_resize(const uint8_t *in, int in_w, int in_h, uint8_t *out, int w, i
             for (int c = 0; c < 3; c++) {
                 int top = a[3 * x0 + c] * (256 - fx) + a[3 * x1 + c] * fx;
                 int bottom = b[3 * x0 + c] * (256 - fx) + b[3 * x1 + c] * fx;
-                out[((size_t)y * (size_t)w + (size_t)x) * 3 + (size_t)c] = (uint8_t)((top * (256 - fy) + bottom * fy + 32768) >> 16);
+                out[((size_t)y * (size_t)w + (size_t)x) * 3 + (size_t)c] =
+                    (uint8_t)((top * (256 - fy) + bottom * fy + 32768) >> 16);
             }
         }
     }

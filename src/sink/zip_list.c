@@ -37,7 +37,8 @@ static int find_directory(int fd, uint64_t file_size, uint64_t *offset, uint64_t
     int64_t at = -1;
     if (buf && tail >= END_BYTES && read_at(fd, file_size - tail, buf, (size_t)tail))
         for (int64_t i = (int64_t)tail - END_BYTES; i >= 0 && at < 0; i--)
-            if (get32(buf + i) == 0x06054b50 && get16(buf + i + 20) == (uint64_t)((int64_t)tail - i - END_BYTES)) at = i;
+            if (get32(buf + i) == 0x06054b50 && get16(buf + i + 20) == (uint64_t)((int64_t)tail - i - END_BYTES))
+                at = i;
     int found = at >= 0;
     if (found) {
         *entries = get16(buf + at + 10);
@@ -102,7 +103,8 @@ isobath_status ib_zip_list(int fd, const char *path, ib_diag *diag, ib_zip_membe
     if (fstat(fd, &sb) != 0) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot read: %s", path, strerror(errno));
     file_size = (uint64_t)sb.st_size;
     if (!find_directory(fd, file_size, &offset, &size, &entries))
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a ZIP archive, or its end is missing (an unfinished download?)", path);
+        return ib_fail(diag, ISOBATH_ERR_INPUT,
+                       "%s: not a ZIP archive, or its end is missing (an unfinished download?)", path);
     if (size > MAX_DIRECTORY || offset > file_size || size > file_size - offset)
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: the directory of the archive lies outside the file", path);
     uint8_t *directory = malloc((size_t)size + 1);
@@ -119,10 +121,11 @@ isobath_status ib_zip_list(int fd, const char *path, ib_diag *diag, ib_zip_membe
             st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: entry %llu of the archive's directory is damaged", path,
                          (unsigned long long)i + 1);
         else if (flags & 1 || (method != 0 && method != 8))
-            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: member %s is encrypted or packed by method %d; expected stored or deflated",
-                         path, m->name, method);
-        else if ((uint64_t)m->header_offset > file_size || (uint64_t)m->packed > file_size - (uint64_t)m->header_offset ||
-                 (method == 0 && m->packed != m->plain))
+            st = ib_fail(diag, ISOBATH_ERR_INPUT,
+                         "%s: member %s is encrypted or packed by method %d; expected stored or deflated", path,
+                         m->name, method);
+        else if ((uint64_t)m->header_offset > file_size ||
+                 (uint64_t)m->packed > file_size - (uint64_t)m->header_offset || (method == 0 && m->packed != m->plain))
             st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: member %s lies outside the file", path, m->name);
         p += n;
         if (st == ISOBATH_OK) (*count)++;

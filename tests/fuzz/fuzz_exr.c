@@ -50,8 +50,8 @@ static void compare(memory_file *file, const ib_depth_frame *frame)
     for (int y = 0; y < frame->height; y += lines) {
         exr_chunk_info_t chunk;
         must(exr_read_scanline_chunk_info(context, 0, y, &chunk) == EXR_ERR_SUCCESS);
-        must((y ? exr_decoding_update(context, 0, &chunk, &pipeline) : exr_decoding_initialize(context, 0, &chunk, &pipeline)) ==
-             EXR_ERR_SUCCESS);
+        must((y ? exr_decoding_update(context, 0, &chunk, &pipeline)
+                : exr_decoding_initialize(context, 0, &chunk, &pipeline)) == EXR_ERR_SUCCESS);
         exr_coding_channel_info_t *z = &pipeline.channels[0];
         z->decode_to_ptr = (uint8_t *)(out + (ptrdiff_t)y * frame->width);
         z->user_pixel_stride = 4;

@@ -15,9 +15,11 @@ static char *make_result(void)
     config.png16_present = 1;
     static const char *const names[] = {"png16", "npz", "preview"};
     ib_sink *sinks[3];
-    for (int k = 0; k < 3; k++) assert_int_equal(ib_sink_format_find(names[k])->open(&config, NULL, &sinks[k]), ISOBATH_OK);
-    json_t *times = json_array(), *outputs = json_array(), *windows = json_pack("[{s:f,s:f},{s:f,s:f,s:s}]", "scale", 1.0,
-                                                                            "shift", 0.0, "scale", 0.5, "shift", 0.1, "guard", "kept");
+    for (int k = 0; k < 3; k++)
+        assert_int_equal(ib_sink_format_find(names[k])->open(&config, NULL, &sinks[k]), ISOBATH_OK);
+    json_t *times = json_array(), *outputs = json_array(),
+           *windows = json_pack("[{s:f,s:f},{s:f,s:f,s:s}]", "scale", 1.0, "shift", 0.0, "scale", 0.5, "shift", 0.1,
+                                "guard", "kept");
     for (int i = 0; i < N; i++) {
         ib_depth_frame *f = make_frame(i, W, H, test_max(i));
         json_array_append_new(times, json_integer(f->pts_us));
@@ -61,7 +63,8 @@ static void good_results(void **state)
 {
     (void)state;
     char *folder = make_result();
-    static const char *const parts[] = {"", "/clip_isobath.json", "/clip_depths_png16", "/clip_depths.npz", "/clip_vis.mp4"};
+    static const char *const parts[] = {"", "/clip_isobath.json", "/clip_depths_png16", "/clip_depths.npz",
+                                        "/clip_vis.mp4"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char *path = ib_text("%s%s", folder, parts[i]);
         expect(path, 0, NULL);
@@ -72,7 +75,8 @@ static void good_results(void **state)
     isobath_check *check;
     assert_int_equal(isobath_check_run(folder, NULL, &check), ISOBATH_OK);
     int notes = 0;
-    for (size_t i = 0; i < isobath_check_count(check); i++) notes += isobath_check_get(check, i).level == ISOBATH_CHECK_NOTE;
+    for (size_t i = 0; i < isobath_check_count(check); i++)
+        notes += isobath_check_get(check, i).level == ISOBATH_CHECK_NOTE;
     assert_int_equal(notes, 1);
     isobath_check_destroy(check);
     remove_folder(folder);
@@ -94,7 +98,8 @@ static void damaged_files(void **state)
     (void)state;
     char *folder = make_result();
     char *frame = ib_text("%s/clip_depths_png16/frame_00007.png", folder), *npz = ib_text("%s/clip_depths.npz", folder);
-    char *sidecar = ib_text("%s/clip_depths_png16/depth.json", folder), *extra = ib_text("%s/clip_depths_png16/frame_00012.png", folder);
+    char *sidecar = ib_text("%s/clip_depths_png16/depth.json", folder),
+         *extra = ib_text("%s/clip_depths_png16/frame_00012.png", folder);
     flip(frame, 400);
     expect(folder, 0, "a file changed since it was written");
     expect(folder, 1, NULL); /* same size: the quick look cannot see it */
@@ -145,7 +150,8 @@ static void wrong_manifests(void **state)
     with_manifest(folder, "unit", json_string("metre"), "says relative depth; the manifest says metric");
     with_manifest(folder, "format", json_string("x"), "not a manifest");
     with_manifest(folder, "outputs", json_array(), "no outputs");
-    with_manifest(folder, "outputs", json_pack("[{s:s,s:s}]", "path", "../../etc/passwd", "format", "npz"), "without a usable path");
+    with_manifest(folder, "outputs", json_pack("[{s:s,s:s}]", "path", "../../etc/passwd", "format", "npz"),
+                  "without a usable path");
     with_manifest(folder, "windows", json_pack("[{s:f,s:f}]", "scale", -1.0, "shift", 0.0), "alignment scale -1");
     json_t *times = json_array();
     for (int i = 0; i < N; i++) json_array_append_new(times, json_integer(i == 5 ? 0 : i * 40000));
@@ -161,7 +167,10 @@ static void bad_values(void **state)
     static const struct {
         float value;
         const char *bad;
-    } cases[] = {{NAN, "1 frames hold NaN or infinity, the first is 1"}, {INFINITY, "hold NaN"}, {-1, "negative depth"}, {0.5f, NULL}};
+    } cases[] = {{NAN, "1 frames hold NaN or infinity, the first is 1"},
+                 {INFINITY, "hold NaN"},
+                 {-1, "negative depth"},
+                 {0.5f, NULL}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         float values[3 * 4 * 5];
         for (int k = 0; k < 60; k++) values[k] = (float)k;

@@ -1,8 +1,8 @@
 /* The evaluation against values that a NumPy and OpenCV re-implementation gave for the same made-up sequences. */
 #include "sink_helper.h"
 
-#include "sink/camera.h"
 #include "eval/metrics.h"
+#include "sink/camera.h"
 #include "sink/png_file.h"
 #include <isobath/eval.h>
 
@@ -73,8 +73,9 @@ static int setup(void **state)
     FILE *f = fopen(path, "w");
     for (int i = 0; i < N; i++) {
         double a = 0.02 * i;
-        fprintf(f, "{\"frame\": %d, \"fx\": %d, \"fy\": 42, \"cx\": 23, \"cy\": 17, \"world_from_camera\": "
-                   "[[%.17g, 0, %.17g, %.17g], [0, 1, 0, %.17g], [%.17g, 0, %.17g, %.17g], [0, 0, 0, 1]]}\n",
+        fprintf(f,
+                "{\"frame\": %d, \"fx\": %d, \"fy\": 42, \"cx\": 23, \"cy\": 17, \"world_from_camera\": "
+                "[[%.17g, 0, %.17g, %.17g], [0, 1, 0, %.17g], [%.17g, 0, %.17g, %.17g], [0, 0, 0, 1]]}\n",
                 i, 40 + i, cos(a), sin(a), 0.1 * i, 0.02 * i, -sin(a), cos(a), -0.05 * i);
     }
     fclose(f);
@@ -107,13 +108,52 @@ static void against_numpy(void **state)
 {
     (void)state;
     static const expected cases[] = {
-        {"pred.npy", "true.npy", 0, {0, 0, 0, 0}, 80, 0, 0, 4, 5783, 0.0471229277152, 0.335933579442, 0.999483115093, 0,
-         0.270057967543, 0.0196698836081},
-        {"pred.npy", "true.npy", 0, {2, -3, 4, 40}, 9, 0, 1, 4, 3754, 0.0381586456069, 0.250208369508, 1, 1.48564741849,
-         0.215585574154, 0.0510252745594},
+        {"pred.npy",
+         "true.npy",
+         0,
+         {0, 0, 0, 0},
+         80,
+         0,
+         0,
+         4,
+         5783,
+         0.0471229277152,
+         0.335933579442,
+         0.999483115093,
+         0,
+         0.270057967543,
+         0.0196698836081},
+        {"pred.npy",
+         "true.npy",
+         0,
+         {2, -3, 4, 40},
+         9,
+         0,
+         1,
+         4,
+         3754,
+         0.0381586456069,
+         0.250208369508,
+         1,
+         1.48564741849,
+         0.215585574154,
+         0.0510252745594},
         {"metr.npy", "true.npy", 1, {0, 0, 0, 0}, 80, 0, 0, 4, 5783, 0.10203516519, 0.559253732996, 1, 0, 1, 0},
-        {"pred.npy", "png", 0, {0, 0, 0, 0}, 80, 256, 0, 4, 5783, 0.0471259457641, 0.335942115185, 0.999483115093, 0,
-         0.270062417746, 0.0196681333633},
+        {"pred.npy",
+         "png",
+         0,
+         {0, 0, 0, 0},
+         80,
+         256,
+         0,
+         4,
+         5783,
+         0.0471259457641,
+         0.335942115185,
+         0.999483115093,
+         0,
+         0.270062417746,
+         0.0196681333633},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         const expected *e = &cases[c];
@@ -151,7 +191,8 @@ static void resize_values(void **state)
 {
     (void)state;
     const float in[6] = {1, 2, 4, 8, 16, 32};
-    const float up[15] = {1.0f, 1.4f, 2.0f, 3.2f, 4.0f, 4.5f, 6.3f, 9.0f, 14.4f, 18.0f, 8.0f, 11.2f, 16.0f, 25.6f, 32.0f};
+    const float up[15] = {1.0f,  1.4f,  2.0f, 3.2f,  4.0f,  4.5f,  6.3f, 9.0f,
+                          14.4f, 18.0f, 8.0f, 11.2f, 16.0f, 25.6f, 32.0f};
     const float down[2] = {5.625f, 15.75f};
     float out[15];
     ib_eval_resize(in, 2, 3, out, 3, 5);
@@ -169,11 +210,13 @@ static void presets(void **state)
     assert_int_equal(isobath_eval_preset("kitti", 1, &o), ISOBATH_OK);
     assert_true(o.gt_scale == 256 && o.max_depth == 80 && o.crop[1] == 374 && o.crop[3] == 1242 && o.frames == 110);
     assert_int_equal(isobath_eval_preset("scannet", 1, &o), ISOBATH_OK);
-    assert_true(o.crop[0] == 8 && o.crop[1] == -8 && o.crop[2] == 11 && o.crop[3] == -11 && o.step == 3 && o.frames == 90);
+    assert_true(o.crop[0] == 8 && o.crop[1] == -8 && o.crop[2] == 11 && o.crop[3] == -11 && o.step == 3 &&
+                o.frames == 90);
     assert_int_equal(isobath_eval_preset("bonn", 1, &o), ISOBATH_OK);
     assert_true(o.gt_scale == 5000 && o.start == 30 && o.frames == 110);
     assert_int_equal(isobath_eval_preset("nyuv2", 0, &o), ISOBATH_OK);
-    assert_true(o.gt_scale == 6000 && o.crop[0] == 45 && o.crop[1] == 471 && o.crop[2] == 41 && o.crop[3] == 601 && o.frames == 500);
+    assert_true(o.gt_scale == 6000 && o.crop[0] == 45 && o.crop[1] == 471 && o.crop[2] == 41 && o.crop[3] == 601 &&
+                o.frames == 500);
     assert_int_equal(isobath_eval_preset("sintel", 0, &o), ISOBATH_OK);
     near(o.gt_scale, 100.82307692, 1e-9);
     assert_int_equal(isobath_eval_preset("cityscapes", 0, &o), ISOBATH_ERR_USAGE);
@@ -182,7 +225,8 @@ static void presets(void **state)
 static void selection_and_errors(void **state)
 {
     (void)state;
-    char *pred = ib_text("%s/pred.npy", folder), *gt = ib_text("%s/true.npy", folder), *two = ib_text("%s/two.npy", folder);
+    char *pred = ib_text("%s/pred.npy", folder), *gt = ib_text("%s/true.npy", folder),
+         *two = ib_text("%s/two.npy", folder);
     char error[512];
     isobath_eval_options o;
     isobath_eval_result all, r;
@@ -215,14 +259,20 @@ static void camera_lines(void **state)
     (void)state;
     ib_camera_track track;
     static const char *const bad[] = {
-        "", "\n\n", "x\n", "[]\n", "{\"frame\":0}\n", "{\"frame\":-1,\"fx\":1,\"fy\":1,\"cx\":0,\"cy\":0}\n",
+        "",
+        "\n\n",
+        "x\n",
+        "[]\n",
+        "{\"frame\":0}\n",
+        "{\"frame\":-1,\"fx\":1,\"fy\":1,\"cx\":0,\"cy\":0}\n",
         "{\"frame\":0,\"fx\":0,\"fy\":1,\"cx\":0,\"cy\":0}\n",
         "{\"frame\":0,\"fx\":1,\"fy\":1,\"cx\":0,\"cy\":0,\"world_from_camera\":[1,2]}\n",
         "{\"frame\":0,\"fx\":1,\"fy\":1,\"cx\":0,\"cy\":0}\n{\"frame\":0,\"fx\":1,\"fy\":1,\"cx\":0,\"cy\":0}\n",
         "{\"frame\":99999999999,\"fx\":1,\"fy\":1,\"cx\":0,\"cy\":0}\n"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(ib_camera_parse(bad[i], strlen(bad[i]), "c.jsonl", 0, NULL, &track), ISOBATH_ERR_INPUT);
-    const char *good = "\n{\"frame\":70,\"fx\":1.5,\"fy\":2,\"cx\":3,\"cy\":4}\r\n {\"cy\":0,\"frame\":2,\"fx\":1,\"fy\":1,\"cx\":0}";
+    const char *good =
+        "\n{\"frame\":70,\"fx\":1.5,\"fy\":2,\"cx\":3,\"cy\":4}\r\n {\"cy\":0,\"frame\":2,\"fx\":1,\"fy\":1,\"cx\":0}";
     assert_int_equal(ib_camera_parse(good, strlen(good), "c.jsonl", 1, NULL, &track), ISOBATH_ERR_INPUT);
     assert_int_equal(ib_camera_parse(good, strlen(good), "c.jsonl", 0, NULL, &track), ISOBATH_OK);
     assert_non_null(ib_camera_of(&track, 2));
@@ -235,7 +285,7 @@ static void camera_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(against_numpy), cmocka_unit_test(resize_values), cmocka_unit_test(presets),
+        cmocka_unit_test(against_numpy),        cmocka_unit_test(resize_values), cmocka_unit_test(presets),
         cmocka_unit_test(selection_and_errors), cmocka_unit_test(camera_lines),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -42,7 +42,8 @@ static inline void remove_folder(char *path)
 /* A hash of its arguments in [0, 1): smooth enough noise is not needed here. */
 static inline float noise(int64_t frame, int x, int y)
 {
-    uint64_t h = (uint64_t)frame * 0x9e3779b97f4a7c15ull + (uint64_t)x * 0xbf58476d1ce4e5b9ull + (uint64_t)y * 0x94d049bb133111ebull;
+    uint64_t h = (uint64_t)frame * 0x9e3779b97f4a7c15ull + (uint64_t)x * 0xbf58476d1ce4e5b9ull +
+                 (uint64_t)y * 0x94d049bb133111ebull;
     h ^= h >> 31;
     h *= 0xd6e8feb86659fd93ull;
     h ^= h >> 32;
@@ -58,7 +59,8 @@ static inline ib_depth_frame *make_frame(int64_t i, int width, int height, float
     f->pts_us = i * 33367 + (i % 3) * 100;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
-            f->depth[y * width + x] = max * (0.1f + 0.7f * (float)(x + y) / (float)(width + height) + 0.1f * noise(i, x, y));
+            f->depth[y * width + x] =
+                max * (0.1f + 0.7f * (float)(x + y) / (float)(width + height) + 0.1f * noise(i, x, y));
     f->depth[0] = max;
     f->min = f->max = max;
     for (int k = 0; k < width * height; k++)
@@ -75,8 +77,14 @@ static inline float test_max(int64_t i)
 
 static inline ib_sink_config test_config(const char *folder, int width, int height)
 {
-    return (ib_sink_config){.folder = folder, .name = "clip", .width = width, .height = height, .fps = 29.97,
-                            .frames_hint = -1, .npz_level = -1, .threads = 2};
+    return (ib_sink_config){.folder = folder,
+                            .name = "clip",
+                            .width = width,
+                            .height = height,
+                            .fps = 29.97,
+                            .frames_hint = -1,
+                            .npz_level = -1,
+                            .threads = 2};
 }
 
 /* Opens, pushes `frames` frames of the test video with pauses that depend on `hurry`, finishes. */

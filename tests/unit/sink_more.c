@@ -80,7 +80,10 @@ static void same_bytes(const char *name, const ib_sink_config *base, const char 
 }
 
 #ifdef ISOBATH_HAVE_EXR
-static void quiet(exr_const_context_t context, exr_result_t code, const char *message) { (void)context, (void)code, (void)message; }
+static void quiet(exr_const_context_t context, exr_result_t code, const char *message)
+{
+    (void)context, (void)code, (void)message;
+}
 
 /* Reads Z with the library's own decoder. */
 static void read_exr(const char *path, float *out, double *time_us)
@@ -121,7 +124,8 @@ static void exr_round_trip(void **state)
         const char *compression;
         int half;
         double error; /* relative */
-    } cases[] = {{"zip", 0, 0}, {NULL, 1, 1.0 / 2048}, {"piz", 0, 0}, {"pxr24", 0, 1.0 / 65536}, {"none", 0, 0}, {"piz", 1, 1.0 / 2048}};
+    } cases[] = {{"zip", 0, 0},  {NULL, 1, 1.0 / 2048}, {"piz", 0, 0}, {"pxr24", 0, 1.0 / 65536},
+                 {"none", 0, 0}, {"piz", 1, 1.0 / 2048}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         char *folder = scratch_folder();
         ib_sink_config config = rgb_config(folder);
@@ -377,7 +381,8 @@ static void make_source(const char *path)
 static void sound_is_copied(void **state)
 {
     (void)state;
-    char *folder = scratch_folder(), *source = ib_text("%s/with_sound.mov", folder), *path = ib_text("%s/clip_vis.mp4", folder);
+    char *folder = scratch_folder(), *source = ib_text("%s/with_sound.mov", folder),
+         *path = ib_text("%s/clip_vis.mp4", folder);
     av_log_set_level(AV_LOG_FATAL);
     make_source(source);
     ib_sink_config config = rgb_config(folder); /* its frames begin half a second into the source */
@@ -404,7 +409,8 @@ static void sound_is_copied(void **state)
         }
         av_packet_unref(packet);
     }
-    /* packets of 64 ms from 0.5 s on: the first is shown within one packet of the start, the last before the picture ends */
+    /* packets of 64 ms from 0.5 s on: the first is shown within one packet of the start, the last before the picture
+     * ends */
     assert_true(first >= 0 && first < 0.065);
     assert_true(last > 1.2 && last < 1.336 + 0.065);
     assert_in_range(packets, 19, 22);
@@ -421,7 +427,7 @@ int main(void)
 #ifdef ISOBATH_HAVE_EXR
         cmocka_unit_test(exr_round_trip),
 #endif
-        cmocka_unit_test(ffv1_is_lossless), cmocka_unit_test(src_frames), cmocka_unit_test(side_by_side),
+        cmocka_unit_test(ffv1_is_lossless), cmocka_unit_test(src_frames),      cmocka_unit_test(side_by_side),
         cmocka_unit_test(ply_points),       cmocka_unit_test(sound_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

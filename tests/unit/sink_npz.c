@@ -113,7 +113,8 @@ static void zip64_offsets(void **state)
     memset(header, ' ', sizeof header);
     int64_t frames = 1100, side = 1024; /* 4.6 GB of zeros */
     memcpy(header, "\x93NUMPY\x01\x00\x76\x00", 10);
-    int n = sprintf(header + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d), }", (int)frames, (int)side, (int)side);
+    int n = sprintf(header + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d), }", (int)frames,
+                    (int)side, (int)side);
     header[10 + n] = ' ';
     header[127] = '\n';
     assert_int_equal(ib_zip_begin(zip, "depths.npy", 0, 64), ISOBATH_OK);

@@ -98,7 +98,7 @@ static void mixed_folders_are_refused(void **state)
     float back[W * H];
     assert_int_equal(ib_depth_reader_open(folder, &diag, &reader), ISOBATH_ERR_INPUT); /* empty */
     write_foreign(folder, 1, W, "0.5");
-    write_foreign(folder, 2, W, "0.25"); /* another scale */
+    write_foreign(folder, 2, W, "0.25");    /* another scale */
     write_foreign(folder, 3, W + 1, "0.5"); /* another size */
     assert_int_equal(ib_depth_reader_open(folder, NULL, &reader), ISOBATH_OK);
     assert_int_equal(ib_depth_reader_read(reader, 0, back), ISOBATH_OK);

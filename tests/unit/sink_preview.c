@@ -115,8 +115,12 @@ static void other_encoder(void **state)
     char *folder = scratch_folder(), *path = vis_path(folder);
     int64_t times[50];
     for (int i = 0; i < 50; i++) times[i] = i == 7 ? 240000 : i * 40000 + 1000000;
-    ib_video_job job = {.format = {.path = path, .width = 32, .height = 32, .fps = 25, .encoder = "mpeg4"}, .frames = 50,
-                        .times_us = times, .group = 16, .threads = 3, .draw = grey};
+    ib_video_job job = {.format = {.path = path, .width = 32, .height = 32, .fps = 25, .encoder = "mpeg4"},
+                        .frames = 50,
+                        .times_us = times,
+                        .group = 16,
+                        .threads = 3,
+                        .draw = grey};
     ib_video_result result;
     assert_int_equal(ib_video_encode(&job, NULL, &result), ISOBATH_OK);
     assert_string_equal(result.encoder, "mpeg4");
@@ -169,12 +173,11 @@ static void colour_maps(void **state)
     static const struct {
         const char *name;
         uint8_t first[3], middle[3], last[3];
-    } known[] = {{"inferno", {0, 0, 3}, {187, 55, 84}, {252, 254, 164}}, /* published end points and middle */
-                 {"viridis", {68, 1, 84}, {32, 144, 140}, {253, 231, 36}},
-                 {"magma", {0, 0, 3}, {182, 54, 121}, {251, 252, 191}},
-                 {"plasma", {12, 7, 134}, {203, 71, 119}, {239, 248, 33}},
-                 {"turbo", {48, 18, 59}, {163, 252, 60}, {122, 4, 2}},
-                 {"gray", {0, 0, 0}, {128, 128, 128}, {255, 255, 255}}};
+    } known[] = {
+        {"inferno", {0, 0, 3}, {187, 55, 84}, {252, 254, 164}}, /* published end points and middle */
+        {"viridis", {68, 1, 84}, {32, 144, 140}, {253, 231, 36}}, {"magma", {0, 0, 3}, {182, 54, 121}, {251, 252, 191}},
+        {"plasma", {12, 7, 134}, {203, 71, 119}, {239, 248, 33}}, {"turbo", {48, 18, 59}, {163, 252, 60}, {122, 4, 2}},
+        {"gray", {0, 0, 0}, {128, 128, 128}, {255, 255, 255}}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         assert_true(ib_colormap_find(known[i].name, map));
         for (int c = 0; c < 3; c++) {
@@ -197,11 +200,8 @@ static void colour_maps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(colour_maps),
-        cmocka_unit_test(same_bytes),
-        cmocka_unit_test(frames_times_and_colours),
-        cmocka_unit_test(other_encoder),
-        cmocka_unit_test(cancelled),
+        cmocka_unit_test(colour_maps),   cmocka_unit_test(same_bytes), cmocka_unit_test(frames_times_and_colours),
+        cmocka_unit_test(other_encoder), cmocka_unit_test(cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

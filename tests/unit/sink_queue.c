@@ -19,7 +19,8 @@ static isobath_status work(void *ctx, ib_depth_frame *frame, int thread)
     probe *p = ctx;
     (void)thread;
     int now = atomic_fetch_add(&p->working, 1) + 1, most = atomic_load(&p->most);
-    while (now > most && !atomic_compare_exchange_weak(&p->most, &most, now)) {}
+    while (now > most && !atomic_compare_exchange_weak(&p->most, &most, now)) {
+    }
     usleep((useconds_t)(frame->index * 7919 % 500)); /* finishing out of order */
     atomic_fetch_sub(&p->working, 1);
     atomic_fetch_add(&p->worked, 1);
