@@ -162,17 +162,18 @@ isobath_status ib_cpu_open(const ib_backend_options *options, ib_backend **out)
     cpu->k = p.k;
     cpu->f32 = act == IB_BF16 ? &ib_cpu_kernels_avx512 : p.k;
     cpu->threads = ib_pool_threads(options->pool);
-    snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s", p.name, ib_dtype_name(act));
-    if (p.onednn) {
-        char version[32];
-        isobath_status st = ib_onednn_open(cpu->threads, options->diag, &cpu->onednn);
-        if (st != ISOBATH_OK) {
+    if (p.onednn) { /* without it a path that nobody asked for is avx512 */
+        isobath_status st = ib_onednn_open(cpu->threads, options->isa ? options->diag : NULL, &cpu->onednn);
+        if (st != ISOBATH_OK && options->isa) {
             free(cpu);
             return st;
         }
-        ib_onednn_version(version, sizeof version);
-        snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s onednn-%s", p.name, ib_dtype_name(act), version);
+        if (st != ISOBATH_OK) p.name = "avx512";
     }
+    char version[32] = "";
+    if (cpu->onednn) ib_onednn_version(version, sizeof version);
+    snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s%s%s", p.name, ib_dtype_name(act),
+             cpu->onednn ? " onednn-" : "", version);
     *out = &cpu->base;
     return ISOBATH_OK;
 }
