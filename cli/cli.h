@@ -57,5 +57,6 @@ int cmd_eval(int argc, char **argv);
 int cmd_models(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 #endif

@@ -20,6 +20,7 @@ static const subcommand commands[] = {
     {"info", cmd_info, "what a checkpoint is, and what it takes to run it"},
     {"models", cmd_models, "the models known by name; fetch one"},
     {"doctor", cmd_doctor, "devices, drivers, decoder, precision self-test, speed, hours for an input"},
+    {"bench", cmd_bench, "frames/s of the network and of a whole run"},
     {"convert", cmd_convert, "a checkpoint as .safetensors, in fp32, fp16 or bf16"},
 };
 
