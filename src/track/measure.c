@@ -1,0 +1,144 @@
+/* Depth of boxes and masks in one frame; see lift.h. */
+#include "track/lift.h"
+
+#include <math.h>
+
+enum { SIDE = 33, SAMPLES = SIDE * SIDE, NEARER = 64 }; /* of the sampling grid; nearer boxes that are considered */
+
+/* k-th smallest of v (Hoare's selection). */
+static double select_nth(double *v, size_t n, size_t k)
+{
+    size_t low = 0, high = n - 1;
+    while (low < high) {
+        double pivot = v[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;;) {
+            while (v[i] < pivot) i++;
+            while (v[j] > pivot) j--;
+            if (i >= j) break;
+            double swap = v[i];
+            v[i++] = v[j];
+            v[j--] = swap;
+        }
+        if (k <= j) /* elements up to j are <= pivot, those beyond are >= pivot */
+            high = j;
+        else
+            low = j + 1;
+    }
+    return v[k];
+}
+
+double ib_median(double *v, size_t n)
+{
+    double upper = select_nth(v, n, n / 2);
+    if (n % 2) return upper;
+    double lower = v[0];
+    for (size_t i = 1; i < n / 2; i++) lower = v[i] > lower ? v[i] : lower;
+    return (lower + upper) / 2;
+}
+
+static int inside(const float *xy, size_t n, double x, double y)
+{
+    int in = 0;
+    for (size_t i = 0, j = n - 1; i < n; j = i++) {
+        double xi = xy[2 * i], yi = xy[2 * i + 1], xj = xy[2 * j], yj = xy[2 * j + 1];
+        if ((yi > y) != (yj > y) && x < (xj - xi) * (y - yi) / (yj - yi) + xi) in = !in;
+    }
+    return in;
+}
+
+static int covers(const ib_tracks *tracks, const ib_detection *d, double x, double y)
+{
+    if (x < d->box[0] || x >= d->box[2] || y < d->box[1] || y >= d->box[3]) return 0;
+    return d->points == 0 || inside(tracks->xy + 2 * d->polygon, d->points, x, y);
+}
+
+typedef struct area {
+    double values[SAMPLES];
+    size_t count, looked_at, hidden, valid;
+} area;
+
+/* The visible, valid disparities in a rectangle of video coordinates. */
+static void collect(const ib_measure_setup *s, const float *depth, const ib_tracks *tracks, const ib_detection *d, const double rect[4],
+                    const ib_detection *const *nearer, size_t nearer_count, area *a)
+{
+    double sx = (double)s->width / s->video_width, sy = (double)s->height / s->video_height;
+    int bounds[4]; /* x0 y0 x1 y1, pixels whose centre is inside; at least one */
+    for (int axis = 0; axis < 2; axis++) {
+        double scale = axis ? sy : sx;
+        int size = axis ? s->height : s->width;
+        double low = fmin(fmax(rect[axis] * scale, 0), size), high = fmin(fmax(rect[2 + axis] * scale, 0), size);
+        bounds[axis] = (int)ceil(low - 0.5);
+        bounds[2 + axis] = (int)ceil(high - 0.5);
+        if (bounds[2 + axis] <= bounds[axis]) {
+            int middle = (int)((low + high) / 2);
+            bounds[axis] = middle < size ? middle : size - 1;
+            bounds[2 + axis] = bounds[axis] + 1;
+        }
+    }
+    int step_x = (bounds[2] - bounds[0] + SIDE - 2) / (SIDE - 1), step_y = (bounds[3] - bounds[1] + SIDE - 2) / (SIDE - 1);
+    a->count = a->looked_at = a->hidden = a->valid = 0;
+    for (int y = bounds[1] + (step_y - 1) / 2; y < bounds[3]; y += step_y)
+        for (int x = bounds[0] + (step_x - 1) / 2; x < bounds[2]; x += step_x) {
+            double u = (x + 0.5) / sx, v = (y + 0.5) / sy;
+            if (d->points && !inside(tracks->xy + 2 * d->polygon, d->points, u, v)) continue;
+            float z = depth[(int64_t)y * s->width + x];
+            int valid = isfinite(z) && z > 0, hidden = 0;
+            a->looked_at++;
+            a->valid += (size_t)valid;
+            for (size_t k = 0; k < nearer_count && !hidden; k++) hidden = covers(tracks, nearer[k], u, v);
+            a->hidden += (size_t)hidden;
+            if (valid && !hidden) a->values[a->count++] = s->metric ? 1 / (double)z : (double)z;
+        }
+}
+
+static int enough(const area *a) { return a->count > 0 && a->count * 10 >= a->looked_at; }
+
+static void measure(const ib_measure_setup *s, const float *depth, const ib_tracks *tracks, const ib_detection *d,
+                    const ib_detection *all, size_t count, area *a, ib_measure *out)
+{
+    const double *b = d->box;
+    *out = (ib_measure){.reason = IB_LIFT_OK};
+    if (!(b[2] > b[0]) || !(b[3] > b[1])) out->reason = IB_LIFT_EMPTY;
+    else if (b[2] <= 0 || b[3] <= 0 || b[0] >= s->video_width || b[1] >= s->video_height) out->reason = IB_LIFT_OUTSIDE;
+    if (out->reason != IB_LIFT_OK) return;
+    const ib_detection *nearer[NEARER];
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < NEARER && d->points == 0; i++) { /* a mask is what is visible already */
+        const double *o = all[i].box;
+        if (o[3] > b[3] && o[0] < b[2] && o[2] > b[0] && o[1] < b[3]) nearer[n++] = &all[i];
+    }
+    double w = (b[2] - b[0]) / 4, h = (b[3] - b[1]) / 4, half[4] = {b[0] + w, b[1] + h, b[2] - w, b[3] - h};
+    collect(s, depth, tracks, d, d->points ? b : half, nearer, n, a);
+    if (!enough(a) && (a->hidden || d->points == 0)) collect(s, depth, tracks, d, b, nearer, n, a);
+    double looked_at = a->looked_at ? (double)a->looked_at : 1;
+    out->valid_share = (double)a->valid / looked_at;
+    out->hidden_share = (double)a->hidden / looked_at;
+    if (!enough(a)) {
+        out->reason = a->valid * 10 < a->looked_at || a->looked_at == 0 ? IB_LIFT_INVALID : IB_LIFT_HIDDEN;
+        return;
+    }
+    out->disparity = ib_median(a->values, a->count);
+    for (size_t i = 0; i < a->count; i++) a->values[i] = fabs(a->values[i] - out->disparity);
+    out->spread = 1.4826 * ib_median(a->values, a->count) / out->disparity;
+}
+
+void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first, size_t count, ib_measure *out)
+{
+    area a;
+    for (size_t i = 0; i < count; i++) measure(setup, depth, tracks, &tracks->list[first + i], tracks->list + first, count, &a, &out[i]);
+}
+
+double ib_measure_point(const ib_measure_setup *s, const float *depth, double u, double v)
+{
+    double x = floor(u * s->width / s->video_width), y = floor(v * s->height / s->video_height), values[9];
+    if (!(x >= 0 && y >= 0 && x < s->width && y < s->height)) return 0;
+    size_t n = 0;
+    for (int k = 0; k < 9; k++) {
+        int px = (int)x + k % 3 - 1, py = (int)y + k / 3 - 1;
+        if (px < 0 || py < 0 || px >= s->width || py >= s->height) continue;
+        float z = depth[(int64_t)py * s->width + px];
+        if (isfinite(z) && z > 0) values[n++] = s->metric ? 1 / (double)z : (double)z;
+    }
+    return n ? ib_median(values, n) : 0;
+}

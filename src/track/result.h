@@ -1,0 +1,46 @@
+/* Positions over time, and the files that hold them. */
+#ifndef IB_TRACK_RESULT_H
+#define IB_TRACK_RESULT_H
+
+#include "sink/camera.h"
+#include "track/lift.h"
+#include <isobath/track.h>
+
+/* One position. Rows are sorted by frame, then in the order of reading, bridged ones last. */
+typedef struct ib_row {
+    int64_t frame, id;
+    double box[4], confidence;
+    int class_index;
+    int has_position, bridged, has_speed;
+    ib_measure measure;      /* of bridged rows: zeros */
+    double camera[3], position[3]; /* in the camera's axes; as the result says (the same without poses) */
+    double velocity[3], distance;  /* distance: from the camera */
+    double focal_px[2];      /* of the frame, for sizes */
+} ib_row;
+
+typedef struct ib_result {
+    ib_row *rows;
+    size_t count, capacity;
+    const ib_tracks *tracks;
+    const isobath_track_options *options;
+    isobath_track_summary *summary;
+    int world, metric; /* coordinates and unit */
+    int video_width, video_height;
+    double fps; /* 0: unknown, no speeds */
+    const ib_camera_track *poses; /* world: where the camera was */
+} ib_result;
+
+/* 0: out of memory */
+int ib_result_add(ib_result *result, const ib_row *row);
+/* Bridges gaps, smooths and sets velocities, per track. Uses `q` of the process noise. */
+isobath_status ib_result_smooth(ib_result *result, ib_diag *diag);
+void ib_result_sort(ib_result *result);
+
+/* Each returns fresh text that the caller frees, NULL: out of memory. */
+char *ib_result_json(const ib_result *result);
+char *ib_result_csv(const ib_result *result);
+char *ib_result_mot(const ib_result *result);
+char *ib_result_kitti(const ib_result *result);
+char *ib_result_svg(const ib_result *result);
+
+#endif
