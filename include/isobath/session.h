@@ -23,6 +23,11 @@ typedef struct isobath_run_options {
     double target_fps;       /* 0: every frame */
     int64_t max_frames;      /* 0: all */
     double start_s, end_s;   /* part of the input, seconds; end 0: to the end */
+    int64_t start_frame, end_frame; /* the same by frame number of the input; end exclusive, 0: to the end */
+    const char *crop;        /* NULL: none; "auto": without letterbox bars; "WxH+X+Y" */
+    int square_pixels;       /* 1: undo a pixel aspect ratio */
+    int deinterlace;         /* 1: frames flagged as interlaced use one field */
+    int keep_hdr;            /* 1: PQ and HLG are not tone-mapped */
     const char *precision;   /* "auto", "fp32", "fp16", "bf16"; NULL: auto */
     const char *devices;     /* "auto", "cpu", "cuda:0"; NULL: auto */
     const char *cpu_isa;     /* NULL: best; "sse4", "avx2", "avx512", "amx" */

@@ -19,11 +19,19 @@ static json_t *input_json(const ib_run *r)
 static json_t *options_json(const ib_setup *s)
 {
     const isobath_run_options *o = &s->options;
-    return json_pack("{s:[i,i], s:[i,i], s:i, s:f, s:I, s:f, s:f, s:b, s:s, s:s}", "network_size", s->plan.network_width,
+    json_t *j = json_pack("{s:[i,i], s:[i,i], s:i, s:f, s:I, s:f, s:f, s:b, s:s, s:s}", "network_size", s->plan.network_width,
                      s->plan.network_height, "output_size", s->plan.output_width, s->plan.output_height, "max_res", o->max_res,
                      "target_fps", o->target_fps, "max_frames", (json_int_t)o->max_frames, "start_s", o->start_s, "end_s",
                      o->end_s, "guard", o->guard, "formats", o->formats ? o->formats : "png16,preview", "on_error",
                      o->on_error_repeat ? "repeat" : "stop");
+    if (o->start_frame) json_object_set_new(j, "start_frame", json_integer(o->start_frame));
+    if (o->end_frame) json_object_set_new(j, "end_frame", json_integer(o->end_frame));
+    if (o->crop) json_object_set_new(j, "crop", json_string(o->crop));
+    if (o->cuts) json_object_set_new(j, "cuts", json_string(s->cuts_auto ? "auto" : "list"));
+    if (o->square_pixels) json_object_set_new(j, "square_pixels", json_true());
+    if (o->deinterlace) json_object_set_new(j, "deinterlace", json_true());
+    if (o->keep_hdr) json_object_set_new(j, "keep_hdr", json_true());
+    return j;
 }
 
 static json_t *windows_json(const ib_run *r)

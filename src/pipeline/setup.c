@@ -23,7 +23,7 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->cuts, &o->raw_format, &o->colormap, &o->exr_compression};
+                             &o->formats, &o->output_size, &o->cuts, &o->crop, &o->raw_format, &o->colormap, &o->exr_compression};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -62,12 +62,32 @@ static void derive_name(ib_setup *s)
     snprintf(s->name, sizeof s->name, "%.200s", *base && strcmp(base, "..") ? base : "video");
 }
 
+static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag *diag)
+{
+    ib_rect r;
+    int end = 0;
+    m->crop = IB_CROP_AUTO;
+    if (strcmp(text, "auto") == 0) return ISOBATH_OK;
+    if (sscanf(text, "%dx%d+%d+%d%n", &r.width, &r.height, &r.x, &r.y, &end) != 4 || text[end] || r.width < 1 || r.height < 1 ||
+        r.x < 0 || r.y < 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--crop %s: expected auto or WIDTHxHEIGHT+X+Y", text);
+    m->crop = IB_CROP_RECT;
+    m->crop_rect = r;
+    return ISOBATH_OK;
+}
+
 static isobath_status open_media(ib_setup *s, ib_diag *diag)
 {
     const isobath_run_options *o = &s->options;
     ib_media_options m = {.max_res = o->max_res, .target_fps = o->target_fps, .max_frames = o->max_frames,
                           .start_s = o->start_s, .end_s = o->end_s, .raw_format = o->raw_format,
                           .on_error = o->on_error_repeat ? IB_ON_ERROR_REPEAT : IB_ON_ERROR_STOP, .threads = s->threads};
+    m.start_frame = o->start_frame;
+    m.end_frame = o->end_frame;
+    m.square_pixels = o->square_pixels;
+    m.deinterlace = o->deinterlace;
+    m.keep_hdr = o->keep_hdr;
+    if (o->crop) IB_TRY(parse_crop(o->crop, &m, diag));
     IB_TRY(ib_media_open(o->input, &m, diag, &s->media));
     const ib_media_info *info = ib_media_get_info(s->media);
     s->plan.source_width = info->width;

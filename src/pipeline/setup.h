@@ -15,7 +15,7 @@
 /* Owns copies of all strings. */
 typedef struct ib_setup {
     isobath_run_options options;
-    char *strings[16]; /* what the option strings point to */
+    char *strings[24]; /* what the option strings point to */
     int string_count;
     char name[256];       /* NAME of the result files */
     char model_path[4096];
