@@ -10,6 +10,12 @@
     {CLI_HEADING, .help = "Input"}, \
     {CLI_TIME, "--start", 0, "T", "start at this time (seconds, M:SS, H:MM:SS)", &(o).start_s}, \
     {CLI_TIME, "--end", 0, "T", "end before this time", &(o).end_s}, \
+    {CLI_INT64, "--start-frame", 0, "N", "start at this frame of the input", &(o).start_frame}, \
+    {CLI_INT64, "--end-frame", 0, "N", "end before this frame", &(o).end_frame}, \
+    {CLI_STRING, "--crop", 0, "auto|WxH+X+Y", "without letterbox bars, or this part of the picture", &(o).crop}, \
+    {CLI_FLAG, "--square-pixels", 0, NULL, "undo a pixel aspect ratio", &(o).square_pixels}, \
+    {CLI_FLAG, "--deinterlace", 0, NULL, "frames flagged as interlaced use one field", &(o).deinterlace}, \
+    {CLI_FLAG, "--keep-hdr", 0, NULL, "do not tone-map PQ and HLG", &(o).keep_hdr}, \
     {CLI_DOUBLE, "--target-fps", 0, "F", "keep every n-th frame, n = round(fps / F)", &(o).target_fps}, \
     {CLI_INT64, "--max-frames", 0, "N", "stop after N frames", &(o).max_frames}, \
     {CLI_INT, "--max-res", 0, "N", "reduce sources whose longer side exceeds N (default 1280; 0: never)", &(o).max_res}, \

@@ -1,6 +1,7 @@
 /* NAME_isobath.json: what the result is and what it came from; docs/FORMATS.md describes every key. */
 #include "pipeline/run.h"
 
+#include "sink/describe.h"
 #include "sink/manifest.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,8 @@ static json_t *input_json(const ib_run *r)
     const ib_setup *s = r->setup;
     const ib_media_info *info = ib_media_get_info(s->media);
     const char *base = strrchr(s->options.input, '/');
-    return json_pack("{s:s, s:s, s:i, s:i, s:i, s:f, s:i, s:s, s:s}", "name", base && base[1] ? base + 1 : s->options.input,
+    return json_pack("{s:o, s:s, s:i, s:i, s:i, s:f, s:i, s:s, s:s}", "name",
+                     ib_json_string(base && base[1] ? base + 1 : s->options.input),
                      "sha256", r->input_sha256, "width", info->width, "height", info->height, "rotation", info->rotation,
                      "fps", info->fps, "stride", info->stride, "decoder", info->decoder, "colour", info->colour);
 }
@@ -84,11 +86,11 @@ isobath_status ib_run_write_manifest(ib_run *r)
         s->formats[i]->outputs(&s->sink, remember_path, r);
     }
     const char *base = strrchr(s->model_path, '/');
-    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:s, s:s}, s:o, s:o, s:o, s:o}", "format",
+    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:o, s:s}, s:o, s:o, s:o, s:o}", "format",
                           "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", r->device->kind, "unit",
                           s->config.metric ? "metre" : "relative disparity", "frames", (json_int_t)r->frame_count, "depth_min",
                           r->depth_min, "depth_max", r->depth_max, "input", input_json(r), "options", options_json(s), "model",
-                          "name", s->config.name, "file", base ? base + 1 : s->model_path, "sha256", r->model_sha256, "shots",
+                          "name", s->config.name, "file", ib_json_string(base ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
                           shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
     if (r->extra) json_object_update(m, r->extra);

@@ -3,6 +3,7 @@
 #include "pipeline/run.h"
 
 #include "pipeline/shots.h"
+#include "sink/describe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,9 @@ isobath_status ib_run_open_log(ib_run *r)
     char path[8192];
     snprintf(path, sizeof path, "%s/%s_isobath.log.jsonl", s->options.output, s->name);
     IB_TRY(ib_log_open(path, 0, r->diag, &r->log));
-    ib_log_event(r->log, "start", json_pack("{s:s, s:s, s:s, s:s, s:[i,i], s:[i,i], s:[i,i], s:I, s:I, s:I, s:i}", "isobath",
-                                            ISOBATH_VERSION, "input", s->options.input, "model", s->model_path, "device",
+    ib_log_event(r->log, "start", json_pack("{s:s, s:o, s:o, s:s, s:[i,i], s:[i,i], s:[i,i], s:I, s:I, s:I, s:i}", "isobath",
+                                            ISOBATH_VERSION, "input", ib_json_string(s->options.input), "model",
+                                            ib_json_string(s->model_path), "device",
                                             p->device, "source_size", p->source_width, p->source_height, "network_size",
                                             p->network_width, p->network_height, "output_size", p->output_width,
                                             p->output_height, "frames_hint", (json_int_t)p->frames_hint, "host_bytes",
@@ -220,8 +222,9 @@ isobath_status ib_run_all(ib_run *r)
     isobath_status st = process(r);
     if (st != ISOBATH_OK) st = ib_fail(r->diag, st, "the run failed: %s", isobath_status_name(st));
     ib_log_event(r->log, st == ISOBATH_OK ? "done" : "failed",
-                 json_pack("{s:I, s:f, s:s}", "frames", (json_int_t)r->frame_count, "seconds",
-                           (double)(ib_now_us() - atomic_load(&r->counters->start_us)) * 1e-6, "error", r->diag->text));
+                 json_pack("{s:I, s:f, s:o}", "frames", (json_int_t)r->frame_count, "seconds",
+                           (double)(ib_now_us() - atomic_load(&r->counters->start_us)) * 1e-6, "error",
+                           ib_json_string(r->diag->text)));
     ib_log_close(r->log);
     r->log = NULL;
     return st;
