@@ -89,5 +89,26 @@ y4m_frame 5 >&3
 exec 3>&-
 [ "$(cat <&4 | wc -c)" -eq 76800 ] || { echo "FAILED: the second frame"; failed=$((failed + 1)); }
 wait
+# a source that stalls: Ctrl-C ends the stream, and what there is is complete
+mkfifo "$dir/stall"
+"$isobath" stream - -o "$dir/stalled" --name s --format npz --pipe f32 -q $model < "$dir/stall" > "$dir/frames" 2> "$dir/text" &
+pid=$!
+exec 3> "$dir/stall"
+{
+    printf 'YUV4MPEG2 W160 H120 F25:1 Ip A1:1 C420jpeg\n'
+    y4m_frame 4
+    y4m_frame 5
+} >&3
+tries=0
+while [ "$(wc -c < "$dir/frames")" -lt 153600 ] && [ $tries -lt 600 ]; do # both frames are out
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -INT $pid
+wait $pid
+code=$?
+[ $code = 0 ] || { echo "FAILED: a stalled source: exit $code: $(cat "$dir/text")"; failed=$((failed + 1)); }
+exec 3>&-
+expect 0 "2 frames" "$isobath" check "$dir/stalled"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
