@@ -37,9 +37,10 @@ PREFIX ?= /usr/local
 install: all
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
-# build/isobath_VERSION_ARCH.deb
-deb: all
-	@tools/deb.sh $(BUILD)
+# build-deb/isobath_VERSION_ARCH.deb, built for the prefix /usr
+deb: setup
+	@$(MAKE) --no-print-directory all BUILD=build-deb CMAKE_FLAGS="-DCMAKE_INSTALL_PREFIX=/usr -DISOBATH_TESTS=OFF $(CMAKE_FLAGS)"
+	@tools/deb.sh build-deb
 
 clean:
-	rm -rf build build-asan build-tsan demo-out
+	rm -rf build build-asan build-tsan build-deb demo-out
