@@ -140,9 +140,10 @@ static void look_at_plan(ib_doctor *d)
     if (ib_setup_init(&setup, &run, &diag) == ISOBATH_OK) {
         isobath_plan *p = &r->plan;
         *p = setup.plan;
-        ib_doctor_say(d, ISOBATH_DOCTOR_FACT, "plan", "network %d x %d on %s; memory %.2f GiB, on the card %.2f GiB, disk at most %.2f GiB",
-                      p->network_width, p->network_height, p->device, (double)p->host_bytes / GIB, (double)p->device_bytes / GIB,
-                      p->disk_bytes / GIB);
+        char card[64] = "";
+        if (p->device_bytes) snprintf(card, sizeof card, ", on the card %.2f GiB", (double)p->device_bytes / GIB);
+        ib_doctor_say(d, ISOBATH_DOCTOR_FACT, "plan", "network %d x %d on %s; memory %.2f GiB%s, disk at most %.2f GiB", p->network_width,
+                      p->network_height, p->device, (double)p->host_bytes / GIB, card, p->disk_bytes / GIB);
         if (r->memory_available && p->host_bytes > r->memory_available)
             ib_fail(&diag, ISOBATH_ERR_MEMORY, "the run takes %.2f GiB of memory, %.2f are available: a smaller --input-size or model fits",
                     (double)p->host_bytes / GIB, (double)r->memory_available / GIB);
