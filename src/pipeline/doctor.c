@@ -147,6 +147,9 @@ static void look_at_plan(ib_doctor *d)
         if (r->memory_available && p->host_bytes > r->memory_available)
             ib_fail(&diag, ISOBATH_ERR_MEMORY, "the run takes %.2f GiB of memory, %.2f are available: a smaller --input-size or model fits",
                     (double)p->host_bytes / GIB, (double)r->memory_available / GIB);
+        else if (setup.device >= 0 && setup.device < r->card_count && p->device_bytes > r->cards[setup.device].memory_bytes)
+            ib_fail(&diag, ISOBATH_ERR_MEMORY, "the run takes %.2f GiB on the card, which has %.2f: a smaller --input-size or model fits",
+                    (double)p->device_bytes / GIB, (double)r->cards[setup.device].memory_bytes / GIB);
         else if (r->disk_available >= 0 && p->disk_bytes > r->disk_available)
             ib_fail(&diag, ISOBATH_ERR_IO, "the result may take %.2f GiB, the disk has %.2f free: fewer formats, or another disk",
                     p->disk_bytes / GIB, r->disk_available / GIB);

@@ -224,6 +224,12 @@ void ib_doctor_trials(ib_doctor *d)
     if (st == ISOBATH_OK) {
         add_trial(&c, IB_DEVICE_CPU, IB_F32, d->seconds * 0.25); /* always: it is what the others are compared with */
         if (wants(o->devices, "cpu") && wants(o->precision, "bf16")) add_trial(&c, IB_DEVICE_CPU, IB_BF16, d->seconds * 0.2);
+        if (device >= cards) { /* asked for by name, and not there: the loader or the driver says why */
+            ib_backend *probe_only = NULL;
+            ib_backend_options b = {.act = IB_F32, .device = device, .diag = &diag};
+            if (ib_cuda_open(&b, &probe_only) != ISOBATH_OK) ib_doctor_fail(d, "selftest", &diag);
+            ib_backend_close(probe_only);
+        }
         for (int i = 0; i < cards && c.depth; i++) {
             char name[16];
             snprintf(name, sizeof name, "cuda:%d", i);
@@ -233,7 +239,9 @@ void ib_doctor_trials(ib_doctor *d)
             if (wants(o->precision, "fp16")) add_trial(&c, i, IB_F16, budget);
             if (wants(o->precision, "bf16")) add_trial(&c, i, IB_BF16, budget);
         }
-    } else ib_doctor_fail(d, "selftest", &diag);
+    } else {
+        ib_doctor_fail(d, "selftest", &diag);
+    }
     free(c.reference);
     free(c.depth);
     ib_pool_destroy(d->pool);

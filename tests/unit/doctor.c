@@ -135,6 +135,14 @@ static void problems_are_told(void **state)
     o.model = model;
     o.devices = "tpu";
     assert_int_equal(isobath_doctor_run(&o, &report, error, sizeof error), ISOBATH_ERR_USAGE);
+    o.input = NULL;
+    o.width = 64;
+    o.height = 48;
+    o.input_size = 28;
+    o.devices = "cuda:99"; /* no machine has that */
+    isobath_status st = isobath_doctor_run(&o, &report, error, sizeof error);
+    assert_true(st == ISOBATH_ERR_UNSUPPORTED || st == ISOBATH_ERR_DEVICE);
+    assert_non_null(strstr(error, "cuda"));
     o.devices = "cpu";
     o.precision = "fp8";
     assert_int_equal(isobath_doctor_run(&o, &report, error, sizeof error), ISOBATH_ERR_USAGE);
