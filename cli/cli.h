@@ -57,6 +57,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_models(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_track(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 
 #endif

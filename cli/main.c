@@ -16,6 +16,7 @@ static const subcommand commands[] = {
     {"run", cmd_run, "turn a video into consistent depth"},
     {"stream", cmd_stream, "depth of a live source, frame by frame"},
     {"check", cmd_check, "is this result complete and sane?"},
+    {"track", cmd_track, "2-D tracks to 3-D positions"},
     {"eval", cmd_eval, "compare a result with ground truth (AbsRel, RMSE, delta1, TAE)"},
     {"info", cmd_info, "what a checkpoint is, and what it takes to run it"},
     {"models", cmd_models, "the models known by name; fetch one"},

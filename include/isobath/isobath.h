@@ -10,6 +10,7 @@
 #include <isobath/models.h>
 #include <isobath/session.h>
 #include <isobath/status.h>
+#include <isobath/track.h>
 #include <isobath/stream.h>
 
 #endif

@@ -30,18 +30,18 @@ typedef struct isobath_track_options {
     int first_frame;                     /* number of the first frame in the tracks; -1: as the format has it */
     int64_t video_id;                    /* coco: of which video; -1: the only one */
     int video_width, video_height;       /* of the video that the tracks are of; 0: as the file says, else the depth's size */
-    /* camera: one of these ways; focal lengths and centre in pixels of camera_width x camera_height (0: the tracks' video) */
+    /* camera: one of these ways; focal lengths and centre in pixels of calibration_width x calibration_height (0: the tracks' video) */
     double fx, fy, cx, cy, hfov_deg; /* 0: not given (cx, cy: negative) */
     const char *camera;
-    int camera_width, camera_height;
+    int calibration_width, calibration_height;
     const char *poses; /* JSON lines with world_from_camera: positions in the world; NULL: in the camera's axes */
     /* scale of relative depth: 1/metres = scale * disparity + shift; at most one of the three ways */
     int metric;          /* 1: the depth holds metres, 0: disparity, -1: as its files say */
     double scale, shift; /* scale 0: not given */
     isobath_track_known *known;
     size_t known_count;
-    double camera_height; /* metres above a flat ground that all boxes stand on, 0: not given */
-    double pitch_deg;     /* of the camera, downwards positive; for camera_height */
+    double camera_height_m; /* above a flat ground that all boxes stand on, 0: not given */
+    double pitch_deg;     /* of the camera, downwards positive; for camera_height_m */
     /* lifting and smoothing */
     int foot;       /* 1: position of the middle of the box's lower edge, 0: of the box's centre */
     int smooth;     /* 1 (init) */

@@ -82,6 +82,8 @@ static isobath_status parse_line(const ib_tracks_source *s, const ib_words *w, i
     }
     if (kitti) {
         if (strcmp(w->word[2], "DontCare") == 0) return ISOBATH_OK; /* a region, not a detection */
+        for (const char *c = w->word[2]; *c; c++)
+            if (*c < 0x21 || *c > 0x7e) return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: line %d: the type is not ASCII", s->name, number);
         IB_TRY(set_class(s, w->word[2], &d));
         if (count == 18) d.confidence = value[17];
     } else if (count > 6) {

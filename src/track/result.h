@@ -6,7 +6,7 @@
 #include "track/lift.h"
 #include <isobath/track.h>
 
-/* One position. Rows are sorted by frame, then in the order of reading, bridged ones last. */
+/* One position. Rows are sorted by frame, bridged ones last, then by track. */
 typedef struct ib_row {
     int64_t frame, id;
     double box[4], confidence;
@@ -32,7 +32,7 @@ typedef struct ib_result {
 
 /* 0: out of memory */
 int ib_result_add(ib_result *result, const ib_row *row);
-/* Bridges gaps, smooths and sets velocities, per track. Uses `q` of the process noise. */
+/* Bridges gaps, smooths and sets velocities, per track; sorts. ISOBATH_ERR_MEMORY. */
 isobath_status ib_result_smooth(ib_result *result, ib_diag *diag);
 void ib_result_sort(ib_result *result);
 

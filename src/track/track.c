@@ -1,0 +1,372 @@
+/* A whole run of isobath_track_run: reading, measuring, scale, lifting, writing; see isobath/track.h. */
+#include "base/clock.h"
+#include "sink/depth_reader.h"
+#include "sink/file.h"
+#include "track/lens.h"
+#include "track/result.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct track_run {
+    const isobath_track_options *o;
+    isobath_track_summary *summary;
+    ib_diag *diag;
+    ib_tracks tracks;
+    ib_depth_reader *reader;
+    ib_lenses lenses;
+    ib_camera_track poses;
+    ib_measure_setup setup;
+    ib_measure *measures; /* by detection */
+    ib_result result;
+} track_run;
+
+static const char *const reasons[ISOBATH_TRACK_REASONS] = {
+    NULL, "no depth for this frame", "empty box", "outside the picture", "no valid depth", "hidden by nearer boxes",
+    "second box of its track in this frame", "no camera or pose for this frame", "beyond what the scale gives a distance for"};
+_Static_assert(ISOBATH_TRACK_REASONS == IB_LIFT_REASONS, "reasons");
+
+const char *isobath_track_reason(int reason) { return reason > 0 && reason < ISOBATH_TRACK_REASONS ? reasons[reason] : NULL; }
+
+void isobath_track_options_init(isobath_track_options *options)
+{
+    *options = (isobath_track_options){.first_frame = -1, .video_id = -1, .cx = -1, .cy = -1, .metric = -1, .smooth = 1, .bridge = 15};
+}
+
+static isobath_status check_options(const isobath_track_options *o, ib_diag *diag)
+{
+    if (!o->depth || !o->tracks || !o->output) return ib_fail(diag, ISOBATH_ERR_USAGE, "expected DEPTH, TRACKS and an output folder (-o)");
+    if ((o->scale != 0) + (o->known_count > 0) + (o->camera_height_m != 0) > 1)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--scale, --known and --camera-height exclude each other");
+    if (!(o->scale >= 0) || !(o->camera_height_m >= 0) || !isfinite(o->scale) || !isfinite(o->shift))
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--scale and --camera-height: expected more than 0");
+    if (o->shift != 0 && o->scale == 0) return ib_fail(diag, ISOBATH_ERR_USAGE, "--shift needs --scale");
+    for (size_t i = 0; i < o->known_count; i++)
+        if (!(o->known[i].metres > 0) || !isfinite(o->known[i].metres) || !isfinite(o->known[i].x) || !isfinite(o->known[i].y) || o->known[i].frame < 0)
+            return ib_fail(diag, ISOBATH_ERR_USAGE, "--known %zu: expected frame,x,y,metres with metres more than 0", i + 1);
+    return o->bridge < 0 || !(o->fps >= 0) || !(o->accel >= 0) || !(fabs(o->pitch_deg) < 90)
+               ? ib_fail(diag, ISOBATH_ERR_USAGE, "--bridge, --fps and --accel must not be negative; --pitch lies between -90 and 90") : ISOBATH_OK;
+}
+
+/* Sizes: of the depth, and of the video that the tracks are of. */
+static isobath_status set_sizes(track_run *t)
+{
+    const isobath_track_options *o = t->o;
+    const ib_depth_reader_info *info = ib_depth_reader_get_info(t->reader);
+    int said = o->video_width > 0 && o->video_height > 0, known = t->tracks.width > 0 && t->tracks.height > 0;
+    t->setup = (ib_measure_setup){.width = info->width, .height = info->height, .metric = o->metric >= 0 ? o->metric : info->kind == IB_DEPTH_METRIC};
+    t->setup.video_width = said ? o->video_width : known ? t->tracks.width : info->width;
+    t->setup.video_height = said ? o->video_height : known ? t->tracks.height : info->height;
+    if (o->metric < 0 && !info->kind_known)
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "%s: does not say whether it holds metres or disparity: say --metric or --relative", o->depth);
+    if (t->setup.metric && (o->scale != 0 || o->known_count || o->camera_height_m != 0))
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the depth is in metres already: --scale, --known and --camera-height are for relative depth");
+    if (t->tracks.normalised && !said && !o->camera && o->hfov_deg == 0 && o->calibration_width == 0)
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the tracks are in shares of the picture: say its size with --video-size WxH, which --fx is in pixels of");
+    ib_tracks_to_pixels(&t->tracks, t->setup.video_width, t->setup.video_height);
+    double right = 0, bottom = 0;
+    for (size_t i = 0; i < t->tracks.count; i++) {
+        right = fmax(right, t->tracks.list[i].box[2]);
+        bottom = fmax(bottom, t->tracks.list[i].box[3]);
+    }
+    if (!said && !known && (right > 1.25 * info->width || bottom > 1.25 * info->height))
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "%s: boxes reach to %.0f,%.0f, but the depth is %dx%d: say the size of the tracks' video with --video-size WxH",
+                       o->tracks, right, bottom, info->width, info->height);
+    double stretch = (double)t->setup.video_width * info->height / ((double)t->setup.video_height * info->width);
+    if (stretch < 0.97 || stretch > 1.03)
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the tracks' video is %dx%d, the depth %dx%d: not the same shape", t->setup.video_width,
+                       t->setup.video_height, info->width, info->height);
+    return ISOBATH_OK;
+}
+
+static isobath_status open_all(track_run *t)
+{
+    const isobath_track_options *o = t->o;
+    IB_TRY(check_options(o, t->diag));
+    ib_tracks_options to = {.format = o->tracks_format, .columns = o->columns, .first_frame = o->first_frame, .video_id = o->video_id};
+    IB_TRY(ib_tracks_read(o->tracks, &to, t->diag, &t->tracks));
+    IB_TRY(ib_depth_reader_open(o->depth, t->diag, &t->reader));
+    IB_TRY(set_sizes(t));
+    ib_lens_options lo = {.fx = o->fx, .fy = o->fy, .cx = o->cx, .cy = o->cy, .has_cx = o->cx >= 0, .has_cy = o->cy >= 0, .hfov_deg = o->hfov_deg,
+                          .width = o->calibration_width, .height = o->calibration_height, .path = o->camera};
+    if (o->poses) {
+        IB_TRY(ib_camera_read(o->poses, 1, t->diag, &t->poses));
+        if (!lo.path && lo.fx == 0 && lo.fy == 0 && lo.hfov_deg == 0) lo.path = o->poses; /* it holds intrinsics, too */
+    }
+    IB_TRY(ib_lenses_open(&lo, t->setup.video_width, t->setup.video_height, t->diag, &t->lenses));
+    t->summary->frames = ib_depth_reader_get_info(t->reader)->frames;
+    t->summary->read = (int64_t)t->tracks.count;
+    snprintf(t->summary->tracks_format, sizeof t->summary->tracks_format, "%s", t->tracks.format);
+    return ISOBATH_OK;
+}
+
+/* One pass over the depth: every detection, and the points of --known. */
+static isobath_status measure_all(track_run *t)
+{
+    int64_t frames = t->summary->frames, next_known;
+    float *depth = malloc(sizeof *depth * (size_t)t->setup.width * (size_t)t->setup.height);
+    t->measures = calloc(t->tracks.count, sizeof *t->measures);
+    isobath_status st = depth && t->measures ? ISOBATH_OK : ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    for (size_t k = 0; k < t->o->known_count && st == ISOBATH_OK; k++)
+        if (t->o->known[k].frame >= frames)
+            st = ib_fail(t->diag, ISOBATH_ERR_USAGE, "--known: there is no frame %" PRId64 ", the depth has %" PRId64, t->o->known[k].frame, frames);
+    for (size_t i = 0; st == ISOBATH_OK;) {
+        next_known = frames;
+        int64_t frame = i < t->tracks.count && t->tracks.list[i].frame < frames ? t->tracks.list[i].frame : frames;
+        for (size_t k = 0; k < t->o->known_count; k++)
+            if (t->o->known[k].disparity < 0 && t->o->known[k].frame < next_known) next_known = t->o->known[k].frame;
+        if (next_known < frame) frame = next_known;
+        if (frame == frames) break;
+        int64_t start = ib_now_us();
+        st = ib_depth_reader_read(t->reader, frame, depth);
+        t->summary->depth_s += (double)(ib_now_us() - start) * 1e-6;
+        if (st != ISOBATH_OK) break;
+        size_t n = 0;
+        while (i + n < t->tracks.count && t->tracks.list[i + n].frame == frame) n++;
+        ib_measure_frame(&t->setup, depth, &t->tracks, i, n, t->measures + i);
+        i += n;
+        for (size_t k = 0; k < t->o->known_count; k++) {
+            isobath_track_known *p = &t->o->known[k];
+            if (p->frame != frame) continue;
+            p->disparity = ib_measure_point(&t->setup, depth, p->x + 0.5, p->y + 0.5);
+            if (!(p->disparity > 0)) {
+                st = ib_fail(t->diag, ISOBATH_ERR_INPUT, "--known: no depth at %g,%g in frame %" PRId64, p->x, p->y, p->frame);
+                break;
+            }
+        }
+    }
+    free(depth);
+    for (size_t i = 0; st == ISOBATH_OK && i < t->tracks.count; i++)
+        if (t->tracks.list[i].frame >= frames) t->measures[i].reason = IB_LIFT_NO_DEPTH;
+    return st;
+}
+
+/* Distances that a flat ground and the camera's height give: where boxes stand on it. */
+static size_t ground_points(const track_run *t, ib_known *known)
+{
+    double pitch = t->o->pitch_deg * acos(-1) / 180;
+    size_t n = 0;
+    for (size_t i = 0; i < t->tracks.count; i++) {
+        const ib_detection *d = &t->tracks.list[i];
+        ib_lens lens;
+        double ray[2];
+        if (t->measures[i].reason != IB_LIFT_OK || d->box[3] > t->setup.video_height - 2 || !ib_lenses_of(&t->lenses, d->frame, &lens)) continue;
+        ib_lens_ray(&lens, (d->box[0] + d->box[2]) / 2, d->box[3], ray);
+        double down = ray[1] * cos(pitch) + sin(pitch); /* metres down per metre forward */
+        if (down > 0.01) known[n++] = (ib_known){.disparity = t->measures[i].disparity, .metres = t->o->camera_height_m / down};
+    }
+    return n;
+}
+
+static isobath_status set_scale(track_run *t)
+{
+    isobath_track_summary *s = t->summary;
+    const isobath_track_options *o = t->o;
+    s->scale = o->scale != 0 ? o->scale : 1;
+    s->shift = o->shift;
+    size_t n = o->camera_height_m > 0 ? t->tracks.count : o->known_count;
+    t->result.metric = t->setup.metric || o->scale != 0 || n > 0;
+    s->unit = t->result.metric ? "metre" : "relative";
+    if (n == 0) return ISOBATH_OK;
+    ib_known *known = calloc(n, sizeof *known);
+    if (!known) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < o->known_count; i++) known[i] = (ib_known){.disparity = o->known[i].disparity, .metres = o->known[i].metres};
+    if (o->camera_height_m > 0) n = ground_points(t, known);
+    int ok = ib_scale_fit(known, n, &s->scale, &s->shift);
+    double *errors = ok ? calloc(n, sizeof *errors) : NULL;
+    s->fitted_points = (int64_t)n;
+    for (size_t i = 0; errors && i < n; i++) {
+        if (i < o->known_count) {
+            o->known[i].residual = known[i].residual;
+            o->known[i].inlier = known[i].inlier;
+        }
+        if (known[i].inlier) errors[s->fitted_inliers++] = fabs(known[i].residual) / known[i].metres;
+    }
+    if (errors && s->fitted_inliers) s->fit_median_error = ib_median(errors, (size_t)s->fitted_inliers);
+    free(errors);
+    free(known);
+    return ok ? ISOBATH_OK
+              : ib_fail(t->diag, ISOBATH_ERR_INPUT, "no scale fits the %s: nearer must mean a larger disparity",
+                        o->camera_height_m > 0 ? "boxes on the ground (see --camera-height, --pitch)" : "distances of --known");
+}
+
+static void lift(const track_run *t, size_t i, ib_row *row)
+{
+    const ib_detection *d = &t->tracks.list[i];
+    *row = (ib_row){.frame = d->frame, .id = d->id, .confidence = d->confidence, .class_index = d->class_index, .measure = t->measures[i]};
+    memcpy(row->box, d->box, sizeof row->box);
+    if (row->measure.reason != IB_LIFT_OK) return;
+    ib_lens lens;
+    const ib_camera *pose = t->result.world ? ib_camera_of(&t->poses, d->frame) : NULL;
+    double ray[2], g = t->summary->scale * row->measure.disparity + t->summary->shift;
+    if (!ib_lenses_of(&t->lenses, d->frame, &lens) || (t->result.world && !pose)) {
+        row->measure.reason = IB_LIFT_NO_CAMERA;
+        return;
+    }
+    if (!(g > 1e-6) || !isfinite(g)) {
+        row->measure.reason = IB_LIFT_BEYOND;
+        return;
+    }
+    ib_lens_ray(&lens, (d->box[0] + d->box[2]) / 2, t->o->foot ? d->box[3] : (d->box[1] + d->box[3]) / 2, ray);
+    double *c = row->camera;
+    c[0] = ray[0] / g, c[1] = ray[1] / g, c[2] = 1 / g;
+    memcpy(row->position, c, sizeof row->position);
+    for (int k = 0; pose && k < 3; k++) {
+        const double *m = pose->world_from_camera + 4 * k;
+        row->position[k] = m[0] * c[0] + m[1] * c[1] + m[2] * c[2] + m[3];
+    }
+    row->distance = sqrt(c[0] * c[0] + c[1] * c[1] + c[2] * c[2]);
+    row->focal_px[0] = lens.fx, row->focal_px[1] = lens.fy;
+    row->has_position = 1;
+}
+
+static int by_frame_and_id(const void *a, const void *b)
+{
+    const ib_row *p = *(ib_row *const *)a, *q = *(ib_row *const *)b;
+    if (p->frame != q->frame) return p->frame < q->frame ? -1 : 1;
+    if (p->id != q->id) return p->id < q->id ? -1 : 1;
+    return p < q ? -1 : p > q;
+}
+
+/* The first box of a track in a frame counts. */
+static isobath_status refuse_duplicates(ib_result *r, ib_diag *diag)
+{
+    ib_row **rows = calloc(r->count, sizeof *rows);
+    if (!rows) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < r->count; i++) rows[i] = &r->rows[i];
+    qsort(rows, r->count, sizeof *rows, by_frame_and_id);
+    for (size_t i = 1; i < r->count; i++)
+        if (rows[i]->id >= 0 && rows[i]->id == rows[i - 1]->id && rows[i]->frame == rows[i - 1]->frame) {
+            rows[i]->has_position = 0;
+            rows[i]->measure.reason = IB_LIFT_DUPLICATE;
+        }
+    free(rows);
+    return ISOBATH_OK;
+}
+
+static isobath_status lift_all(track_run *t)
+{
+    ib_result *r = &t->result;
+    r->tracks = &t->tracks;
+    r->options = t->o;
+    r->summary = t->summary;
+    r->video_width = t->setup.video_width;
+    r->video_height = t->setup.video_height;
+    r->world = t->o->poses != NULL;
+    r->poses = &t->poses;
+    t->summary->coordinates = r->world ? "world" : "camera";
+    if (r->world && !r->metric)
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "--poses are in metres, the depth is not: fix its scale with --scale, --known or --camera-height");
+    int64_t frames = t->summary->frames;
+    r->fps = t->o->fps;
+    if (r->fps == 0 && ib_depth_reader_get_info(t->reader)->has_times && frames > 1) {
+        int64_t span_us = ib_depth_reader_time_us(t->reader, frames - 1) - ib_depth_reader_time_us(t->reader, 0);
+        if (span_us > 0) r->fps = (double)(frames - 1) * 1e6 / (double)span_us;
+    }
+    for (size_t i = 0; i < t->tracks.count; i++) {
+        ib_row row;
+        lift(t, i, &row);
+        if (!ib_result_add(r, &row)) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    }
+    IB_TRY(refuse_duplicates(r, t->diag));
+    for (size_t i = 0; i < r->count; i++) {
+        t->summary->lifted += r->rows[i].has_position;
+        if (!r->rows[i].has_position) t->summary->refused[r->rows[i].measure.reason]++;
+    }
+    return ib_result_smooth(r, t->diag);
+}
+
+typedef struct output {
+    const char *format, *suffix; /* a suffix without a dot gets coordinates, unit and .txt */
+    char *(*make)(const ib_result *result);
+} output;
+
+static const output outputs[] = {{"json", "tracks3d.json", ib_result_json}, {"csv", "tracks3d.csv", ib_result_csv}, {"mot", "mot", ib_result_mot},
+                                 {"kitti", "kitti", ib_result_kitti}, {"svg", "top.svg", ib_result_svg}};
+enum { OUTPUTS = sizeof outputs / sizeof *outputs };
+
+/* Which of the formats are asked for. */
+static isobath_status wanted(const isobath_track_options *o, ib_diag *diag, int want[OUTPUTS])
+{
+    const char *p = o->formats ? o->formats : "json,csv,svg";
+    memset(want, 0, sizeof *want * OUTPUTS);
+    for (;; p++) {
+        size_t n = strcspn(p, ","), k = 0;
+        while (k < OUTPUTS && (strlen(outputs[k].format) != n || strncmp(p, outputs[k].format, n) != 0)) k++;
+        if (k == OUTPUTS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %.*s: expected json, csv, mot, kitti, svg", (int)n, p);
+        want[k] = 1;
+        p += n;
+        if (!*p) return ISOBATH_OK;
+    }
+}
+
+static char *output_path(const track_run *t, const output *w)
+{
+    const char *base = strrchr(t->o->tracks, '/');
+    base = base && base[1] ? base + 1 : t->o->tracks;
+    size_t n = strcspn(base, "/");
+    const char *dot = memrchr(base, '.', n);
+    if (dot && dot > base) n = (size_t)(dot - base);
+    if (t->o->name) base = t->o->name, n = strlen(base);
+    if (strchr(w->suffix, '.')) return ib_text("%s/%.*s_%s", t->o->output, (int)n, base, w->suffix);
+    const char *unit = t->result.metric ? "metre" : "relative", *coordinates = t->o->poses && strcmp(w->suffix, "kitti") != 0 ? "world" : "camera";
+    return ib_text("%s/%.*s_%s_%s_%s.txt", t->o->output, (int)n, base, w->suffix, coordinates, unit);
+}
+
+static isobath_status write_all(track_run *t, const int want[OUTPUTS])
+{
+    char *paths[OUTPUTS] = {0}, *texts[OUTPUTS] = {0};
+    isobath_status st = ISOBATH_OK;
+    int written = 0;
+    for (int k = 0; k < OUTPUTS && st == ISOBATH_OK; k++) {
+        if (!want[k]) continue;
+        paths[k] = output_path(t, &outputs[k]);
+        texts[k] = outputs[k].make(&t->result);
+        if (!paths[k] || !texts[k])
+            st = ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
+        else if (!t->o->overwrite && access(paths[k], F_OK) == 0)
+            st = ib_fail(t->diag, ISOBATH_ERR_EXISTS, "%s exists already (--overwrite replaces it)", paths[k]);
+    }
+    if (st == ISOBATH_OK) st = ib_make_folder(t->o->output, t->diag);
+    for (; written < OUTPUTS && st == ISOBATH_OK; written++)
+        if (want[written]) st = ib_write_file(paths[written], texts[written], strlen(texts[written]), 1, t->diag);
+    if (st != ISOBATH_OK && !t->o->overwrite)
+        for (int k = 0; k < written - 1; k++)
+            if (want[k]) unlink(paths[k]); /* those that this call made */
+    for (int k = 0; k < OUTPUTS; k++) {
+        free(paths[k]);
+        free(texts[k]);
+    }
+    return st;
+}
+
+isobath_status isobath_track_run(const isobath_track_options *options, isobath_track_summary *summary, char *error, size_t error_size)
+{
+    ib_diag diag;
+    ib_diag_init(&diag);
+    memset(summary, 0, sizeof *summary);
+    track_run t = {.o = options, .summary = summary, .diag = &diag};
+    int want[OUTPUTS];
+    int64_t start = ib_now_us();
+    for (size_t i = 0; i < options->known_count; i++) options->known[i].disparity = -1; /* not measured yet */
+    isobath_status st = wanted(options, &diag, want);
+    if (st == ISOBATH_OK) st = open_all(&t);
+    if (st == ISOBATH_OK) st = measure_all(&t);
+    if (st == ISOBATH_OK) st = set_scale(&t);
+    if (st == ISOBATH_OK) st = lift_all(&t);
+    if (st == ISOBATH_OK) st = write_all(&t, want);
+    summary->lift_s = (double)(ib_now_us() - start) * 1e-6 - summary->depth_s;
+    if (st != ISOBATH_OK && error && error_size) snprintf(error, error_size, "%s", diag.text);
+    free(t.result.rows);
+    free(t.measures);
+    ib_camera_free(&t.poses);
+    ib_lenses_free(&t.lenses);
+    ib_depth_reader_close(t.reader);
+    ib_tracks_free(&t.tracks);
+    ib_diag_destroy(&diag);
+    return st;
+}
