@@ -90,6 +90,11 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     if (o->crop) IB_TRY(parse_crop(o->crop, &m, diag));
     IB_TRY(ib_media_open(o->input, &m, diag, &s->media));
     const ib_media_info *info = ib_media_get_info(s->media);
+    s->media_options = m;
+    if (m.crop != IB_CROP_OFF) { /* opened again, the same part */
+        s->media_options.crop = IB_CROP_RECT;
+        s->media_options.crop_rect = info->crop;
+    }
     s->plan.source_width = info->width;
     s->plan.source_height = info->height;
     s->plan.fps = info->fps;

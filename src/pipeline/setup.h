@@ -21,6 +21,7 @@ typedef struct ib_setup {
     char model_path[4096];
     char cuda_reason[256]; /* why `auto` did not take a GPU */
     ib_media *media;
+    ib_media_options media_options; /* what it was opened with */
     ib_vda_config config;
     ib_vda_shape shape;
     ib_vda_memory memory;

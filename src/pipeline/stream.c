@@ -123,10 +123,8 @@ static isobath_status open_all(isobath_stream *s)
     IB_TRY(ib_run_open_sinks(r));
     if (p->format_count && is_plain_file(o->input)) ib_run_start_hash(r);
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
-    ib_live_options live = {.input = o->input, .drop = s->options.drop, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped,
-                            .media = {.max_res = o->max_res, .target_fps = o->target_fps, .max_frames = o->max_frames,
-                                      .start_s = o->start_s, .end_s = o->end_s, .raw_format = o->raw_format,
-                                      .on_error = o->on_error_repeat ? IB_ON_ERROR_REPEAT : IB_ON_ERROR_STOP, .threads = p->threads}};
+    ib_live_options live = {.input = o->input, .media = p->media_options, .drop = s->options.drop,
+                            .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
     return ib_live_start(&s->setup.media, &live, &s->diag, &s->live);
 }
 
