@@ -34,12 +34,13 @@ test-tsan: setup
 
 # PREFIX is where it will live, DESTDIR where it is put for now (packages).
 PREFIX ?= /usr/local
-install: all
+install: setup
+	@$(MAKE) --no-print-directory all TARGET="program isobath_installed"
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
 # build-deb/isobath_VERSION_ARCH.deb, built for the prefix /usr
 deb: setup
-	@$(MAKE) --no-print-directory all BUILD=build-deb CMAKE_FLAGS="-DCMAKE_INSTALL_PREFIX=/usr -DISOBATH_TESTS=OFF $(CMAKE_FLAGS)"
+	@$(MAKE) --no-print-directory all TARGET="program isobath_installed" BUILD=build-deb CMAKE_FLAGS="-DCMAKE_INSTALL_PREFIX=/usr -DISOBATH_TESTS=OFF $(CMAKE_FLAGS)"
 	@tools/deb.sh build-deb
 
 clean:
