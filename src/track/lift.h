@@ -35,7 +35,7 @@ typedef struct ib_measure_setup {
 
 /* Measures the `count` detections from `first` on, all of one frame, in depth (H,W); invalid depth is <= 0 or not finite. A mask
  * is used whole, else the central half of the box without what nearer boxes cover, or what is left of the whole box. Large areas are
- * sampled on a grid of at most about 1024 pixels. Writes out[0..count). */
+ * sampled on a grid of at most 17 x 17 pixels. Writes out[0..count). */
 void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first, size_t count, ib_measure *out);
 /* Median disparity of the 3x3 pixels around (u,v) in video coordinates; 0: none is valid. */
 double ib_measure_point(const ib_measure_setup *setup, const float *depth, double u, double v);

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { SIDE = 33, SAMPLES = SIDE * SIDE, NEARER = 64 }; /* of the sampling grid; nearer boxes that are considered */
+enum { SIDE = 17, SAMPLES = SIDE * SIDE, NEARER = 64 }; /* of the sampling grid; nearer boxes that are considered */
 
 /* k-th smallest of v (Hoare's selection). */
 static double select_nth(double *v, size_t n, size_t k)

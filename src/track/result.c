@@ -78,8 +78,21 @@ static void set_variance(const ib_result *r, const ib_row *row, double variance[
     for (int k = 0; k < 3; k++) variance[k] = along * along * ray[k] * ray[k] + across * across * d * d;
 }
 
+/* Detections without a position, sorted: a bridge gives them one. */
+typedef struct refused {
+    key *keys;
+    size_t count;
+} refused;
+
+static int by_id_and_frame(const void *a, const void *b)
+{
+    const key *p = a, *q = b;
+    if (p->id != q->id) return p->id < q->id ? -1 : 1;
+    return p->frame < q->frame ? -1 : p->frame > q->frame;
+}
+
 /* Positions in between the rows a and b, one frame at a time. 0: out of memory. */
-static int bridge(ib_result *r, size_t a, size_t b, const ib_sample *const axis[3], size_t first)
+static int bridge(ib_result *r, size_t a, size_t b, const refused *holes, const ib_sample *const axis[3], size_t first)
 {
     ib_row from = r->rows[a], to = r->rows[b];
     for (int64_t f = from.frame + 1; f < to.frame; f++) {
@@ -94,7 +107,16 @@ static int bridge(ib_result *r, size_t a, size_t b, const ib_sample *const axis[
         }
         if (!to_camera(r, f, row.position, row.camera)) continue;
         row.distance = sqrt(row.camera[0] * row.camera[0] + row.camera[1] * row.camera[1] + row.camera[2] * row.camera[2]);
-        if (!ib_result_add(r, &row)) return 0;
+        key wanted = {.id = from.id, .frame = f};
+        const key *hole = holes->count ? bsearch(&wanted, holes->keys, holes->count, sizeof *holes->keys, by_id_and_frame) : NULL;
+        if (hole) { /* its own box, the bridge's position */
+            memcpy(row.box, r->rows[hole->row].box, sizeof row.box);
+            row.confidence = r->rows[hole->row].confidence;
+            r->rows[hole->row] = row;
+        } else if (!ib_result_add(r, &row)) {
+            return 0;
+        }
+        r->summary->bridged++;
     }
     return 1;
 }
@@ -116,7 +138,7 @@ static void differences(ib_sample *s, size_t n)
 }
 
 /* Rows keys[0..n) are one stretch of a track without a gap that is too long. */
-static isobath_status smooth_stretch(ib_result *r, const key *keys, size_t n, ib_diag *diag)
+static isobath_status smooth_stretch(ib_result *r, const key *keys, size_t n, const refused *holes, ib_diag *diag)
 {
     double fps = r->fps > 0 ? r->fps : 30;
     size_t total = (size_t)(keys[n - 1].frame - keys[0].frame) + 1;
@@ -156,10 +178,9 @@ static isobath_status smooth_stretch(ib_result *r, const key *keys, size_t n, ib
         row->distance = sqrt(row->camera[0] * row->camera[0] + row->camera[1] * row->camera[1] + row->camera[2] * row->camera[2]);
     }
     for (size_t i = 1; i < n && st == ISOBATH_OK; i++) {
-        size_t before = r->count, first = (size_t)(keys[i - 1].frame - keys[0].frame) + 1;
-        if (keys[i].frame - keys[i - 1].frame > 1 && !bridge(r, keys[i - 1].row, keys[i].row, (const ib_sample *const *)axis, first))
+        size_t first = (size_t)(keys[i - 1].frame - keys[0].frame) + 1;
+        if (keys[i].frame - keys[i - 1].frame > 1 && !bridge(r, keys[i - 1].row, keys[i].row, holes, (const ib_sample *const *)axis, first))
             st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory in smoothing");
-        r->summary->bridged += (int64_t)(r->count - before);
     }
     free(samples);
     return st;
@@ -167,18 +188,24 @@ static isobath_status smooth_stretch(ib_result *r, const key *keys, size_t n, ib
 
 isobath_status ib_result_smooth(ib_result *r, ib_diag *diag)
 {
-    key *keys = calloc(r->count + 1, sizeof *keys);
+    key *keys = calloc(2 * r->count + 2, sizeof *keys);
     if (!keys) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory in smoothing");
-    size_t n = 0, kept = r->count;
-    for (size_t i = 0; i < kept; i++)
-        if (r->rows[i].id >= 0 && r->rows[i].has_position) keys[n++] = (key){r->rows[i].id, r->rows[i].frame, i};
+    refused holes = {.keys = keys + r->count + 1};
+    size_t n = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        const ib_row *row = &r->rows[i];
+        key k = {row->id, row->frame, i};
+        if (row->id >= 0 && row->has_position) keys[n++] = k;
+        else if (row->id >= 0 && row->measure.reason != IB_LIFT_DUPLICATE) holes.keys[holes.count++] = k;
+    }
     if (n) qsort(keys, n, sizeof *keys, by_track);
+    if (holes.count) qsort(holes.keys, holes.count, sizeof *holes.keys, by_track);
     isobath_status st = ISOBATH_OK;
     for (size_t i = 0, j; i < n && st == ISOBATH_OK; i = j) {
         r->summary->tracks += i == 0 || keys[i].id != keys[i - 1].id;
         for (j = i + 1; j < n && keys[j].id == keys[i].id && keys[j].frame - keys[j - 1].frame - 1 <= r->options->bridge; j++) {
         }
-        st = smooth_stretch(r, keys + i, j - i, diag);
+        st = smooth_stretch(r, keys + i, j - i, &holes, diag);
     }
     free(keys);
     ib_result_sort(r);
