@@ -1,0 +1,75 @@
+#!/bin/sh
+# isobath track as a person meets it: formats, units, coordinates, one clear line per mistake. usage: track.sh ISOBATH SAMPLE_FOLDER
+set -u
+isobath=$1
+sample=$2
+dir=$(mktemp -d "${TMPDIR:-/tmp}/isobath-track-XXXXXX")
+trap 'rm -rf "$dir"' EXIT
+passed=0
+failed=0
+
+# expect CODE TEXT COMMAND...: exit code, and TEXT somewhere in the output
+expect() {
+    code=$1 text=$2
+    shift 2
+    out=$("$@" 2>&1 < /dev/null)
+    got=$?
+    if [ $got != "$code" ] || ! printf '%s' "$out" | grep -qF -- "$text"; then
+        echo "FAILED: $*"
+        echo "  expected exit $code and \"$text\"; got $got and: $out"
+        failed=$((failed + 1))
+    else
+        passed=$((passed + 1))
+    fi
+}
+
+depth=$sample/walk_depth.npz
+tracks=$sample/walk_tracks.txt
+size="--video-size 640x360"
+t="$isobath track $depth $tracks -o $dir/out"
+
+expect 0 "--camera-height METRES" "$isobath" track --help
+expect 2 "DEPTH, TRACKS and -o FOLDER expected" "$isobath" track "$depth" "$tracks"
+expect 2 "say --metric or --relative" $t --hfov 60 $size
+expect 2 "no camera: give the focal length" $t --metric $size
+expect 2 "say the size of the tracks' video with --video-size" $t --metric --hfov 60
+expect 2 "not the same shape" $t --metric --hfov 60 --video-size 640x480
+expect 2 "--format xml: expected json" $t --metric --hfov 60 $size --format xml
+expect 2 "in metres already" $t --metric --hfov 60 $size --scale 2
+expect 2 "fix its scale" $t --relative $size --poses "$sample/walk_camera.jsonl"
+expect 2 "there is no frame 500" $t --relative --hfov 60 $size --known 500,1,1,2
+expect 3 "cannot open" "$isobath" track "$depth" "$dir/none.txt" -o "$dir/out" --hfov 60
+[ -e "$dir/out" ] && echo "FAILED: a mistake left a folder" && failed=$((failed + 1))
+
+# metric, camera coordinates: every output says so
+expect 0 "in camera coordinates, in metres" $t --metric --hfov 60 $size --fps 30 --format json,csv,mot,kitti,svg
+expect 0 '"unit": "metre", "coordinates": "camera"' cat "$dir/out/walk_tracks_tracks3d.json"
+expect 0 ",metre,camera,0," sed -n 2p "$dir/out/walk_tracks_tracks3d.csv"
+expect 0 "1,7,229.00,173.00,48.00,118.00,1.0000,-0.9" sed -n 1p "$dir/out/walk_tracks_mot_camera_metre.txt"
+expect 0 "0 7 Misc -1 -1 -10 229.00 173.00 277.00 291.00 1.6" sed -n 1p "$dir/out/walk_tracks_kitti_camera_metre.txt"
+expect 0 "camera coordinates, in metres" cat "$dir/out/walk_tracks_top.svg"
+expect 8 "exists already" $t --metric --hfov 60 $size
+# what was written is read again, as it says itself
+for format in mot kitti; do
+    expect 0 "($format)" "$isobath" track "$depth" "$dir/out/walk_tracks_${format}_camera_metre.txt" -o "$dir/again" --metric --hfov 60 $size --name $format
+done
+# world coordinates
+expect 0 "in world coordinates, in metres" $t --metric $size --poses "$sample/walk_camera.jsonl" --name world --format mot,svg
+[ -s "$dir/out/world_mot_world_metre.txt" ] || { echo "FAILED: no world_mot_world_metre.txt"; failed=$((failed + 1)); }
+# relative: units of an unknown scale, unless it is fixed
+expect 0 "in units of an unknown scale" $t --relative --hfov 60 $size --name rel --format json,csv,mot
+expect 0 "not metres" cat "$dir/out/rel_tracks3d.json"
+expect 0 ",relative,camera,0," sed -n 2p "$dir/out/rel_tracks3d.csv"
+[ -s "$dir/out/rel_mot_camera_relative.txt" ] || { echo "FAILED: no rel_mot_camera_relative.txt"; failed=$((failed + 1)); }
+expect 0 "in metres" $t --relative --hfov 60 $size --name scaled --scale 0.01 --format json
+expect 0 "frame 0 at 253,232" $t --relative --hfov 60 $size --name known --known 0,253,232,8 --format json
+# Ultralytics text: six columns are asked about
+mkdir "$dir/labels"
+printf '0 0.4 0.6 0.07 0.3 7\n' > "$dir/labels/walk_1.txt"
+printf '0 0.4 0.6 0.07 0.3 7\n' > "$dir/labels/walk_4.txt"
+l="$isobath track $depth $dir/labels -o $dir/labelled --metric --hfov 60"
+expect 3 "walk_1.txt: line 1: the sixth column may be a confidence or an id: say --columns box,conf or --columns box,id" $l
+expect 0 "lifted    2, and 2 bridged" $l --columns box,id
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
