@@ -1,9 +1,9 @@
 /* Lifting: measuring boxes and masks, the scale fit, smoothing, the sample clip against its truth, and the speed of many tracks. */
 #include "sink_helper.h"
 
-#include "base/clock.h"
 #include "track/lift.h"
 #include <isobath/track.h>
+#include <time.h>
 
 enum { W = 160, H = 90 };
 
@@ -188,23 +188,45 @@ static void test_sample(void **state)
     remove_folder(folder);
 }
 
-/* 6,484 tracks over 6,553 frames, 60 boxes each, in 640x360 depth: measuring, which is what grows with the pixels. */
-static void test_speed(void **state)
+enum { FRAMES = 6553, TRACKS = 6484, LENGTH = 60, DW = 640, DH = 360 };
+
+/* Box of track k in its f-th frame. */
+static ib_detection synthetic(int k, int f)
+{
+    double x = 540 * noise(k, 0, 0) + f, y = 160 * noise(k, 1, 0), w = 20 + 60 * noise(k, 2, 0);
+    ib_detection d = box(x, y, x + w, y + 2.4 * w);
+    d.id = k;
+    d.frame = k * (int64_t)(FRAMES - LENGTH) / TRACKS + f;
+    return d;
+}
+
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void check_speed(const char *what, double seconds)
+{
+    print_message("%d boxes of %d tracks over %d frames %s: %.2f s\n", TRACKS * LENGTH, TRACKS, FRAMES, what, seconds);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    assert_true(seconds < 5);
+#endif
+}
+
+/* Measuring grows with the pixels: in 640x360 depth, one thread. */
+static void test_speed_of_measuring(void **state)
 {
     (void)state;
-    enum { FRAMES = 6553, TRACKS = 6484, LENGTH = 60, DW = 640, DH = 360 };
     float *depth = malloc(sizeof *depth * DW * DH);
     for (int i = 0; i < DW * DH; i++) depth[i] = 3 + 5 * noise(0, i % DW, i / DW);
     ib_tracks t = {0};
-    for (int k = 0; k < TRACKS; k++)
-        for (int f = 0; f < LENGTH; f++) {
-            double x = 540 * noise(k, 0, 0) + f, y = 160 * noise(k, 1, 0), w = 20 + 60 * noise(k, 2, 0);
-            ib_detection d = box(x, y, x + w, y + 2.4 * w);
-            d.id = k;
-            d.frame = k * (int64_t)(FRAMES - LENGTH) / TRACKS + f;
-            assert_true(ib_tracks_add(&t, &d));
-        }
-    int64_t start = ib_now_us();
+    for (int i = 0; i < TRACKS * LENGTH; i++) {
+        ib_detection d = synthetic(i / LENGTH, i % LENGTH);
+        assert_true(ib_tracks_add(&t, &d));
+    }
+    double start = cpu_seconds();
     ib_tracks_sort(&t);
     ib_measure_setup s = {.width = DW, .height = DH, .video_width = DW, .video_height = DH, .metric = 1};
     ib_measure *m = malloc(sizeof *m * t.count);
@@ -213,19 +235,62 @@ static void test_speed(void **state)
         }
         ib_measure_frame(&s, depth, &t, i, n, m + i);
     }
-    double seconds = (double)(ib_now_us() - start) * 1e-6;
-    print_message("%zu boxes of %d tracks over %d frames measured in %.2f s\n", t.count, TRACKS, FRAMES, seconds);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    assert_true(seconds < 5);
-#endif
+    check_speed("measured", cpu_seconds() - start);
     free(m);
     free(depth);
     ib_tracks_free(&t);
 }
 
+/* Everything else does not: a whole run from file to file, on small depth. */
+static void test_speed_of_a_run(void **state)
+{
+    (void)state;
+    enum { w = 16, h = 9, HEAD = 128 };
+    char *folder = scratch_folder(), *depth = ib_text("%s/d.npy", folder), *tracks = ib_text("%s/t.txt", folder), error[512] = "";
+    size_t bytes = sizeof(float) * FRAMES * w * h;
+    uint8_t *npy = malloc(HEAD + bytes);
+    memset(npy, ' ', HEAD);
+    memcpy(npy, "\x93NUMPY\x01\x00\x76\x00", 10);
+    char text[118];
+    int len = snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d, %d), }", FRAMES, h, w);
+    memcpy(npy + 10, text, (size_t)len);
+    npy[HEAD - 1] = '\n';
+    for (size_t i = 0; i < bytes / sizeof(float); i++) memcpy(npy + HEAD + 4 * i, &(float){5}, 4);
+    assert_int_equal(ib_write_file(depth, npy, HEAD + bytes, 0, NULL), ISOBATH_OK);
+    free(npy);
+    FILE *f = fopen(tracks, "w");
+    assert_non_null(f);
+    for (int i = 0; i < TRACKS * LENGTH; i++) {
+        ib_detection d = synthetic(i / LENGTH, i % LENGTH);
+        fprintf(f, "%d,%d,%.2f,%.2f,%.2f,%.2f,1,-1,-1,-1\n", (int)d.frame + 1, (int)d.id, d.box[0], d.box[1], d.box[2] - d.box[0], d.box[3] - d.box[1]);
+    }
+    fclose(f);
+    isobath_track_options o;
+    isobath_track_summary s;
+    isobath_track_options_init(&o);
+    o.depth = depth;
+    o.tracks = tracks;
+    o.output = folder;
+    o.formats = "json,csv";
+    o.metric = 1;
+    o.fps = 30;
+    o.hfov_deg = 60;
+    o.video_width = DW;
+    o.video_height = DH;
+    double start = cpu_seconds();
+    if (isobath_track_run(&o, &s, error, sizeof error) != ISOBATH_OK) fail_msg("%s", error);
+    assert_int_equal(s.read, TRACKS * LENGTH);
+    assert_int_equal(s.read, s.lifted + s.refused[IB_LIFT_HIDDEN]);
+    check_speed("from file to file", cpu_seconds() - start);
+    free(depth);
+    free(tracks);
+    remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_median), cmocka_unit_test(test_measure), cmocka_unit_test(test_fit),
-                                       cmocka_unit_test(test_smooth), cmocka_unit_test(test_sample), cmocka_unit_test(test_speed)};
+                                       cmocka_unit_test(test_smooth), cmocka_unit_test(test_sample),
+                                       cmocka_unit_test(test_speed_of_measuring), cmocka_unit_test(test_speed_of_a_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
