@@ -94,6 +94,13 @@ static void test_fit(void **state)
         assert_int_equal(ib_scale_fit(k, (size_t)n, &scale, &shift), 1);
         assert_true(fabs(scale - 0.08) < 0.0004 && fabs(shift - 0.02) < 0.0004);
         for (int i = 0; i < n; i++) assert_int_equal(k[i].inlier, i % 3 != 0);
+        double fitted = 0, truth = 0; /* least squares: over its inliers nothing is better, the truth neither */
+        for (int i = 0; i < n; i++) {
+            double d = k[i].disparity, z = k[i].metres, e = (scale * d + shift) * z - 1, e0 = (0.08 * d + 0.02) * z - 1;
+            fitted += k[i].inlier ? e * e : 0;
+            truth += k[i].inlier ? e0 * e0 : 0;
+        }
+        assert_true(fitted <= truth);
         assert_true(fabs(k[0].residual + 2 * k[0].metres / 3) < 0.02 * k[0].metres);
     }
     k[0] = (ib_known){.disparity = 2, .metres = 5}; /* one point: scale only */
