@@ -178,6 +178,7 @@ static isobath_status parse_label(const ib_tracks_source *s, const ib_words *w, 
         return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: line %d: \"%.40s\" is not a confidence from 0 to 1", s->name, number, w->word[1 + coords]);
     if (c.id && !ib_word_integer(w->word[w->count - 1], &d.id))
         return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: line %d: \"%.40s\" is not an id", s->name, number, w->word[w->count - 1]);
+    if (d.id < 0) d.id = -1;
     IB_TRY(set_class(s, w->word[0], &d));
     return add(s, &d);
 }
