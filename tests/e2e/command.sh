@@ -3,25 +3,7 @@
 set -u
 isobath=$1
 synth=$2
-dir=$(mktemp -d "${TMPDIR:-/tmp}/isobath-command-XXXXXX")
-trap 'rm -rf "$dir"' EXIT
-passed=0
-failed=0
-
-# expect CODE TEXT COMMAND...: exit code, and TEXT somewhere in the output
-expect() {
-    code=$1 text=$2
-    shift 2
-    out=$("$@" 2>&1 < /dev/null)
-    got=$?
-    if [ $got != "$code" ] || ! printf '%s' "$out" | grep -qF -- "$text"; then
-        echo "FAILED: $*"
-        echo "  expected exit $code and \"$text\"; got $got and: $out"
-        failed=$((failed + 1))
-    else
-        passed=$((passed + 1))
-    fi
-}
+. "$(dirname "$0")/expect.sh"
 
 "$synth" tiny 1 "$dir/tiny.safetensors" || exit 1
 clip=$dir/clip.y4m # three grey frames of 32x16, made without any tool
