@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #ifdef __SANITIZE_ADDRESS__
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libx265"; } /* the encoder's own, not ours */
 #endif
 
