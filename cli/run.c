@@ -4,6 +4,7 @@
 #include "run_options.h"
 
 #include <isobath/session.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@ static int run_session(const isobath_run_options *o, const run_flags *f)
     if (st == ISOBATH_OK) {
         if (f->json) cli_print_plan_json(isobath_session_plan(s));
         else if (!f->quiet) cli_print_plan(isobath_session_plan(s), o);
+        /* Frames go back to the system when they are freed, so that memory is what is in use; on a GPU speed counts more. */
+        if (!isobath_session_plan(s)->device_bytes) mallopt(M_MMAP_THRESHOLD, 1 << 20);
         running = s;
         struct sigaction sa = {.sa_handler = on_signal};
         sigaction(SIGINT, &sa, NULL);

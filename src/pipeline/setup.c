@@ -198,11 +198,13 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
     size_t rgb = (size_t)p->source_width * (size_t)p->source_height * 3;
     size_t out = (size_t)p->output_width * (size_t)p->output_height * sizeof(float);
-    s->source_queue_bytes = (size_t)48 << 20;
+    /* A GPU eats a window in the time of a few frames; a CPU never waits for more than the next ones. */
+    s->source_queue_bytes = s->device >= 0 ? (size_t)48 << 20 : (size_t)16 << 20;
     if (s->source_queue_bytes < 4 * rgb) s->source_queue_bytes = 4 * rgb;
-    s->sink.queue_bytes = (int64_t)(8 * out > ((size_t)32 << 20) ? 8 * out : (size_t)32 << 20);
+    size_t queue = s->device >= 0 ? (size_t)32 << 20 : (size_t)16 << 20;
+    s->sink.queue_bytes = (int64_t)(4 * out > queue ? 4 * out : queue);
     /* A short video fills fewer buffers than a long one. */
-    size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = n / 22 + 1 < 3 ? n / 22 + 1 : 3;
+    size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = (size_t)s->shape.depth_slots + 2;
     /* Source frames: the queue, two windows' references, the cut detector's and the decoder's. */
     size_t sources = s->source_queue_bytes / rgb + 32 + 22 + 12 + IB_CUT_LOOKAHEAD + 1, queued = (size_t)s->sink.queue_bytes / out + 1;
     sources = (sources < n ? sources : n) + (size_t)s->threads;

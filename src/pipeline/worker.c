@@ -222,10 +222,25 @@ static isobath_status run_shots(ib_worker *w)
     return ISOBATH_OK;
 }
 
+/* Takes and touches every result buffer that can be in flight (computed, queued, rendered; one more where two are computed), so
+ * that memory is what was printed from the first window on and nothing is allocated later. */
+static isobath_status take_buffers(ib_worker *w)
+{
+    size_t bytes = (size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float);
+    for (int i = 0; i < w->shape.depth_slots + 2; i++) {
+        void *raw;
+        IB_TRY(ib_host_alloc(w->backend, bytes, &raw));
+        memset(raw, 0, bytes);
+        w->raw_free[w->raw_free_count++] = raw;
+    }
+    return ISOBATH_OK;
+}
+
 static void *worker_main(void *arg)
 {
     ib_worker *w = arg;
     isobath_status st = ib_bind_thread(w->backend);
+    if (st == ISOBATH_OK) st = take_buffers(w);
     if (st == ISOBATH_OK) st = run_shots(w);
     if (st != ISOBATH_OK) ib_fail(w->diag, st, "the network failed: %s", isobath_status_name(st));
     ib_channel_close(w->channel);
