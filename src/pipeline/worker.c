@@ -47,6 +47,12 @@ void ib_window_free(ib_window *w)
     free(w);
 }
 
+/* Bytes of a result buffer: f32 (32,height,width). */
+static size_t raw_bytes(const ib_worker *w)
+{
+    return (size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float);
+}
+
 /* A window with a result buffer, reused when one is free. */
 static isobath_status new_window(ib_worker *w, ib_window **out)
 {
@@ -56,8 +62,7 @@ static isobath_status new_window(ib_worker *w, ib_window **out)
     pthread_mutex_lock(&w->raw_lock);
     void *raw = w->raw_free_count ? w->raw_free[--w->raw_free_count] : NULL;
     pthread_mutex_unlock(&w->raw_lock);
-    size_t bytes = (size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float);
-    isobath_status st = raw ? ISOBATH_OK : ib_host_alloc(w->backend, bytes, &raw);
+    isobath_status st = raw ? ISOBATH_OK : ib_host_alloc(w->backend, raw_bytes(w), &raw);
     if (st != ISOBATH_OK) {
         free(win);
         return st;
@@ -226,11 +231,10 @@ static isobath_status run_shots(ib_worker *w)
  * that memory is what was printed from the first window on and nothing is allocated later. */
 static isobath_status take_buffers(ib_worker *w)
 {
-    size_t bytes = (size_t)IB_PLAN_WINDOW * (size_t)w->shape.height * (size_t)w->shape.width * sizeof(float);
     for (int i = 0; i < w->shape.depth_slots + 2; i++) {
         void *raw;
-        IB_TRY(ib_host_alloc(w->backend, bytes, &raw));
-        memset(raw, 0, bytes);
+        IB_TRY(ib_host_alloc(w->backend, raw_bytes(w), &raw));
+        memset(raw, 0, raw_bytes(w));
         w->raw_free[w->raw_free_count++] = raw;
     }
     return ISOBATH_OK;
