@@ -3,6 +3,9 @@
 #include "progress.h"
 #include "run_options.h"
 
+#include "batch.h"
+
+#include <isobath/batch.h>
 #include <isobath/session.h>
 #include <malloc.h>
 #include <signal.h>
@@ -32,7 +35,8 @@ static int set_guard(void *target, const char *arg)
     return 0;
 }
 
-static int run_session(const isobath_run_options *o, const run_flags *f)
+/* One input; *progress, when the caller wants it, is what was done. */
+static int run_session(const isobath_run_options *o, const run_flags *f, isobath_progress *progress)
 {
     isobath_session *s;
     isobath_status st = isobath_session_create(o, &s);
@@ -42,18 +46,66 @@ static int run_session(const isobath_run_options *o, const run_flags *f)
         /* Frames go back to the system when they are freed, so that memory is what is in use; on a GPU speed counts more. */
         if (!isobath_session_plan(s)->device_bytes) mallopt(M_MMAP_THRESHOLD, 1 << 20);
         running = s;
-        struct sigaction sa = {.sa_handler = on_signal};
-        sigaction(SIGINT, &sa, NULL);
-        sigaction(SIGTERM, &sa, NULL);
-        cli_progress *progress = cli_progress_start(s, f->json ? CLI_PROGRESS_JSON : f->quiet ? CLI_PROGRESS_NONE : CLI_PROGRESS_TEXT);
+        cli_progress *bar = cli_progress_start(s, f->json ? CLI_PROGRESS_JSON : f->quiet ? CLI_PROGRESS_NONE : CLI_PROGRESS_TEXT);
+        if (interrupts) isobath_session_cancel(s); /* between two inputs */
         st = isobath_session_run(s);
-        cli_progress_stop(progress, st);
+        cli_progress_stop(bar, st);
         running = NULL;
     }
+    if (progress && s) isobath_session_progress(s, progress);
     int code = st == ISOBATH_OK ? 0 : cli_fail("run", st, s ? isobath_session_error(s) : "");
     if (st == ISOBATH_OK && !f->json)
         for (int i = 0; isobath_session_output(s, i); i++) printf("%s\n", isobath_session_output(s, i));
     isobath_session_destroy(s);
+    return code;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+/* Every input of the batch with the same options; the first failure's exit code. */
+static int run_batch(isobath_run_options *o, const run_flags *f, const isobath_batch *batch)
+{
+    size_t count = isobath_batch_count(batch);
+    cli_batch_row *rows = calloc(count, sizeof *rows);
+    if (!rows) return cli_fail("run", ISOBATH_ERR_MEMORY, "out of memory for the summary");
+    int code = 0;
+    for (size_t i = 0; i < count; i++) {
+        o->input = rows[i].input = isobath_batch_input(batch, i);
+        rows[i].code = -1;
+        if (interrupts) continue;
+        cli_batch_announce(o->input, i, count, f->json, f->quiet);
+        isobath_progress p = {0};
+        rows[i].code = run_session(o, f, &p);
+        rows[i].frames = p.frames_done;
+        rows[i].seconds = p.elapsed_s;
+        if (!code) code = rows[i].code;
+    }
+    cli_batch_print(rows, count, f->json);
+    free(rows);
+    return code || !interrupts ? code : ISOBATH_ERR_INTERRUPTED;
+}
+
+/* What the command line names: one input, or a batch. */
+static int run_inputs(isobath_run_options *o, const run_flags *f, char **inputs, int count, const char *list)
+{
+    isobath_batch *batch = isobath_batch_create();
+    isobath_status st = batch ? ISOBATH_OK : ISOBATH_ERR_MEMORY;
+    if (st == ISOBATH_OK && list) st = isobath_batch_add_list(batch, list);
+    for (int i = 0; st == ISOBATH_OK && i < count; i++) st = isobath_batch_add(batch, inputs[i]);
+    if (st == ISOBATH_OK) st = isobath_batch_check(batch);
+    int code;
+    if (st != ISOBATH_OK) code = cli_fail("run", st, batch ? isobath_batch_error(batch) : "");
+    else if (isobath_batch_count(batch) == 1 && !list) {
+        o->input = isobath_batch_input(batch, 0);
+        code = run_session(o, f, NULL);
+    } else if (o->name) code = cli_fail("run", ISOBATH_ERR_USAGE, "--name is for one input; several are called by their own names");
+    else code = run_batch(o, f, batch);
+    isobath_batch_destroy(batch);
     return code;
 }
 
@@ -62,22 +114,27 @@ int cmd_run(int argc, char **argv)
     isobath_run_options o;
     isobath_run_options_init(&o);
     run_flags f = {0};
-    const char *input = NULL;
+    const char *input = NULL, *list = NULL;
     double range[2] = {0, 0};
     int metric = 0, max_len = 0;
     static const cli_command command = {
         .name = "run",
-        .usage = "run INPUT -o OUT [options]",
+        .usage = "run INPUT... -o OUT [options]",
         .summary = "turn a video into consistent depth",
         .description = "Turns a video of any length into one depth map per frame that does not flicker.\n"
                        "INPUT is a file, a URL, a folder or pattern of images (frames/%05d.png), or - for Y4M or raw video on\n"
-                       "stdin. OUT is a folder; results are called NAME_depths_png16/, NAME_vis.mp4 and so on.",
+                       "stdin. OUT is a folder; results are called NAME_depths_png16/, NAME_vis.mp4 and so on.\n\n"
+                       "Several inputs run one after another with the model loaded once; a folder without images stands for\n"
+                       "the videos in it. One that fails does not stop the rest; a table at the end says how each went.",
         .examples = "  isobath run clip.mp4 -o out\n"
                     "  isobath run clip.mp4 -o out --model video_depth_anything_vits.pth --format png16,npz,preview\n"
                     "  isobath run 'frames/%05d.png' -o out --max-frames 100\n"
+                    "  isobath run *.mp4 clips/ -o out\n"
+                    "  find . -name '*.mov' | isobath run --list - -o out\n"
                     "  ffmpeg -i rtsp://... -f yuv4mpegpipe - | isobath run - -o out --name camera\n"};
     const cli_option options[] = {
         CLI_INPUT_OPTIONS(o),
+        {CLI_STRING, "--list", 0, "FILE", "more inputs, one a line (-: on stdin)", &list},
         CLI_MODEL_OPTIONS(o, metric),
         {CLI_CALL, "--guard", 0, "on|off", "on (default): a window whose alignment is not sane keeps the last good one;\noff: as the reference does", &o.guard, set_guard},
         {CLI_STRING, "--cuts", 0, "off|auto|FILE", "each shot is aligned by itself: at detected cuts, or at the frame numbers\nin FILE (one per line); off by default, likely cuts are reported", &o.cuts},
@@ -99,9 +156,7 @@ int cmd_run(int argc, char **argv)
         {CLI_END}};
     int rest, code = cli_parse(&command, options, argc, argv, &rest);
     if (code >= 0) return code;
-    if (rest > 1) return cli_fail("run", ISOBATH_ERR_USAGE, "one INPUT expected (quote patterns: 'frames/%05d.png')");
-    o.input = rest ? argv[1] : input;
-    if (!o.input) return cli_fail("run", ISOBATH_ERR_USAGE, "no INPUT (see isobath run --help)");
+    if (!rest && !input && !list) return cli_fail("run", ISOBATH_ERR_USAGE, "no INPUT (see isobath run --help)");
     if (!o.output) return cli_fail("run", ISOBATH_ERR_USAGE, "no output folder: -o FOLDER");
     if (metric) o.metric = 1;
     if (o.max_res < 0) o.max_res = 0; /* the reference's -1 */
@@ -115,5 +170,7 @@ int cmd_run(int argc, char **argv)
     o.range_min = range[0];
     o.range_max = range[1];
     if (!f.quiet && !f.json) o.note = cli_print_note;
-    return run_session(&o, &f);
+    catch_signals();
+    char *only[1] = {(char *)(uintptr_t)input};
+    return run_inputs(&o, &f, rest ? argv + 1 : only, rest ? rest : input != NULL, list);
 }

@@ -2,6 +2,7 @@
 #ifndef ISOBATH_ISOBATH_H
 #define ISOBATH_ISOBATH_H
 
+#include <isobath/batch.h>
 #include <isobath/check.h>
 #include <isobath/convert.h>
 #include <isobath/doctor.h>

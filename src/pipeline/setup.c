@@ -37,16 +37,10 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
     return ISOBATH_OK;
 }
 
-/* NAME: the input's base name without its extension; the folder's name for a pattern or folder. */
-static void derive_name(ib_setup *s)
+void ib_setup_name(const char *input, char *name, size_t size)
 {
-    const isobath_run_options *o = &s->options;
-    if (o->name) {
-        snprintf(s->name, sizeof s->name, "%s", o->name);
-        return;
-    }
     char path[4096];
-    snprintf(path, sizeof path, "%s", strcmp(o->input, "-") == 0 ? "stdin" : o->input);
+    snprintf(path, sizeof path, "%s", strcmp(input, "-") == 0 ? "stdin" : input);
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/') path[--n] = 0;
     char *slash = strrchr(path, '/');
@@ -59,7 +53,7 @@ static void derive_name(ib_setup *s)
     if (dot && dot != base) *dot = 0;
     for (char *c = base; *c; c++)
         if (strchr("%*?:\\", *c)) *c = '_';
-    snprintf(s->name, sizeof s->name, "%.200s", *base && strcmp(base, "..") ? base : "video");
+    snprintf(name, size, "%.200s", *base && strcmp(base, "..") ? base : "video");
 }
 
 static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag *diag)
@@ -276,7 +270,8 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     if (s->options.cuts && strcmp(s->options.cuts, "off") == 0) s->options.cuts = NULL;
     s->cuts_auto = s->options.cuts && strcmp(s->options.cuts, "auto") == 0;
     s->threads = options->threads > 0 ? options->threads : ib_cpu_count();
-    derive_name(s);
+    if (options->name) snprintf(s->name, sizeof s->name, "%s", options->name);
+    else ib_setup_name(options->input, s->name, sizeof s->name);
     IB_TRY(read_model(s, diag));
     IB_TRY(choose_formats(s, diag));
     IB_TRY(open_media(s, diag));

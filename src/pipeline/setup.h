@@ -40,6 +40,9 @@ typedef struct ib_setup {
 isobath_status ib_setup_init(ib_setup *setup, const isobath_run_options *options, ib_diag *diag);
 void ib_setup_free(ib_setup *setup);
 
+/* NAME of the results of an input: its base name without the extension; the folder's name for a pattern or folder. */
+void ib_setup_name(const char *input, char *name, size_t size);
+
 /* Micro-batches for shape->height and width: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
 void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape);
 
