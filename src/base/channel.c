@@ -93,3 +93,11 @@ static void set_flag(ib_channel *c, int *flag)
 
 void ib_channel_close(ib_channel *c) { set_flag(c, &c->closed); }
 void ib_channel_stop(ib_channel *c) { set_flag(c, &c->stopped); }
+
+int ib_channel_stopped(ib_channel *c)
+{
+    pthread_mutex_lock(&c->lock);
+    int stopped = c->stopped;
+    pthread_mutex_unlock(&c->lock);
+    return stopped;
+}

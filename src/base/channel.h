@@ -21,5 +21,6 @@ void *ib_channel_pop(ib_channel *channel);
 void ib_channel_close(ib_channel *channel);
 /* Everyone returns at once: an error or a cancel. */
 void ib_channel_stop(ib_channel *channel);
+int ib_channel_stopped(ib_channel *channel);
 
 #endif

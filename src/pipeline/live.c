@@ -54,19 +54,15 @@ static void sleep_until(const ib_live *l, int64_t when_us)
 static ib_source_frame *read_frame(ib_live *l)
 {
     const ib_media_info *info = ib_media_get_info(*l->media);
-    ib_source_frame *f = malloc(sizeof *f + (size_t)info->width * (size_t)info->height * 3);
+    ib_source_frame *f = ib_source_frame_create(info->width, info->height);
     if (!f) {
         ib_fail(l->diag, ISOBATH_ERR_MEMORY, "out of memory for a source frame of %d x %d", info->width, info->height);
         return NULL;
     }
-    atomic_init(&f->refs, 1);
-    f->width = info->width;
-    f->height = info->height;
-    f->starts_shot = 0;
     ib_media_frame meta;
     int got = 0;
     if (ib_media_read(*l->media, f->rgb, &meta, &got) != ISOBATH_OK || !got) {
-        free(f);
+        ib_source_frame_unref(f);
         return NULL;
     }
     f->index = l->frames++;

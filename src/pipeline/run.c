@@ -82,11 +82,13 @@ static isobath_status open_all(ib_run *r)
         cuts.list = r->cuts;
         cuts.count = r->cut_count;
     }
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, r->diag, &r->source));
-    ib_worker_redo redo = {s->act == IB_F32 ? NULL : open_redo, r};
-    IB_TRY(ib_worker_start(r->source, r->vda, &s->shape, &s->memory, r->device, redo, r->cancelled, r->diag, &r->worker));
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, NULL, r->diag, &r->source));
+    ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
+                           .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
+                           .cancelled = r->cancelled, .diag = r->diag};
+    IB_TRY(ib_worker_start(&w, &r->stream));
     atomic_store(&r->counters->source, r->source);
-    atomic_store(&r->counters->worker, r->worker);
+    atomic_store(&r->counters->windows, r->stream);
     return ISOBATH_OK;
 }
 
@@ -131,7 +133,7 @@ static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_align
     int64_t start = ib_now_us();
     IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag, &f));
     f->index = w->shot_first + i;
-    f->pts_us = src->pts_us;
+    f->pts_us = carried ? r->tail_pts_us[slot - 2] : w->pts_us[slot];
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
     isobath_status st = ib_align_render(r->host, &how, w->raw + (size_t)slot * map, al,
                                         carried ? r->tail + (size_t)(slot - 2) * map : NULL, &r->tail_alignment,
@@ -143,12 +145,13 @@ static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_align
     return st;
 }
 
-static void keep_tail(ib_run *r, ib_window *w, const ib_alignment *al)
+static void keep_tail(ib_run *r, const ib_window *w, const ib_alignment *al)
 {
     size_t map = (size_t)r->setup->plan.network_height * (size_t)r->setup->plan.network_width;
     memcpy(r->tail, w->raw + 24 * map, 8 * map * sizeof *r->tail);
     r->tail_alignment = *al;
     for (int i = 0; i < 8; i++) {
+        r->tail_pts_us[i] = w->pts_us[24 + i];
         ib_source_frame_unref(r->tail_source[i]);
         r->tail_source[i] = ib_source_frame_ref(w->source[24 + i]);
     }
@@ -204,7 +207,7 @@ isobath_status ib_run_finish(ib_run *r)
 static isobath_status process(ib_run *r)
 {
     IB_TRY(open_all(r));
-    for (ib_window *w; !*r->cancelled && (w = ib_worker_next(r->worker));) {
+    for (ib_window *w; !*r->cancelled && (w = ib_windows_next(r->stream));) {
         isobath_status st = take_window(r, w);
         ib_window_free(w);
         IB_TRY(st);
@@ -233,7 +236,7 @@ isobath_status ib_run_all(ib_run *r)
 void ib_run_free(ib_run *r)
 {
     if (r->source) ib_source_stop(r->source);
-    ib_worker_destroy(r->worker);
+    ib_windows_destroy(r->stream);
     ib_source_destroy(r->source);
     if (r->hashing) pthread_join(r->hash_thread, NULL);
     for (int s = 0; s < r->setup->format_count; s++)

@@ -22,7 +22,7 @@ typedef struct ib_run_counters {
     ib_busy align, write;
     atomic_int_fast64_t start_us;
     _Atomic(ib_source *) source; /* set when they run, alive until ib_run_free */
-    _Atomic(ib_worker *) worker;
+    _Atomic(ib_window_stream *) windows;
 } ib_run_counters;
 
 typedef struct ib_run {
@@ -35,12 +35,13 @@ typedef struct ib_run {
     ib_backend *device, *host; /* the network's; and a CPU one for alignment and rendering */
     ib_vda *vda;
     ib_source *source;
-    ib_worker *worker;
+    ib_window_stream *stream; /* where windows come from */
     ib_sink *sinks[IB_MAX_SINKS];
     int wants_rgb;
     ib_align_chain chain;
     float *tail;                        /* raw slots 24..31 of the window before: (8,h,w) */
-    ib_source_frame *tail_source[8];
+    ib_source_frame *tail_source[8];    /* with wants_rgb */
+    int64_t tail_pts_us[8];
     ib_alignment tail_alignment;
     char model_sha256[65], input_sha256[65];
     pthread_t hash_thread;

@@ -63,13 +63,17 @@ void isobath_session_progress(isobath_session *s, isobath_progress *p)
     if (start) p->elapsed_s = (double)((end ? end : ib_now_us()) - start) * 1e-6;
     double t = p->elapsed_s > 0 ? p->elapsed_s : 1;
     ib_source *source = atomic_load(&c->source);
-    ib_worker *worker = atomic_load(&c->worker);
+    ib_window_stream *stream = atomic_load(&c->windows);
     double flops = 0;
-    if (source && worker) {
+    if (source) {
         p->frames_decoded = ib_source_decoded(source);
         p->decode_share = ib_source_busy_s(source) / t;
-        p->network_share = ib_worker_busy_s(worker) / t;
-        flops = ib_worker_flops(worker);
+    }
+    if (stream) {
+        ib_window_stats stats;
+        ib_windows_stats(stream, &stats);
+        p->network_share = stats.busy_s / t / stats.device_count;
+        flops = stats.flops;
     }
     p->align_share = (double)atomic_load(&c->align) * 1e-6 / t;
     p->write_share = (double)atomic_load(&c->write) * 1e-6 / t;

@@ -14,11 +14,29 @@ struct ib_source {
     atomic_int_fast64_t decoded, likely_cuts;
     ib_busy busy;
     ib_source_cuts cuts;
+    ib_frame_pool pool;
     int64_t next_cut; /* in cuts.list */
     ib_cut_detector detector;
     ib_source_frame *waiting[IB_CUT_LOOKAHEAD + 1]; /* decoded, not decided */
     int waiting_count;
 };
+
+static void release_heap(ib_source_frame *frame) { free(frame); }
+
+ib_source_frame *ib_source_frame_create(int width, int height)
+{
+    ib_source_frame *f = malloc(sizeof *f + (size_t)width * (size_t)height * 3);
+    if (!f) return NULL;
+    *f = (ib_source_frame){.width = width, .height = height, .rgb = (uint8_t *)(f + 1), .release = release_heap};
+    atomic_init(&f->refs, 1);
+    return f;
+}
+
+static ib_source_frame *take_heap(void *ctx, int width, int height)
+{
+    (void)ctx;
+    return ib_source_frame_create(width, height);
+}
 
 ib_source_frame *ib_source_frame_ref(ib_source_frame *frame)
 {
@@ -28,26 +46,22 @@ ib_source_frame *ib_source_frame_ref(ib_source_frame *frame)
 
 void ib_source_frame_unref(ib_source_frame *frame)
 {
-    if (frame && atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1) free(frame);
+    if (frame && atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1) frame->release(frame);
 }
 
 /* One decoded frame, or NULL at the end and after an error. */
 static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
 {
-    size_t bytes = (size_t)info->width * (size_t)info->height * 3;
-    ib_source_frame *f = malloc(sizeof *f + bytes);
+    ib_source_frame *f = s->pool.take(s->pool.ctx, info->width, info->height);
     if (!f) {
-        ib_fail(s->diag, ISOBATH_ERR_MEMORY, "out of memory for a source frame of %d x %d", info->width, info->height);
+        if (!ib_channel_stopped(s->channel))
+            ib_fail(s->diag, ISOBATH_ERR_MEMORY, "out of memory for a source frame of %d x %d", info->width, info->height);
         return NULL;
     }
-    atomic_init(&f->refs, 1);
-    f->width = info->width;
-    f->height = info->height;
-    f->starts_shot = 0;
     ib_media_frame meta;
     int got = 0;
     if (ib_media_read(s->media, f->rgb, &meta, &got) != ISOBATH_OK || !got) {
-        free(f);
+        ib_source_frame_unref(f);
         return NULL;
     }
     f->index = meta.index;
@@ -93,7 +107,8 @@ static void *decode_main(void *arg)
     return NULL;
 }
 
-isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, ib_diag *diag, ib_source **out)
+isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, const ib_frame_pool *pool, ib_diag *diag,
+                               ib_source **out)
 {
     *out = NULL;
     ib_source *s = calloc(1, sizeof *s);
@@ -101,6 +116,7 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
     s->media = media;
     s->diag = diag;
     s->cuts = *cuts;
+    s->pool = pool ? *pool : (ib_frame_pool){take_heap, NULL};
     ib_cut_detector_init(&s->detector);
     isobath_status st = ib_channel_create(bytes, diag, &s->channel);
     if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0)

@@ -6,17 +6,29 @@
 #include "media/media.h"
 #include <stdatomic.h>
 
-/* Immutable after creation. */
+/* Immutable once it is shared. */
 typedef struct ib_source_frame {
     atomic_int refs;
     int64_t index, pts_us;
     int width, height;
     int starts_shot; /* 1: the first frame of a shot after the first */
-    uint8_t rgb[];   /* (height,width,3) */
+    int place;       /* the pool's: which of its places `rgb` is */
+    uint8_t *rgb;    /* (height,width,3) */
+    void (*release)(struct ib_source_frame *frame); /* frees it all after the last reference */
+    void *pool;
 } ib_source_frame;
 
+/* On the heap, with one reference; the caller fills the rest. NULL: out of memory. */
+ib_source_frame *ib_source_frame_create(int width, int height);
 ib_source_frame *ib_source_frame_ref(ib_source_frame *frame); /* returns frame; NULL stays NULL */
 void ib_source_frame_unref(ib_source_frame *frame);           /* NULL allowed */
+
+/* Where the decoder puts its pictures: `take` gives a frame with one reference and room for its picture, and may wait until there
+ * is room; NULL: out of memory, or stopped. */
+typedef struct ib_frame_pool {
+    ib_source_frame *(*take)(void *ctx, int width, int height);
+    void *ctx;
+} ib_frame_pool;
 
 /* Where shots begin. */
 typedef struct ib_source_cuts {
@@ -25,9 +37,11 @@ typedef struct ib_source_cuts {
     int64_t count;
 } ib_source_cuts;
 
-/* Decodes ahead of the consumer, at most `bytes` of frames (and IB_CUT_LOOKAHEAD more inside the detector). */
+/* Decodes ahead of the consumer, at most `bytes` of frames (and IB_CUT_LOOKAHEAD more inside the detector), into frames of
+ * `pool` (NULL: the heap). */
 typedef struct ib_source ib_source;
-isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, ib_diag *diag, ib_source **out);
+isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, const ib_frame_pool *pool, ib_diag *diag,
+                               ib_source **out);
 /* Next frame (the caller owns one reference), NULL at the end, after an error (see diag) or after ib_source_stop. */
 ib_source_frame *ib_source_next(ib_source *source);
 /* Makes everyone return at once; any thread. */

@@ -1,0 +1,169 @@
+/* One network on one device; see compute.h. */
+#include "pipeline/compute.h"
+
+#include "base/clock.h"
+#include "op/transfer.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_FLIGHT 2
+
+typedef struct flight {
+    ib_source_frame *frames[IB_PLAN_WINDOW]; /* kept for the fp32 redo */
+    float *raw;
+    int64_t k;
+    int slot; /* of the network's windows in flight */
+} flight;
+
+struct ib_compute {
+    ib_compute_options o;
+    ib_vda_shape shape;
+    ib_vda_memory memory;
+    ib_vda *redo_vda;
+    ib_backend *redo_backend;
+    int64_t shot, k; /* the window that the network's slots hold; k -1: none */
+    flight flights[MAX_FLIGHT]; /* oldest first */
+    int flight_count;
+    int turn;                   /* slot of the next one */
+    atomic_int_fast64_t mflops; /* millions */
+    ib_busy busy;
+};
+
+isobath_status ib_compute_create(const ib_compute_options *options, ib_compute **out)
+{
+    ib_compute *c = calloc(1, sizeof *c);
+    *out = c;
+    if (!c) return ib_fail(options->diag, ISOBATH_ERR_MEMORY, "out of memory for a worker");
+    c->o = *options;
+    c->shape = *options->shape;
+    c->memory = *options->memory;
+    c->k = -1;
+    return ISOBATH_OK;
+}
+
+static void drop_flight(flight *f)
+{
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) {
+        ib_source_frame_unref(f->frames[i]);
+        f->frames[i] = NULL;
+    }
+}
+
+void ib_compute_destroy(ib_compute *c)
+{
+    if (!c) return;
+    if (c->flight_count) ib_bind_thread(c->o.backend);
+    for (int i = 0; i < c->flight_count; i++) { /* the device may be writing still */
+        int64_t nonfinite;
+        ib_vda_depth_end(c->o.vda, c->flights[i].slot, &nonfinite);
+        drop_flight(&c->flights[i]);
+    }
+    ib_vda_destroy(c->redo_vda);
+    ib_backend_close(c->redo_backend);
+    free(c);
+}
+
+static int must_stop(const ib_compute *c) { return c->o.tick && c->o.tick(c->o.tick_ctx); }
+
+static void count_flops(ib_compute *c, double flops)
+{
+    atomic_fetch_add_explicit(&c->mflops, (int_fast64_t)(flops * 1e-6), memory_order_relaxed);
+}
+
+/* Encodes frames[first, 32) into the slots of the same numbers, batch by batch, so that progress moves and a stop is quick. A
+ * frame that repeats the one before is copied. */
+static isobath_status encode_slots(ib_compute *c, ib_vda *vda, ib_source_frame *const *frames, int first)
+{
+    for (int slot = first; slot < IB_PLAN_WINDOW;) {
+        if (slot > 0 && frames[slot]->index == frames[slot - 1]->index) {
+            IB_TRY(ib_vda_copy_slot(vda, slot - 1, slot));
+            slot++;
+            continue;
+        }
+        if (must_stop(c)) return ISOBATH_ERR_INTERRUPTED;
+        const uint8_t *rgb[IB_PLAN_WINDOW];
+        int count = 0;
+        do {
+            rgb[count] = frames[slot + count]->rgb;
+            count++;
+        } while (count < c->shape.encode_batch && slot + count < IB_PLAN_WINDOW &&
+                 frames[slot + count]->index != frames[slot + count - 1]->index);
+        int64_t start = ib_now_us();
+        IB_TRY(ib_vda_encode_rgb(vda, rgb, frames[slot]->height, frames[slot]->width, count, slot));
+        count_flops(c, c->memory.encode_flops * count);
+        ib_busy_add(&c->busy, start);
+        slot += count;
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_compute_begin(ib_compute *c, int64_t shot, int64_t k, ib_source_frame *const frames[IB_PLAN_WINDOW], float *raw)
+{
+    int first = 0;
+    if (c->k >= 0 && shot == c->shot && k == c->k + 1) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
+        IB_TRY(ib_vda_advance(c->o.vda));
+        first = IB_PLAN_OVERLAP;
+    }
+    c->k = -1;
+    IB_TRY(encode_slots(c, c->o.vda, frames, first));
+    if (must_stop(c)) return ISOBATH_ERR_INTERRUPTED;
+    c->shot = shot;
+    c->k = k;
+    int64_t start = ib_now_us();
+    flight *f = &c->flights[c->flight_count];
+    *f = (flight){.raw = raw, .k = k, .slot = c->turn};
+    c->turn = (c->turn + 1) % c->shape.depth_slots;
+    IB_TRY(ib_vda_depth_begin(c->o.vda, f->slot, raw));
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) f->frames[i] = ib_source_frame_ref(frames[i]);
+    c->flight_count++;
+    ib_busy_add(&c->busy, start);
+    return ISOBATH_OK;
+}
+
+/* The whole window again in fp32, from its source frames. */
+static isobath_status redo_window(ib_compute *c, flight *f, int64_t nonfinite)
+{
+    if (!c->o.redo.open)
+        return ib_fail(c->o.diag, ISOBATH_ERR_MODEL,
+                       "window %lld: %lld values are not finite although it was computed in fp32: the checkpoint is damaged "
+                       "(try: isobath doctor)", (long long)f->k, (long long)nonfinite);
+    if (!c->redo_vda) IB_TRY(c->o.redo.open(c->o.redo.ctx, &c->redo_backend, &c->redo_vda));
+    IB_TRY(encode_slots(c, c->redo_vda, f->frames, 0));
+    int64_t left = 0;
+    IB_TRY(ib_vda_depth(c->redo_vda, f->raw, &left));
+    if (left)
+        return ib_fail(c->o.diag, ISOBATH_ERR_MODEL,
+                       "window %lld: %lld values are not finite, and %lld in fp32: the checkpoint is damaged (try: isobath "
+                       "doctor)", (long long)f->k, (long long)nonfinite, (long long)left);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_compute_finish(ib_compute *c, int *redone, int64_t *nonfinite)
+{
+    flight f = c->flights[0];
+    memmove(c->flights, c->flights + 1, (size_t)--c->flight_count * sizeof *c->flights);
+    int64_t start = ib_now_us();
+    *redone = 0;
+    *nonfinite = 0;
+    isobath_status st = ib_vda_depth_end(c->o.vda, f.slot, nonfinite);
+    count_flops(c, c->memory.depth_flops * IB_PLAN_WINDOW);
+    ib_busy_add(&c->busy, start);
+    if (st == ISOBATH_OK && *nonfinite) {
+        st = redo_window(c, &f, *nonfinite);
+        *redone = 1;
+    }
+    drop_flight(&f);
+    return st;
+}
+
+int ib_compute_in_flight(const ib_compute *c) { return c->flight_count; }
+
+double ib_compute_flops(const ib_compute *c)
+{
+    return (double)atomic_load_explicit(&((ib_compute *)c)->mflops, memory_order_relaxed) * 1e6;
+}
+
+double ib_compute_busy_s(const ib_compute *c)
+{
+    return (double)atomic_load_explicit(&((ib_compute *)c)->busy, memory_order_relaxed) * 1e-6;
+}
