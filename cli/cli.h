@@ -52,6 +52,7 @@ char *cli_duration(double seconds, char *buf, size_t size);
 int cmd_run(int argc, char **argv);
 int cmd_stream(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_status(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_models(int argc, char **argv);

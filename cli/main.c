@@ -15,6 +15,7 @@ typedef struct subcommand {
 static const subcommand commands[] = {
     {"run", cmd_run, "turn a video into consistent depth"},
     {"stream", cmd_stream, "depth of a live source, frame by frame"},
+    {"status", cmd_status, "how a run is doing, from another terminal or machine"},
     {"check", cmd_check, "is this result complete and sane?"},
     {"track", cmd_track, "2-D tracks to 3-D positions"},
     {"eval", cmd_eval, "compare a result with ground truth (AbsRel, RMSE, delta1, TAE)"},

@@ -9,6 +9,7 @@
 #include <isobath/eval.h>
 #include <isobath/info.h>
 #include <isobath/models.h>
+#include <isobath/report.h>
 #include <isobath/session.h>
 #include <isobath/status.h>
 #include <isobath/track.h>

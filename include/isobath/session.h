@@ -86,6 +86,14 @@ typedef struct isobath_progress {
     int64_t guards;      /* alignment guards and fp32 redos so far */
 } isobath_progress;
 
+/* One device of a run. */
+typedef struct isobath_device_progress {
+    char name[32];  /* "cuda:0", "cpu" */
+    char kind[128]; /* backend, path, precision */
+    int64_t frames; /* new frames of the windows that it has done */
+    double busy;    /* share of the time so far that it computed, 0..1 */
+} isobath_device_progress;
+
 typedef struct isobath_session isobath_session;
 
 /* Opens the input and the model, decides device and precision, computes the plan. *out is set even on failure (unless
@@ -99,6 +107,8 @@ isobath_status isobath_session_run(isobath_session *session);
 void isobath_session_cancel(isobath_session *session);
 /* Any thread, any time between create and destroy. */
 void isobath_session_progress(isobath_session *session, isobath_progress *out);
+/* The i-th device of the run: 1, or 0 when there are no more (none before it runs). Any thread, as isobath_session_progress. */
+int isobath_session_device(isobath_session *session, int i, isobath_device_progress *out);
 /* Path of the i-th output (files or folders, then the manifest), NULL after the last; valid after a successful run. */
 const char *isobath_session_output(const isobath_session *session, int i);
 /* One line about the first error, "" when there was none. */

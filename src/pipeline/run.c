@@ -59,11 +59,20 @@ void ib_run_start_hash(ib_run *r)
     r->hashing = strcmp(r->setup->options.input, "-") != 0 && pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
 }
 
+static isobath_status open_status(ib_run *r)
+{
+    char path[8192];
+    if (!r->report.progress) return ISOBATH_OK;
+    snprintf(path, sizeof path, "%s/%s_isobath.status.json", r->setup->options.output, r->setup->name);
+    return ib_status_start(path, r->setup->name, NULL, &r->report, r->diag, &r->status);
+}
+
 static isobath_status open_all(ib_run *r)
 {
     ib_setup *s = r->setup;
     IB_TRY(ib_setup_prepare_output(s, r->diag));
     IB_TRY(ib_run_open_log(r));
+    IB_TRY(open_status(r));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
     IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
@@ -230,6 +239,8 @@ isobath_status ib_run_all(ib_run *r)
                            ib_json_string(r->diag->text)));
     ib_log_close(r->log);
     r->log = NULL;
+    ib_status_stop(r->status, st, r->diag->text);
+    r->status = NULL;
     return st;
 }
 

@@ -4,6 +4,7 @@
 
 #include "pipeline/align.h"
 #include "pipeline/setup.h"
+#include "pipeline/status.h"
 #include "pipeline/worker.h"
 #include "base/clock.h"
 #include "sink/log.h"
@@ -29,6 +30,8 @@ typedef struct ib_run {
     ib_setup *setup;
     ib_diag *diag;
     ib_log *log;
+    ib_status_source report; /* of the status file; progress NULL: none is written */
+    ib_status *status;
     ib_run_counters *counters;
     atomic_int *cancelled;
     ib_pool *compute_pool, *host_pool;

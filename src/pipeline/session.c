@@ -1,6 +1,7 @@
 /* The public session: see include/isobath/session.h. */
 #include "pipeline/run.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +16,17 @@ struct isobath_session {
 
 static int is_cancelled(void *ctx) { return atomic_load(&((isobath_session *)ctx)->cancelled); }
 
+static void report_progress(void *ctx, isobath_progress *out) { isobath_session_progress(ctx, out); }
+static int report_device(void *ctx, int i, isobath_device_progress *out) { return isobath_session_device(ctx, i, out); }
+
 isobath_status isobath_session_create(const isobath_run_options *options, isobath_session **out)
 {
     isobath_session *s = calloc(1, sizeof *s);
     *out = s;
     if (!s) return ISOBATH_ERR_MEMORY;
     ib_diag_init(&s->diag);
-    s->run = (ib_run){.setup = &s->setup, .diag = &s->diag, .counters = &s->counters, .cancelled = &s->cancelled};
+    s->run = (ib_run){.setup = &s->setup, .diag = &s->diag, .counters = &s->counters, .cancelled = &s->cancelled,
+                      .report = {report_progress, report_device, s}};
     isobath_status st = ib_setup_init(&s->setup, options, &s->diag);
     if (st != ISOBATH_OK) return ib_fail(&s->diag, st, "%s", isobath_status_name(st));
     s->setup.sink.cancelled = is_cancelled;
@@ -86,6 +91,19 @@ void isobath_session_progress(isobath_session *s, isobath_progress *p)
         if (end && s->run.frame_count == p->frames_done && p->frames_done > 0) p->fraction = 1;
         if (p->fraction > 0) p->left_s = p->elapsed_s * (1 - p->fraction) / p->fraction;
     }
+}
+
+int isobath_session_device(isobath_session *s, int i, isobath_device_progress *d)
+{
+    ib_worker *worker = atomic_load(&s->counters.worker);
+    if (i != 0 || !worker) return 0;
+    isobath_progress p;
+    isobath_session_progress(s, &p);
+    *d = (isobath_device_progress){.frames = p.frames_done, .busy = p.network_share};
+    if (s->setup.device >= 0) snprintf(d->name, sizeof d->name, "cuda:%d", s->setup.device);
+    else snprintf(d->name, sizeof d->name, "%s", s->setup.device == IB_DEVICE_NULL ? "null" : "cpu");
+    snprintf(d->kind, sizeof d->kind, "%s", s->setup.plan.device);
+    return 1;
 }
 
 const char *isobath_session_output(const isobath_session *s, int i)
