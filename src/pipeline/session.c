@@ -95,13 +95,18 @@ void isobath_session_progress(isobath_session *s, isobath_progress *p)
 
 int isobath_session_device(isobath_session *s, int i, isobath_device_progress *d)
 {
-    ib_worker *worker = atomic_load(&s->counters.worker);
-    if (i != 0 || !worker) return 0;
+    ib_window_stream *stream = atomic_load(&s->counters.windows);
+    ib_source *source = atomic_load(&s->counters.source);
+    ib_window_stats stats;
+    if (!stream) return 0;
+    ib_windows_stats(stream, &stats);
+    if (i < 0 || i >= stats.device_count) return 0;
     isobath_progress p;
     isobath_session_progress(s, &p);
-    *d = (isobath_device_progress){.frames = p.frames_done, .busy = p.network_share};
-    if (s->setup.device >= 0) snprintf(d->name, sizeof d->name, "cuda:%d", s->setup.device);
-    else snprintf(d->name, sizeof d->name, "%s", s->setup.device == IB_DEVICE_NULL ? "null" : "cpu");
+    const ib_device_stats *of = &stats.device[i];
+    *d = (isobath_device_progress){.frames = of->windows * IB_PLAN_STEP, .busy = p.elapsed_s > 0 ? of->busy_s / p.elapsed_s : 0};
+    if (source && d->frames > ib_source_decoded(source)) d->frames = ib_source_decoded(source); /* the last window repeats frames */
+    snprintf(d->name, sizeof d->name, "%s", of->name);
     snprintf(d->kind, sizeof d->kind, "%s", s->setup.plan.device);
     return 1;
 }
