@@ -121,7 +121,7 @@ int main(int argc, char **argv)
     if (!o.shape.depth_batch) o.shape.depth_batch = cuda ? 4 : 1;
     o.shape.depth_slots = cuda ? 2 : 1;
     if (!o.shape.temporal_piece && !cuda) o.shape.temporal_piece = 1024;
-    ib_plan_network_size(o.width, o.height, o.input_size, &o.shape.width, &o.shape.height);
+    ib_plan_network_size(o.width, o.height, o.input_size, 1, &o.shape.width, &o.shape.height);
     ib_diag diag = IB_DIAG_INIT;
     char path[] = "/tmp/isobath-bench-XXXXXX";
     int fd = mkstemp(path);

@@ -11,6 +11,7 @@ typedef struct checker {
     const ib_checkpoint_tensor **seen; /* tensors that the lists below name; as many slots as the file has tensors */
     size_t seen_count;
     int64_t parameters;
+    const char *head; /* name of the head: its tensors' prefix */
 } checker;
 
 static void shape_text(int rank, const int64_t *dim, char *buf, size_t size)
@@ -118,29 +119,30 @@ static isobath_status expect_head(checker *c, const ib_vda_config *m)
     int64_t F = m->features;
     const int *oc = m->out_channels;
     for (int i = 0; i < 4; i++) {
-        EXPECT(c, (oc[i], m->width, 1, 1), "head.projects.%d.weight", i);
-        EXPECT(c, (oc[i]), "head.projects.%d.bias", i);
-        EXPECT(c, (F, oc[i], 3, 3), "head.scratch.layer%d_rn.weight", i + 1);
+        EXPECT(c, (oc[i], m->width, 1, 1), "%s.projects.%d.weight", c->head, i);
+        EXPECT(c, (oc[i]), "%s.projects.%d.bias", c->head, i);
+        EXPECT(c, (F, oc[i], 3, 3), "%s.scratch.layer%d_rn.weight", c->head, i + 1);
         for (int u = 1; u <= 2; u++)
             for (int v = 1; v <= 2; v++) {
-                EXPECT(c, (F, F, 3, 3), "head.scratch.refinenet%d.resConfUnit%d.conv%d.weight", i + 1, u, v);
-                EXPECT(c, (F), "head.scratch.refinenet%d.resConfUnit%d.conv%d.bias", i + 1, u, v);
+                EXPECT(c, (F, F, 3, 3), "%s.scratch.refinenet%d.resConfUnit%d.conv%d.weight", c->head, i + 1, u, v);
+                EXPECT(c, (F), "%s.scratch.refinenet%d.resConfUnit%d.conv%d.bias", c->head, i + 1, u, v);
             }
-        EXPECT(c, (F, F, 1, 1), "head.scratch.refinenet%d.out_conv.weight", i + 1);
-        EXPECT(c, (F), "head.scratch.refinenet%d.out_conv.bias", i + 1);
+        EXPECT(c, (F, F, 1, 1), "%s.scratch.refinenet%d.out_conv.weight", c->head, i + 1);
+        EXPECT(c, (F), "%s.scratch.refinenet%d.out_conv.bias", c->head, i + 1);
     }
-    EXPECT(c, (oc[0], oc[0], 4, 4), "head.resize_layers.0.weight");
-    EXPECT(c, (oc[0]), "head.resize_layers.0.bias");
-    EXPECT(c, (oc[1], oc[1], 2, 2), "head.resize_layers.1.weight");
-    EXPECT(c, (oc[1]), "head.resize_layers.1.bias");
-    EXPECT(c, (oc[3], oc[3], 3, 3), "head.resize_layers.3.weight");
-    EXPECT(c, (oc[3]), "head.resize_layers.3.bias");
-    EXPECT(c, (F / 2, F, 3, 3), "head.scratch.output_conv1.weight");
-    EXPECT(c, (F / 2), "head.scratch.output_conv1.bias");
-    EXPECT(c, (32, F / 2, 3, 3), "head.scratch.output_conv2.0.weight");
-    EXPECT(c, (32), "head.scratch.output_conv2.0.bias");
-    EXPECT(c, (1, 32, 1, 1), "head.scratch.output_conv2.2.weight");
-    EXPECT(c, (1), "head.scratch.output_conv2.2.bias");
+    EXPECT(c, (oc[0], oc[0], 4, 4), "%s.resize_layers.0.weight", c->head);
+    EXPECT(c, (oc[0]), "%s.resize_layers.0.bias", c->head);
+    EXPECT(c, (oc[1], oc[1], 2, 2), "%s.resize_layers.1.weight", c->head);
+    EXPECT(c, (oc[1]), "%s.resize_layers.1.bias", c->head);
+    EXPECT(c, (oc[3], oc[3], 3, 3), "%s.resize_layers.3.weight", c->head);
+    EXPECT(c, (oc[3]), "%s.resize_layers.3.bias", c->head);
+    EXPECT(c, (F / 2, F, 3, 3), "%s.scratch.output_conv1.weight", c->head);
+    EXPECT(c, (F / 2), "%s.scratch.output_conv1.bias", c->head);
+    EXPECT(c, (32, F / 2, 3, 3), "%s.scratch.output_conv2.0.weight", c->head);
+    EXPECT(c, (32), "%s.scratch.output_conv2.0.bias", c->head);
+    EXPECT(c, (1, 32, 1, 1), "%s.scratch.output_conv2.2.weight", c->head);
+    EXPECT(c, (1), "%s.scratch.output_conv2.2.bias", c->head);
+    if (!m->temporal) return ISOBATH_OK;
     IB_TRY(expect_motion(c, 0, oc[2]));
     IB_TRY(expect_motion(c, 1, oc[3]));
     IB_TRY(expect_motion(c, 2, F));
@@ -157,15 +159,19 @@ static int dim_of(const ib_checkpoint *ckpt, const char *name, int axis, int ran
     return (int)t->dim[axis];
 }
 
+const char *ib_vda_head_name(const ib_vda_config *m) { return m->temporal ? "head" : "depth_head"; }
+
 static isobath_status read_sizes(const ib_checkpoint *ckpt, ib_diag *diag, ib_vda_config *m)
 {
     const char *path = ib_checkpoint_path(ckpt);
     char name[96];
     m->width = dim_of(ckpt, "pretrained.patch_embed.proj.weight", 0, 4);
-    if (!m->width || !ib_checkpoint_find(ckpt, "head.projects.0.weight"))
+    m->temporal = ib_checkpoint_find(ckpt, "head.projects.0.weight") != NULL;
+    if (!m->width || (!m->temporal && !ib_checkpoint_find(ckpt, "depth_head.projects.0.weight")))
         return ib_fail(diag, ISOBATH_ERR_MODEL,
-                       "%s: not a Video Depth Anything checkpoint (expected tensors pretrained.patch_embed.proj.weight "
-                       "and head.projects.0.weight)", path);
+                       "%s: not a checkpoint of Video Depth Anything or Depth Anything V2 (expected tensors "
+                       "pretrained.patch_embed.proj.weight and head.projects.0.weight or depth_head.projects.0.weight)", path);
+    const char *head = ib_vda_head_name(m);
     if (m->width % 64)
         return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: encoder width %d is not a multiple of the head size 64", path, m->width);
     while (m->depth < 4096) {
@@ -182,14 +188,17 @@ static isobath_status read_sizes(const ib_checkpoint *ckpt, ib_diag *diag, ib_vd
     if (rows < 1 || m->grid * m->grid != rows)
         return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: pretrained.pos_embed has %d rows, expected 1 + a square", path, rows + 1);
     for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "head.projects.%d.weight", i);
+        snprintf(name, sizeof name, "%s.projects.%d.weight", head, i);
         m->out_channels[i] = dim_of(ckpt, name, 0, 4);
         /* The last block of each quarter; the published vitl taps block 4 instead of 5. */
         m->taps[i] = (i + 1) * m->depth / 4 - 1;
     }
     if (m->depth == 24) m->taps[0] = 4;
-    m->features = dim_of(ckpt, "head.scratch.layer1_rn.weight", 0, 4);
-    if (m->features % 32 || m->out_channels[2] % 32 || m->out_channels[3] % 32 || m->features < 32)
+    snprintf(name, sizeof name, "%s.scratch.layer1_rn.weight", head);
+    m->features = dim_of(ckpt, name, 0, 4);
+    if (m->features < 2 || m->features % 2)
+        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: %d features in the head, expected an even number", path, m->features);
+    if (m->temporal && (m->features % 32 || m->out_channels[2] % 32 || m->out_channels[3] % 32))
         return ib_fail(diag, ISOBATH_ERR_MODEL,
                        "%s: temporal modules need channels that are multiples of 32, found %d, %d and %d", path,
                        m->out_channels[2], m->out_channels[3], m->features);
@@ -202,15 +211,20 @@ static void name_it(const ib_checkpoint *ckpt, int metric, ib_vda_config *m)
     const char *size = ib_checkpoint_metadata(ckpt, "isobath.input_size"), *path = ib_checkpoint_path(ckpt);
     const char *base = strrchr(path, '/');
     base = base ? base + 1 : path;
+    const char *prefix = m->temporal ? "" : "v2-";
     if (name && *name) snprintf(m->name, sizeof m->name, "%s", name);
-    else if (m->width == 384 && m->depth == 12) snprintf(m->name, sizeof m->name, "vits");
-    else if (m->width == 768 && m->depth == 12) snprintf(m->name, sizeof m->name, "vitb");
-    else if (m->width == 1024 && m->depth == 24) snprintf(m->name, sizeof m->name, "vitl");
-    else snprintf(m->name, sizeof m->name, "width%d-depth%d", m->width, m->depth);
-    m->noncommercial = !name && (m->width == 768 || m->width == 1024);
-    m->metric = metric >= 0 ? metric : kind ? strcmp(kind, "metric") == 0 : strncmp(base, "metric_", 7) == 0;
+    else if (m->width == 384 && m->depth == 12) snprintf(m->name, sizeof m->name, "%svits", prefix);
+    else if (m->width == 768 && m->depth == 12) snprintf(m->name, sizeof m->name, "%svitb", prefix);
+    else if (m->width == 1024 && m->depth == 24) snprintf(m->name, sizeof m->name, "%svitl", prefix);
+    else snprintf(m->name, sizeof m->name, "%swidth%d-depth%d", prefix, m->width, m->depth);
     int s = size ? atoi(size) : 0;
     m->input_size = s >= 14 && s <= 4096 ? s : 518;
+    m->noncommercial = !name && (m->width == 768 || m->width == 1024);
+    m->metric = metric >= 0 ? metric : kind ? strcmp(kind, "metric") == 0 : strstr(base, "metric_") != NULL;
+    if (m->temporal || !m->metric) return;
+    const char *most = ib_checkpoint_metadata(ckpt, "isobath.max_depth");
+    m->max_depth = most ? strtof(most, NULL) : strstr(base, "hypersim") ? 20 : strstr(base, "vkitti") ? 80 : 0;
+    if (!(m->max_depth > 0 && m->max_depth < 1e6f)) m->max_depth = 0;
 }
 
 /* The first tensor of the file that no list above names, NULL when there is none. */
@@ -229,7 +243,7 @@ isobath_status ib_vda_config_read(const ib_checkpoint *ckpt, int metric, ib_diag
 {
     memset(out, 0, sizeof *out);
     IB_TRY(read_sizes(ckpt, diag, out));
-    checker c = {.ckpt = ckpt, .diag = diag};
+    checker c = {.ckpt = ckpt, .diag = diag, .head = ib_vda_head_name(out)};
     c.seen = calloc(ib_checkpoint_count(ckpt) + 1, sizeof *c.seen);
     if (!c.seen) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for the tensor list", ib_checkpoint_path(ckpt));
     isobath_status st = expect_encoder(&c, out);
@@ -240,6 +254,7 @@ isobath_status ib_vda_config_read(const ib_checkpoint *ckpt, int metric, ib_diag
         st = ib_fail(diag, ISOBATH_ERR_MODEL, "%s: unknown tensor %s (not part of the network)", ib_checkpoint_path(ckpt),
                      unknown->name);
     free(c.seen);
-    if (st == ISOBATH_OK) name_it(ckpt, metric, out);
-    return st;
+    if (st != ISOBATH_OK) return st;
+    name_it(ckpt, metric, out);
+    return ISOBATH_OK;
 }

@@ -14,9 +14,9 @@ ib_dpt_shape ib_dpt_shape_for(int64_t rows, int64_t columns)
                           .out_w = IB_PATCH * columns};
 }
 
-static isobath_status create_rcu(ib_params *p, int level, int unit, int64_t F, ib_rcu *r)
+static isobath_status create_rcu(ib_params *p, const char *head, int level, int unit, int64_t F, ib_rcu *r)
 {
-    ib_params_prefix(p, "head.scratch.refinenet%d.resConfUnit%d.", level + 1, unit);
+    ib_params_prefix(p, "%s.scratch.refinenet%d.resConfUnit%d.", head, level + 1, unit);
     IB_TRY(ib_params_weight(p, "conv1.weight", IB_WEIGHT_CONV3X3, F, F, 0, &r->conv1));
     IB_TRY(ib_params_vector(p, "conv1.bias", F, &r->conv1_b));
     IB_TRY(ib_params_weight(p, "conv2.weight", IB_WEIGHT_CONV3X3, F, F, 0, &r->conv2));
@@ -60,34 +60,35 @@ isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
 {
     int64_t F = m->features;
     const int *oc = m->out_channels;
+    const char *head = ib_vda_head_name(m);
     char name[64];
     *d = (ib_dpt){.config = m};
     for (int i = 0; i < 4; i++) {
-        ib_params_prefix(p, "head.projects.%d.", i);
+        ib_params_prefix(p, "%s.projects.%d.", head, i);
         IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, oc[i], m->width, 0, &d->project[i]));
         IB_TRY(ib_params_vector(p, "bias", oc[i], &d->project_b[i]));
-        ib_params_prefix(p, "head.resize_layers.%d.", i);
+        ib_params_prefix(p, "%s.resize_layers.%d.", head, i);
         if (i == 2) continue;
         ib_weight_kind kind = i == 3 ? IB_WEIGHT_CONV3X3 : IB_WEIGHT_CONVT;
         IB_TRY(ib_params_weight(p, "weight", kind, oc[i], oc[i], i == 0 ? 4 : i == 1 ? 2 : 0, &d->resize[i]));
         IB_TRY(ib_params_vector(p, "bias", oc[i], &d->resize_b[i]));
     }
     for (int i = 0; i < 4; i++) {
-        ib_params_prefix(p, "head.scratch.");
+        ib_params_prefix(p, "%s.scratch.", head);
         snprintf(name, sizeof name, "layer%d_rn.weight", i + 1);
         IB_TRY(ib_params_weight(p, name, IB_WEIGHT_CONV3X3, F, oc[i], 0, &d->layer_rn[i]));
-        if (i != 3) IB_TRY(create_rcu(p, i, 1, F, &d->refine[i].rcu1));
-        IB_TRY(create_rcu(p, i, 2, F, &d->refine[i].rcu2));
-        ib_params_prefix(p, "head.scratch.refinenet%d.out_conv.", i + 1);
+        if (i != 3) IB_TRY(create_rcu(p, head, i, 1, F, &d->refine[i].rcu1));
+        IB_TRY(create_rcu(p, head, i, 2, F, &d->refine[i].rcu2));
+        ib_params_prefix(p, "%s.scratch.refinenet%d.out_conv.", head, i + 1);
         IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[i].out));
         IB_TRY(ib_params_vector(p, "bias", F, &d->refine[i].out_b));
     }
-    ib_params_prefix(p, "head.scratch.");
+    ib_params_prefix(p, "%s.scratch.", head);
     IB_TRY(ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1));
     IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
     IB_TRY(create_output2(p, F, d));
     int64_t channels[4] = {oc[2], oc[3], F, F};
-    for (int i = 0; i < 4; i++) IB_TRY(ib_temporal_create(p, i, channels[i], &d->motion[i]));
+    for (int i = 0; i < 4 && m->temporal; i++) IB_TRY(ib_temporal_create(p, i, channels[i], &d->motion[i]));
     return ISOBATH_OK;
 }
 
@@ -189,7 +190,7 @@ static isobath_status depth_piece(const ib_dpt *d, ib_backend *be, ib_arena *are
     IB_TRY(refine_forward(&d->refine[0], be, arena, &u1, &p1)); /* path_1 = refinenet1(path_2, layer_1_rn) */
     IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F / 2, &o));
     IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = p1, .w = d->output1, .bias = d->output1_b, .stride = 1, .y = o}));
-    IB_TRY(ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y}));
+    IB_TRY(ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y, d->config->max_depth}));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;
 }
@@ -199,6 +200,7 @@ static isobath_status motion_forward(const ib_dpt *d, ib_backend *be, ib_arena *
 {
     char name[16];
     ib_tensor tokens = ib_tensor_as_tokens(map);
+    if (!d->config->temporal) return ISOBATH_OK;
     if (past) IB_TRY(ib_temporal_stream(&d->motion[i], be, arena, &tokens, piece, &past[i]));
     else IB_TRY(ib_temporal_forward(&d->motion[i], be, arena, &tokens, piece));
     snprintf(name, sizeof name, "motion%d", i);

@@ -44,6 +44,7 @@ static isobath_status take_state(ib_stream *s)
     ib_dtype act = v->backend->act;
     int64_t C, P, values = 0;
     IB_TRY(ib_vda_take_features(v));
+    if (!v->config->temporal) return ISOBATH_OK; /* nothing is remembered */
     for (int i = 0; i < MODULES; i++) {
         module_size(v, i, &C, &P);
         values += 2 * P * 2 * C;
@@ -164,11 +165,18 @@ isobath_status ib_stream_frame(ib_stream *s, const uint8_t *rgb, int src_height,
     look_back(s, s->next);
     IB_TRY(ib_vda_encode_rgb(v, &rgb, src_height, src_width, 1, 0));
     IB_TRY(head(s));
-    ib_tensor kept = ib_tensor_slice(&s->kept, slot_of(s->next), 1);
-    const ib_tensor *all[] = {&v->depth[0], &kept, &v->features.skip[0], &v->features.skip[1], &v->features.layer[0],
-                              &v->features.layer[1]};
-    /* A half type's infinity may hide behind a ReLU, so features are looked at too. */
-    IB_TRY(ib_fetch_begin(v->backend, 0, all, v->backend->act == IB_F32 ? 2 : 6, depth));
+    const ib_tensor *all[6] = {&v->depth[0]};
+    ib_tensor kept;
+    int count = 1;
+    if (v->config->temporal) {
+        kept = ib_tensor_slice(&s->kept, slot_of(s->next), 1);
+        all[count++] = &kept;
+    }
+    if (v->backend->act != IB_F32) { /* a half type's infinity may hide behind a ReLU, so features are looked at too */
+        for (int i = 0; i < 2; i++) all[count++] = &v->features.skip[i];
+        for (int i = 0; i < 2; i++) all[count++] = &v->features.layer[i];
+    }
+    IB_TRY(ib_fetch_begin(v->backend, 0, all, count, depth));
     IB_TRY(ib_fetch_end(v->backend, 0, nonfinite));
     s->next++;
     return ISOBATH_OK;
@@ -209,6 +217,7 @@ isobath_status ib_stream_redo(ib_stream *s, ib_stream *fp32, const uint8_t *rgb,
                               int64_t *nonfinite)
 {
     int64_t n = s->next - 1;
+    if (!s->net.config->temporal) return ib_stream_frame(fp32, rgb, src_height, src_width, depth, nonfinite);
     void *scratch = malloc((size_t)s->kept.dim[2] * 2 * sizeof(float));
     if (!scratch) return ib_fail(s->net.diag, ISOBATH_ERR_MEMORY, "out of memory for redoing frame %lld", (long long)n);
     isobath_status st = ISOBATH_OK;

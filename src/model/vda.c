@@ -51,6 +51,7 @@ isobath_status ib_vda_encode_batch(ib_vda *v, const ib_tensor *input, int first_
     ib_backend *be = v->backend;
     int64_t T = input->dim[0], N = (int64_t)(v->shape.height / IB_PATCH) * (v->shape.width / IB_PATCH);
     size_t mark = ib_arena_mark(&v->arena);
+    if (first_slot < v->fresh) v->fresh = first_slot;
     ib_tensor taps[4];
     for (int i = 0; i < 4; i++) IB_TRY(ib_arena_3d(&v->arena, be->act, T, N, v->config->width, &taps[i]));
     IB_TRY(ib_vit_encode(&v->vit, be, &v->arena, input, &v->pos, taps, &v->tap, first_slot));
@@ -210,12 +211,20 @@ isobath_status ib_vda_advance(ib_vda *v)
 
 isobath_status ib_vda_depth_begin(ib_vda *v, int slot, float *depth)
 {
-    const ib_tensor *result = &v->depth[slot];
-    const ib_tensor *all[5] = {result, &v->features.skip[0], &v->features.skip[1], &v->features.layer[0], &v->features.layer[1]};
-    IB_TRY(ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &v->features, &v->maps, v->shape.depth_batch,
-                                v->shape.temporal_piece, result, &v->tap));
+    /* Frames that do not see each other are computed once, in the window that brings them. */
+    int first = v->config->temporal ? 0 : v->fresh < IB_WINDOW ? v->fresh : IB_WINDOW - 1, count = IB_WINDOW - first;
+    ib_dpt_features f = {.skip = {ib_tensor_slice(&v->features.skip[0], first, count),
+                                  ib_tensor_slice(&v->features.skip[1], first, count)},
+                         .layer = {ib_tensor_slice(&v->features.layer[0], first, count),
+                                   ib_tensor_slice(&v->features.layer[1], first, count)}};
+    ib_tensor result = ib_tensor_slice(&v->depth[slot], first, count);
+    const ib_tensor *all[5] = {&result, &f.skip[0], &f.skip[1], &f.layer[0], &f.layer[1]};
+    v->fresh = IB_WINDOW;
+    IB_TRY(ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &f, &v->maps, v->shape.depth_batch,
+                                v->shape.temporal_piece, &result, &v->tap));
     /* A half type's infinity may hide behind a ReLU, so features are looked at too. */
-    return ib_fetch_begin(v->backend, slot, all, v->backend->act == IB_F32 ? 1 : 5, depth);
+    size_t map = (size_t)v->shape.height * (size_t)v->shape.width;
+    return ib_fetch_begin(v->backend, slot, all, v->backend->act == IB_F32 ? 1 : 5, depth + (size_t)first * map);
 }
 
 isobath_status ib_vda_depth_end(ib_vda *v, int slot, int64_t *nonfinite) { return ib_fetch_end(v->backend, slot, nonfinite); }

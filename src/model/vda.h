@@ -45,7 +45,8 @@ isobath_status ib_vda_copy_slot(ib_vda *vda, int from, int to);
 /* Prepares the next window: slot 0 stays, 12 -> 1, 24..31 -> 2..9; slots 10..31 are to be filled. */
 isobath_status ib_vda_advance(ib_vda *vda);
 
-/* Depth of the window, f32 (32,height,width), into `depth` (from ib_host_alloc, so that the copy overlaps with what
+/* Without temporal modules only the slots encoded since the last call are computed; the rest of `depth` is left as it is.
+ * Depth of the window, f32 (32,height,width), into `depth` (from ib_host_alloc, so that the copy overlaps with what
  * follows). `slot` < shape.depth_slots names the window in flight until ib_vda_depth_end(slot), which says how many values
  * of the depth, and of the features that it was made of, are not finite. */
 isobath_status ib_vda_depth_begin(ib_vda *vda, int slot, float *depth);

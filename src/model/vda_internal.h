@@ -21,6 +21,7 @@ struct ib_vda {
     ib_tensor rgb;                  /* u8 staging for one source frame; grows with the source size */
     size_t rgb_bytes;
     ib_tensor depth[IB_FETCH_SLOTS]; /* f32 (slots,H,W) on the device */
+    int fresh;                       /* the first slot encoded since the last depth: frames by themselves begin there */
     ib_tap tap;
 };
 

@@ -2,6 +2,7 @@
  * that backends may trust their arguments. A check_<op> function returns the rule that is broken, or NULL. */
 #include "op/op.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -295,6 +296,7 @@ static const char *check_output_head(const ib_output_head_args *a)
     NEED(a->w && a->w->kind == IB_WEIGHT_HEAD && a->w->out_channels == 32, "the weight must be HEAD with 32 channels");
     NEED(a->x.dim[3] == a->w->in_channels, "x must have the weight's Ci channels");
     NEED(a->bias.dim[0] == 33, "bias must be (33)");
+    NEED(a->sigmoid >= 0 && isfinite(a->sigmoid), "sigmoid must be 0 or a positive factor");
     NEED(a->y.dim[0] == a->x.dim[0], "y must be (T,H,W) with the T of x");
     return NULL;
 }

@@ -147,13 +147,14 @@ typedef struct ib_resize_bilinear_args {
 } ib_resize_bilinear_args;
 
 /* The end of the head as one op, so that no intermediate needs the range of fp16: bilinear (align_corners) to (H,W),
- * 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU. The resized map and the 32 channels are f32 in range (products
- * may use a type with f32's exponent). */
+ * 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU or sigmoid. The resized map and the 32 channels are f32 in range
+ * (products may use a type with f32's exponent). */
 typedef struct ib_output_head_args {
     ib_tensor x;        /* act (T,h,w,Ci), contiguous within a frame; f32 allowed in every mode */
     const ib_weight *w; /* HEAD */
     ib_tensor bias;     /* f32 (33): 32 of the 3x3, then the 1x1's */
     ib_tensor y;        /* f32 (T,H,W) */
+    float sigmoid;      /* 0: y = relu(v); s > 0: y = s / (1 + exp(-v)), NaN where v is not finite, so that a guard sees it */
 } ib_output_head_args;
 
 /* y = x, with conversion of type (f32 <-> act); strides allowed. Used for caches and taps. */

@@ -217,7 +217,7 @@ void ib_doctor_trials(ib_doctor *d)
     if (st == ISOBATH_OK && !wants(o->precision, "fp32")) st = ib_doctor_precision(o->precision, &diag, &act);
     if (st == ISOBATH_OK) st = ib_pool_create(o->threads > 0 ? o->threads : ib_cpu_count(), &diag, &d->pool);
     isobath_plan *p = &d->report->plan;
-    ib_plan_network_size(d->frames.width, d->frames.height, d->input_size, &p->network_width, &p->network_height);
+    ib_plan_network_size(d->frames.width, d->frames.height, d->input_size, d->config.temporal, &p->network_width, &p->network_height);
     double frame;
     if (st == ISOBATH_OK) st = ib_trial_flops(&d->config, &d->frames, d->input_size, &diag, &frame, &p->flops_per_frame);
     if (st == ISOBATH_OK) st = choose_size(&c, d->seconds * 0.25, &diag);

@@ -70,7 +70,7 @@ isobath_status isobath_model_plan(const char *model, int width, int height, int 
         st = ib_fail(&diag, ISOBATH_ERR_USAGE, "size %d x %d at input size %d: expected positive sides and at most 4096", width,
                      height, input_size);
     if (st == ISOBATH_OK) {
-        ib_plan_network_size(width, height, input_size ? input_size : m.input_size, &cost->network_width, &cost->network_height);
+        ib_plan_network_size(width, height, input_size ? input_size : m.input_size, m.temporal, &cost->network_width, &cost->network_height);
         int64_t pixels = (int64_t)(cost->network_height / 14) * (cost->network_width / 14);
         ib_vda_shape shape = {cost->network_height, cost->network_width, 1, 1, pixels < 1024 ? pixels : 1024, 1};
         for (int i = 0; st == ISOBATH_OK && i < 2; i++) {

@@ -27,6 +27,14 @@ void ib_plan_final_frames(int64_t k, int64_t n, int64_t *first, int64_t *end)
     if (*first > n) *first = n;
 }
 
+void ib_plan_new_frames(int64_t k, int64_t n, int64_t *first, int64_t *end)
+{
+    *first = k ? IB_PLAN_STEP * k + IB_PLAN_OVERLAP : 0;
+    *end = IB_PLAN_STEP * k + IB_PLAN_WINDOW;
+    if (n >= 0 && *end > n) *end = n;
+    if (*first > *end) *first = *end;
+}
+
 ib_plan_render ib_plan_frame(int64_t i, int64_t n)
 {
     ib_plan_render r = {0};
@@ -52,11 +60,11 @@ static int side(double scaled, int size)
     return y < size ? 14 * (int)ceil(scaled / 14) : y;
 }
 
-void ib_plan_network_size(int width, int height, int input_size, int *net_width, int *net_height)
+void ib_plan_network_size(int width, int height, int input_size, int temporal, int *net_width, int *net_height)
 {
     int longer = width > height ? width : height, shorter = width > height ? height : width;
     double ratio = (double)longer / shorter;
-    if (ratio > 1.78) input_size = 14 * (int)round_even((double)(int)(input_size * 1.777 / ratio) / 14);
+    if (temporal && ratio > 1.78) input_size = 14 * (int)round_even((double)(int)(input_size * 1.777 / ratio) / 14);
     if (input_size < 14) input_size = 14;
     double sw = (double)input_size / width, sh = (double)input_size / height, s = sw > sh ? sw : sh;
     *net_width = side(s * width, input_size);

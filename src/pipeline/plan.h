@@ -33,11 +33,14 @@ typedef struct ib_plan_render {
 /* Output frames [first, end) of the shot that become final with window k; n < 0: the shot's end is not known yet, so the
  * last 8 slots wait for window k+1. */
 void ib_plan_final_frames(int64_t k, int64_t n, int64_t *first, int64_t *end);
+/* Frames [first, end) of the shot that window k brings, in slots frame - 22k: 0..31, then 22k+10..22k+31 (n < 0: no end is
+ * known yet). Of a network without temporal modules these are final, each by itself. */
+void ib_plan_new_frames(int64_t k, int64_t n, int64_t *first, int64_t *end);
 /* How output frame i (within the shot, i < n) is made; i must be in the range of ib_plan_final_frames for some k. */
 ib_plan_render ib_plan_frame(int64_t i, int64_t n);
 
-/* Network input size for a source of width x height at input_size, multiples of 14. input_size is reduced for pictures
- * longer than 1.78 : 1 as the reference does. */
-void ib_plan_network_size(int width, int height, int input_size, int *net_width, int *net_height);
+/* Network input size for a source of width x height at input_size, multiples of 14. `temporal` (Video Depth Anything):
+ * input_size is reduced for pictures longer than 1.78 : 1 as the reference does; Depth Anything V2 does not. */
+void ib_plan_network_size(int width, int height, int input_size, int temporal, int *net_width, int *net_height);
 
 #endif

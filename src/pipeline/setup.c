@@ -118,7 +118,7 @@ static isobath_status choose_sizes(ib_setup *s, ib_diag *diag)
     int size = o->input_size ? o->input_size : s->config.input_size;
     if (size < 14 || size > 4096)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--input-size %d: expected 14 to 4096", size);
-    ib_plan_network_size(p->source_width, p->source_height, size, &p->network_width, &p->network_height);
+    ib_plan_network_size(p->source_width, p->source_height, size, s->config.temporal, &p->network_width, &p->network_height);
     if (p->network_width > 14 * 1024 || p->network_height > 14 * 1024)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "network size %d x %d is too large: expected sides up to 14336",
                        p->network_width, p->network_height);

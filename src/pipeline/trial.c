@@ -8,7 +8,7 @@
 static ib_vda_shape shape_for(const ib_vda_config *config, int gpu, const ib_trial_frames *frames, int input_size)
 {
     ib_vda_shape shape = {0};
-    ib_plan_network_size(frames->width, frames->height, input_size, &shape.width, &shape.height);
+    ib_plan_network_size(frames->width, frames->height, input_size, config->temporal, &shape.width, &shape.height);
     ib_setup_batches(config, gpu, &shape);
     return shape;
 }

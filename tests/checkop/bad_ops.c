@@ -291,6 +291,15 @@ static isobath_status head_half_map(ib_backend *b, const ib_output_head_args *a)
 }
 CK_INSTALL(output_head, head_half_map)
 
+/* ReLU whatever was asked for. */
+static isobath_status head_no_sigmoid(ib_backend *b, const ib_output_head_args *a)
+{
+    ib_output_head_args changed = *a;
+    changed.sigmoid = 0;
+    return ib_ref_output_head(b, &changed);
+}
+CK_INSTALL(output_head, head_no_sigmoid)
+
 static isobath_status patchify_no_padding(ib_backend *b, const ib_patchify_args *a)
 {
     uint32_t kept[IB_PATCH_KPAD - IB_PATCH_K];
@@ -437,6 +446,7 @@ const ck_bad ck_bad_ops[] = {
     {"resize_bilinear", "half-pixel centres instead of align_corners", IB_F32, 0, install_resize_half_pixel},
     {"output_head", "bias off by one", IB_F32, 0, install_head_bias_shifted},
     {"output_head", "f16 map in f32 mode", IB_F32, 0, install_head_half_map},
+    {"output_head", "ReLU for the sigmoid", IB_F32, 0, install_head_no_sigmoid},
     {"patchify", "leaves the padding columns unwritten", IB_F32, 0, install_patchify_no_padding},
     {"embed_tokens", "no position for the class token", IB_F32, 0, install_embed_positions_shifted},
     {"add_pos", "position 0 for every frame", IB_F32, 0, install_add_pos_first_only},

@@ -4,16 +4,17 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* T, h, w, Ci, H, W, x is f32 */
+/* T, h, w, Ci, H, W, x is f32, sigmoid times this (0: ReLU) */
 static const int cases[][CK_PARAMS] = {
     {2, 3, 4, 32, 6, 7, 0},     {1, 1, 1, 16, 1, 1, 0},      {1, 8, 8, 32, 14, 14, 0},      {1, 8, 16, 16, 14, 28, 0},
     {1, 5, 3, 128, 9, 5, 1},    {3, 4, 6, 64, 7, 10, 0},     {1, 9, 2, 33, 16, 3, 1},       {1, 7, 33, 8, 12, 65, 0},
-    {1, 16, 17, 32, 28, 31, 0}, {1, 40, 72, 32, 70, 126, 0}, {1, 296, 528, 32, 518, 924, 0}};
+    {1, 16, 17, 32, 28, 31, 0}, {1, 40, 72, 32, 70, 126, 0}, {2, 4, 6, 64, 7, 13, 0, 20},
+    {1, 3, 4, 32, 6, 7, 1, 80}, {1, 296, 528, 32, 518, 924, 0}};
 
 static void build(ck_case *c)
 {
     const int *p = c->p;
-    ck_name(c, "T%d %dx%d C%d to %dx%d%s", p[0], p[1], p[2], p[3], p[4], p[5], p[6] ? " f32" : "");
+    ck_name(c, "T%d %dx%d C%d to %dx%d%s%s", p[0], p[1], p[2], p[3], p[4], p[5], p[6] ? " f32" : "", p[7] ? " sigmoid" : "");
     ck_fill(c, ck_add(c, "x", p[6] ? IB_F32 : c->act, CK_T | CK_FREE, CK_GAP0, 4, p[0], p[1], p[2], p[3]), 0.2, 1);
     ck_fill(c, ck_add(c, "bias", IB_F32, 0, 0, 1, 33, 1, 1, 1), 0.2, 0.3);
     ck_add(c, "y", IB_F32, CK_OUT | CK_T | CK_FREE, CK_GAP0 | CK_GAP1, 3, p[0], p[4], p[5], 1);
@@ -23,8 +24,8 @@ static void build(ck_case *c)
 static isobath_status call(ib_backend *b, const ck_case *c, const ib_tensor *t, const ib_weight *w, ck_mode mode,
                            double *host)
 {
-    (void)c, (void)mode, (void)host;
-    return ib_output_head(b, &(ib_output_head_args){t[0], w, t[1], t[2]});
+    (void)mode, (void)host;
+    return ib_output_head(b, &(ib_output_head_args){t[0], w, t[1], t[2], (float)c->p[7]});
 }
 
 /* The resized map of one frame; NaN spreads as in a sum of four products. */
@@ -72,6 +73,10 @@ static void bound_pixel(const ck_case *c, const float *map, int64_t y, int64_t x
     }
     *peak += unit * fmin(size2, CK_LAMBDA * sqrt(square2)) + ck_peak(34) * size2;
     *rms = sqrt(variance) + unit * sqrt(square2) + ck_rms(34) * size2;
+    if (c->p[7]) { /* the sigmoid's slope is at most 1/4; exp, sum and quotient round */
+        *peak = c->p[7] * (*peak / 4 + ck_peak(8));
+        *rms = c->p[7] * (*rms / 4 + ck_rms(8));
+    }
 }
 
 static void bound(ck_case *c)

@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     unlink(path);
     if (st == ISOBATH_OK) st = ib_vda_config_read(ckpt, c.metric, &diag, &config);
     ib_vda_shape shape = {.temporal_piece = o.piece};
-    ib_plan_network_size((int)c.width, (int)c.height, (int)c.input_size, &shape.width, &shape.height);
+    ib_plan_network_size((int)c.width, (int)c.height, (int)c.input_size, config.temporal, &shape.width, &shape.height);
     ib_dtype act = strcmp(o.act, "bf16") == 0 ? IB_BF16 : strcmp(o.act, "f16") == 0 ? IB_F16 : IB_F32;
     if (st == ISOBATH_OK) st = ib_pool_create(o.threads, &diag, &pool);
     if (st == ISOBATH_OK) st = open_backend(&o, act, pool, &diag, &be);

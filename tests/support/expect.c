@@ -46,6 +46,8 @@ int expect_open(const char *name, expect_case *out)
     snprintf(out->kind, sizeof out->kind, "%s", kind);
     out->seed = strtoull(seed, NULL, 10);
     out->metric = strstr(options, "metric") != NULL;
+    const char *most = ib_checkpoint_metadata(out->file, "max_depth");
+    out->max_depth = most ? strtod(most, NULL) : 0;
     out->stream = strstr(options, "stream") != NULL;
     return 0;
 }

@@ -11,6 +11,7 @@ typedef struct expect_case {
     uint64_t seed; /* of checkpoint and frames */
     int64_t frames, height, width, input_size;
     int metric, stream;
+    double max_depth; /* of a metric Depth Anything V2; 0: none */
 } expect_case;
 
 /* Opens tests/oracle/data/NAME.safetensors, e.g. "tiny_2_20_90_160_98". 0, or -1 with a line on stderr. */

@@ -15,6 +15,10 @@ static const synth_config configs[] = {
     {"vits", 384, 12, 37, 64, {48, 96, 192, 384}, 32},
     {"vitb", 768, 12, 37, 128, {96, 192, 384, 768}, 32},
     {"vitl", 1024, 24, 37, 256, {256, 512, 1024, 1024}, 32},
+    {"v2-tiny", 128, 4, 9, 32, {16, 32, 32, 64}, 0},
+    {"v2-vits", 384, 12, 37, 64, {48, 96, 192, 384}, 0},
+    {"v2-vitb", 768, 12, 37, 128, {96, 192, 384, 768}, 0},
+    {"v2-vitl", 1024, 24, 37, 256, {256, 512, 1024, 1024}, 0},
 };
 
 const synth_config *synth_config_find(const char *kind)
@@ -122,31 +126,35 @@ static void add_head(list *l, const synth_config *c)
 {
     const int *oc = c->out_channels;
     int64_t f = c->features;
+    const char *head = c->temporal_length ? "head" : "depth_head";
     char p[SYNTH_MAX_NAME];
+#define PART(name) (snprintf(p, sizeof p, "%s." name, head), p)
     for (int i = 0; i < 4; i++) {
-        snprintf(p, sizeof p, "head.projects.%d", i);
+        snprintf(p, sizeof p, "%s.projects.%d", head, i);
         add_conv(l, p, oc[i], c->width, 1, 1);
     }
-    add_conv(l, "head.resize_layers.0", oc[0], oc[0], 4, 1); /* transposed: in, out; both are oc[0] */
-    add_conv(l, "head.resize_layers.1", oc[1], oc[1], 2, 1);
-    add_conv(l, "head.resize_layers.3", oc[3], oc[3], 3, 1);
+    add_conv(l, PART("resize_layers.0"), oc[0], oc[0], 4, 1); /* transposed: in, out; both are oc[0] */
+    add_conv(l, PART("resize_layers.1"), oc[1], oc[1], 2, 1);
+    add_conv(l, PART("resize_layers.3"), oc[3], oc[3], 3, 1);
     for (int i = 0; i < 4; i++) {
-        snprintf(p, sizeof p, "head.scratch.layer%d_rn", i + 1);
+        snprintf(p, sizeof p, "%s.scratch.layer%d_rn", head, i + 1);
         add_conv(l, p, f, oc[i], 3, 0);
     }
     for (int i = 1; i <= 4; i++) {
-        snprintf(p, sizeof p, "head.scratch.refinenet%d.out_conv", i);
+        snprintf(p, sizeof p, "%s.scratch.refinenet%d.out_conv", head, i);
         add_conv(l, p, f, f, 1, 1);
         for (int unit = 1; unit <= 2; unit++) {
             for (int conv = 1; conv <= 2; conv++) {
-                snprintf(p, sizeof p, "head.scratch.refinenet%d.resConfUnit%d.conv%d", i, unit, conv);
+                snprintf(p, sizeof p, "%s.scratch.refinenet%d.resConfUnit%d.conv%d", head, i, unit, conv);
                 add_conv(l, p, f, f, 3, 1);
             }
         }
     }
-    add_conv(l, "head.scratch.output_conv1", f / 2, f, 3, 1);
-    add_conv(l, "head.scratch.output_conv2.0", 32, f / 2, 3, 1);
-    add_conv(l, "head.scratch.output_conv2.2", 1, 32, 1, 1);
+    add_conv(l, PART("scratch.output_conv1"), f / 2, f, 3, 1);
+    add_conv(l, PART("scratch.output_conv2.0"), 32, f / 2, 3, 1);
+    add_conv(l, PART("scratch.output_conv2.2"), 1, 32, 1, 1);
+#undef PART
+    if (!c->temporal_length) return;
     add_motion(l, c, 0, oc[2]);
     add_motion(l, c, 1, oc[3]);
     add_motion(l, c, 2, f);

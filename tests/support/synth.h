@@ -11,12 +11,12 @@
 
 /* One size of the model family. Everything else about its tensors follows. */
 typedef struct synth_config {
-    const char *kind;    /* "tiny", "vits", "vitb", "vitl" */
+    const char *kind;    /* "tiny", "vits", "vitb", "vitl"; "v2-tiny" ... of Depth Anything V2 */
     int width, depth;    /* of the encoder; MLP is 4 * width, head size 64 */
     int grid;            /* position embedding: grid * grid + 1 rows */
     int features;        /* of the DPT head */
     int out_channels[4]; /* of head.projects */
-    int temporal_length; /* rows of pos_encoder.pe: 32 */
+    int temporal_length; /* rows of pos_encoder.pe: 32; 0: no temporal modules */
 } synth_config;
 
 /* NULL when the name is unknown. */

@@ -84,7 +84,7 @@ static void network_sizes(void **state)
                                    {640, 360, 280, 504, 280},  {1, 1, 14, 14, 14}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int w, h;
-        ib_plan_network_size(cases[i][0], cases[i][1], cases[i][2], &w, &h);
+        ib_plan_network_size(cases[i][0], cases[i][1], cases[i][2], 1, &w, &h);
         assert_int_equal(w, cases[i][3]);
         assert_int_equal(h, cases[i][4]);
     }

@@ -97,7 +97,7 @@ typedef struct ib_cpu_kernels {
     void (*lerp_row)(const void *p0, const void *p1, int64_t ldx, int x_f32, int64_t width, int64_t c,
                      const ib_cpu_lerp *t, float w1y, void *y, int64_t ldy, int y_f32);
     /* y[i] = relu(dot(relu(t[i] + bias[0..32)), w) + bias[32]); t holds rows of 32 f32. */
-    void (*head_row)(const float *t, int64_t width, const float *bias, const float *w, float *y);
+    void (*head_row)(const float *t, int64_t width, const float *bias, const float *w, float sigmoid, float *y);
     /* out[i] = x[i] (+ b[i] if not NULL), with conversion. */
     void (*convert)(const void *x, int x_f32, const void *b, int b_f32, int64_t n, void *out, int out_f32);
     int64_t (*count_nonfinite)(const void *x, ib_dtype dtype, int64_t n);

@@ -57,7 +57,7 @@ static void direct_pixels(const head_job *j, int64_t t, int64_t row, int64_t x0,
                         .y_f32 = 1};
     for (int tap = 0; tap < 9; tap++) p.tap[tap] = slot[tap / 3] * j->pitch + tap % 3 * cpad;
     j->cpu->k->product(&p);
-    j->cpu->k->head_row(sums, n, j->a->bias.data, j->w->head,
+    j->cpu->k->head_row(sums, n, j->a->bias.data, j->w->head, j->a->sigmoid,
                         (float *)ib_cpu_at(y, t * y->stride[0] + row * y->stride[1]) + x0);
 }
 
@@ -109,7 +109,7 @@ static void wino_tiles(const head_job *j, int64_t t, int64_t ty, int64_t tx, int
         }
         int64_t x = 4 * (tx + p);
         for (int64_t r = 0; r < ib_cpu_min(4, y->dim[1] - 4 * ty); r++)
-            k->head_row(sums + 4 * r * 32, ib_cpu_min(4, width - x), j->a->bias.data, j->w->head,
+            k->head_row(sums + 4 * r * 32, ib_cpu_min(4, width - x), j->a->bias.data, j->w->head, j->a->sigmoid,
                         (float *)ib_cpu_at(y, t * y->stride[0] + (4 * ty + r) * y->stride[1]) + x);
     }
 }

@@ -17,13 +17,15 @@ static void k_lerp_row(const void *p0, const void *p1, int64_t ldx, int x_f32, i
     }
 }
 
-static void k_head_row(const float *t, int64_t width, const float *bias, const float *w, float *y)
+/* Bias, ReLU, 1x1 and the last activation of output_head. */
+static void k_head_row(const float *t, int64_t width, const float *bias, const float *w, float sigmoid, float *y)
 {
     for (int64_t x = 0; x < width; x++, t += 32) {
         vf s = vrelu(VLD(t) + VLD(bias)) * VLD(w);
         for (int i = VL; i < 32; i += VL) s = VFMA(vrelu(VLD(t + i) + VLD(bias + i)), VLD(w + i), s);
         float v = vsum(s) + bias[32];
-        y[x] = v < 0 ? 0 : v;
+        if (sigmoid > 0) y[x] = sigmoid / (1 + expf(-v)) + 0 * v; /* not finite: NaN */
+        else y[x] = v < 0 ? 0 : v;
     }
 }
 

@@ -1,5 +1,5 @@
-/* output_head: bilinear to (H,W), 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU, in one kernel: the resized map
- * exists only as a tile in shared memory, and everything after the products is f32.
+/* output_head: bilinear to (H,W), 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU or sigmoid, in one kernel: the resized
+ * map exists only as a tile in shared memory, and everything after the products is f32.
  *
  * One block: 16 x 16 output pixels of one frame. Up to 32 input channels at a time are resized into an 18 x 18 tile
  * (zeros outside the image), then multiplied with f32 accumulation:
@@ -36,6 +36,7 @@ struct head_params {
     int in_h, in_w, out_h, out_w, ci;
     float scale_h, scale_w;
     int vector; /* pixels of x may be read 16 bytes at a time */
+    float sigmoid;
 };
 
 /* Where the parts of the packed weight begin, in f32 words; k: channels padded to 8. */
@@ -104,6 +105,12 @@ __device__ __forceinline__ void load_channels(float (&v)[V], const T *pixel, int
 #pragma unroll
         for (int e = 0; e < V; e++) v[e] = c + e < p.ci ? ib_to_f32(pixel[c + e]) : 0.0f;
     }
+}
+
+/* The last activation; a value that is not finite stays visible as NaN behind the sigmoid. */
+__device__ __forceinline__ float head_end(float v, float sigmoid)
+{
+    return sigmoid > 0.0f ? sigmoid / (1.0f + expf(-v)) + 0.0f * v : ib_relu(v);
 }
 
 /* How values enter the tile. */
@@ -247,7 +254,7 @@ __global__ void __launch_bounds__(THREADS, form == HALF ? 4 : 3) k_head_mma(head
             sum += __shfl_xor_sync(0xffffffffu, sum, 1);
             sum += __shfl_xor_sync(0xffffffffu, sum, 2);
             const int oy = (int)blockIdx.y * TILE + warp * 4 + m, ox = (int)blockIdx.x * TILE + r * 8 + g;
-            if (t == 0 && oy < p.out_h && ox < p.out_w) y[oy * p.y_h + ox] = ib_relu(sum + bias_last);
+            if (t == 0 && oy < p.out_h && ox < p.out_w) y[oy * p.y_h + ox] = head_end(sum + bias_last, p.sigmoid);
         }
 #endif
 }
@@ -309,7 +316,7 @@ template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(hea
         sum += __shfl_xor_sync(0xffffffffu, sum, 1);
         sum += __shfl_xor_sync(0xffffffffu, sum, 2);
         const int oy = (int)blockIdx.y * TILE + warp * 4 + (i >> 1), ox = (int)blockIdx.x * TILE + (i & 1) * 8 + pg;
-        if (cg == 0 && oy < p.out_h && ox < p.out_w) y[oy * p.y_h + ox] = ib_relu(sum + p.bias[32]);
+        if (cg == 0 && oy < p.out_h && ox < p.out_w) y[oy * p.y_h + ox] = head_end(sum + p.bias[32], p.sigmoid);
     }
 }
 
@@ -341,7 +348,8 @@ isobath_status ib_cuda_output_head(ib_backend *backend, const ib_output_head_arg
                            (int)ci,
                            ib_cuda_bilinear_scale(a->x.dim[1], a->y.dim[1]),
                            ib_cuda_bilinear_scale(a->x.dim[2], a->y.dim[2]),
-                           ci % (a->x.dtype == IB_F32 ? 4 : 8) == 0 && ib_cuda_aligned(&a->x, 16)};
+                           ci % (a->x.dtype == IB_F32 ? 4 : 8) == 0 && ib_cuda_aligned(&a->x, 16),
+                           a->sigmoid};
     const int tensor_cores = backend->act != IB_F32 && ib_cuda(backend)->path >= IB_CUDA_MMA;
     isobath_status status = ISOBATH_OK;
     IB_CUDA_DISPATCH(a->x.dtype, T, status = launch<T>(backend, p, a->y.dim[0], tensor_cores));

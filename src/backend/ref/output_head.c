@@ -1,6 +1,14 @@
-/* output_head: bilinear to (H,W), 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU. The resized map is f32 and is
+/* output_head: bilinear to (H,W), 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU or sigmoid. The resized map is f32 and is
  * sampled anew for each of the nine taps that use it. */
 #include "backend/ref/ref.h"
+
+#include <math.h>
+
+static double end(double v, double sigmoid)
+{
+    if (sigmoid > 0) return isfinite(v) ? sigmoid / (1 + exp(-v)) : (double)NAN;
+    return v < 0 ? 0 : v;
+}
 
 /* One row of output pixels. */
 static void row(void *ctx, int64_t i, int thread)
@@ -32,7 +40,7 @@ static void row(void *ctx, int64_t i, int thread)
             double v = sum[c] + ib_ref_get(&a->bias, c);
             depth += (v < 0 ? 0 : v) * last[c];
         }
-        ib_ref_set(&a->y, ib_ref_row(&a->y, t, oy) + ox, depth < 0 ? 0 : depth);
+        ib_ref_set(&a->y, ib_ref_row(&a->y, t, oy) + ox, end(depth, (double)a->sigmoid));
     }
 }
 
