@@ -18,6 +18,7 @@ typedef struct isobath_run_options {
     const char *name;        /* NAME of the result files; NULL: the input's base name */
     const char *model;       /* name or path of a checkpoint; NULL: the default model */
     int metric;              /* 1: the checkpoint gives metres, 0: relative disparity, -1: as the checkpoint says */
+    double max_depth;        /* metres, of a metric Depth Anything V2 whose file does not say (20 indoor, 80 outdoor); 0: as it says */
     int input_size;          /* of the network; 0: as the model recommends (518) */
     int max_res;             /* limit of the longer source side; 0: none; init sets 1280 */
     double target_fps;       /* 0: every frame */

@@ -39,6 +39,11 @@ static isobath_status convert(const char *model, const char *path, const isobath
     IB_TRY(ib_vda_config_read(*ckpt, o->metric ? 1 : -1, diag, &config));
     if (!ib_checkpoint_metadata(*ckpt, "isobath.kind"))
         IB_TRY(ib_checkpoint_add_metadata(*ckpt, "isobath.kind", config.metric ? "metric" : "relative", diag));
+    if (config.max_depth > 0 && !ib_checkpoint_metadata(*ckpt, "isobath.max_depth")) {
+        char text[32];
+        snprintf(text, sizeof text, "%g", (double)config.max_depth);
+        IB_TRY(ib_checkpoint_add_metadata(*ckpt, "isobath.max_depth", text, diag));
+    }
     return ib_safetensors_write(path, *ckpt, dtype, diag);
 }
 

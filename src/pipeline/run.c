@@ -174,7 +174,9 @@ static isobath_status take_window(ib_run *r, ib_window *w)
     }
     ib_window_record record = {.shot = w->shot, .redone = w->redone, .nonfinite = w->nonfinite};
     int64_t start = ib_now_us(), first, end;
-    IB_TRY(ib_align_chain_window(&r->chain, w->raw, &record.alignment));
+    int temporal = r->setup->config.temporal; /* else every frame is final by itself: no chain, no cross-fade */
+    if (temporal) IB_TRY(ib_align_chain_window(&r->chain, w->raw, &record.alignment));
+    else record.alignment = (ib_alignment){.scale = 1, .fit_scale = 1};
     ib_busy_add(&r->counters->align, start);
     atomic_fetch_add(&r->counters->guards, record.alignment.guarded + record.redone);
     ib_log_event(r->log, "window", json_pack("{s:I, s:I, s:f, s:f, s:b, s:b, s:I}", "shot", (json_int_t)w->shot, "k", (json_int_t)w->k, "scale",
@@ -182,9 +184,10 @@ static isobath_status take_window(ib_run *r, ib_window *w)
                                              record.alignment.guarded, "redone", w->redone, "nonfinite",
                                              (json_int_t)w->nonfinite));
     IB_TRY(append(r, (void **)&r->windows, &r->window_count, &r->window_cap, &record, sizeof record));
-    ib_plan_final_frames(w->k, w->frames_total, &first, &end);
+    if (temporal) ib_plan_final_frames(w->k, w->frames_total, &first, &end);
+    else ib_plan_new_frames(w->k, w->frames_total, &first, &end);
     for (int64_t i = first; i < end && !*r->cancelled; i++) IB_TRY(render_frame(r, w, &record.alignment, i));
-    keep_tail(r, w, &record.alignment);
+    if (temporal) keep_tail(r, w, &record.alignment);
     atomic_fetch_add(&r->counters->windows_done, 1);
     return ISOBATH_OK;
 }

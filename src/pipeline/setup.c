@@ -104,6 +104,13 @@ static isobath_status read_model(ib_setup *s, ib_diag *diag)
     isobath_status st = ib_vda_config_read(ckpt, s->options.metric, diag, &s->config);
     ib_checkpoint_close(ckpt);
     IB_TRY(st);
+    if (!s->config.temporal && s->config.metric) {
+        if (s->options.max_depth != 0) s->config.max_depth = (float)s->options.max_depth;
+        if (!(s->config.max_depth > 0))
+            return ib_fail(diag, ISOBATH_ERR_USAGE,
+                           "%s: a metric Depth Anything V2 whose largest depth is not in its name: expected --max-depth 20 "
+                           "(indoor) or 80 (outdoor)", s->model_path);
+    }
     snprintf(s->plan.model, sizeof s->plan.model, "%s", s->config.name);
     s->plan.metric = s->config.metric;
     if (s->config.noncommercial)

@@ -21,6 +21,9 @@
 #define BASE "depth-anything/Video-Depth-Anything-Base"
 #define LARGE "depth-anything/Video-Depth-Anything-Large"
 #define METRIC(size) "depth-anything/Metric-Video-Depth-Anything-" size
+#define V2(size) "depth-anything/Depth-Anything-V2-" size
+#define V2_INDOOR(size) "depth-anything/Depth-Anything-V2-Metric-Hypersim-" size
+#define V2_OUTDOOR(size) "depth-anything/Depth-Anything-V2-Metric-VKITTI-" size
 
 static const isobath_known_model models[] = {
     {"nano", "nano.safetensors", NULL, "comes with isobath (assets/models)", FREE, 0},
@@ -31,6 +34,15 @@ static const isobath_known_model models[] = {
     {"vits-metric", "metric_video_depth_anything_vits.pth", METRIC("Small"), PAGE METRIC("Small"), FREE, 1},
     {"vitb-metric", "metric_video_depth_anything_vitb.pth", METRIC("Base"), PAGE METRIC("Base"), NONCOMMERCIAL, 1},
     {"vitl-metric", "metric_video_depth_anything_vitl.pth", METRIC("Large"), PAGE METRIC("Large"), NONCOMMERCIAL, 1},
+    {"v2-vits", "depth_anything_v2_vits.pth", V2("Small"), PAGE V2("Small"), FREE, 0},
+    {"v2-vitb", "depth_anything_v2_vitb.pth", V2("Base"), PAGE V2("Base"), NONCOMMERCIAL, 0},
+    {"v2-vitl", "depth_anything_v2_vitl.pth", V2("Large"), PAGE V2("Large"), NONCOMMERCIAL, 0},
+    {"v2-vits-indoor", "depth_anything_v2_metric_hypersim_vits.pth", V2_INDOOR("Small"), PAGE V2_INDOOR("Small"), FREE, 1},
+    {"v2-vits-outdoor", "depth_anything_v2_metric_vkitti_vits.pth", V2_OUTDOOR("Small"), PAGE V2_OUTDOOR("Small"), FREE, 1},
+    {"v2-vitb-indoor", "depth_anything_v2_metric_hypersim_vitb.pth", V2_INDOOR("Base"), PAGE V2_INDOOR("Base"), NONCOMMERCIAL, 1},
+    {"v2-vitb-outdoor", "depth_anything_v2_metric_vkitti_vitb.pth", V2_OUTDOOR("Base"), PAGE V2_OUTDOOR("Base"), NONCOMMERCIAL, 1},
+    {"v2-vitl-indoor", "depth_anything_v2_metric_hypersim_vitl.pth", V2_INDOOR("Large"), PAGE V2_INDOOR("Large"), NONCOMMERCIAL, 1},
+    {"v2-vitl-outdoor", "depth_anything_v2_metric_vkitti_vitl.pth", V2_OUTDOOR("Large"), PAGE V2_OUTDOOR("Large"), NONCOMMERCIAL, 1},
 };
 
 size_t isobath_models_count(void) { return sizeof models / sizeof *models; }
@@ -126,7 +138,7 @@ isobath_status ib_models_resolve(const char *model, int metric, ib_diag *diag, c
         known = isobath_models_find(name);
     }
     if (!known) {
-        char names[256];
+        char names[512];
         list_names(names, sizeof names);
         return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: no such file, and no known model (%s)", model, names);
     }
