@@ -36,7 +36,7 @@ int main(int argc, char **argv)
         return write_frames(seed, argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]));
     const synth_config *config = argc > 1 ? synth_config_find(argv[1]) : NULL;
     if (!config || argc < 4 || argc > 5 || *end) {
-        fprintf(stderr, "usage: isobath_synth tiny|vits|vitb|vitl SEED OUT.safetensors [METADATA_JSON]\n"
+        fprintf(stderr, "usage: isobath_synth [v2-]tiny|vits|vitb|vitl SEED OUT.safetensors [METADATA_JSON]\n"
                         "       isobath_synth frames SEED OUT.rgb|- COUNT HEIGHT WIDTH\n");
         return 2;
     }

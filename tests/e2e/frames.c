@@ -4,29 +4,28 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
-static float *depth_of(e2e *e, const isobath_run_options *base, int64_t start, int64_t most, int64_t *frames)
+/* Paths of e2e_path do not last, so options are made anew for every run. */
+static isobath_run_options options_for(e2e *e, const char *model)
 {
-    int h, w;
-    isobath_run_options o = *base;
-    o.start_frame = start;
-    o.max_frames = most;
-    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("from frame %lld: %s", (long long)start, e->error);
-    float *d = e2e_read_depth(e2e_path(e, "v2/clip_depths.npz"), frames, &h, &w);
-    assert_true(d && h == 48 && w == 64);
-    return d;
-}
-
-static isobath_run_options options_for(e2e *e, const char *input, const char *model)
-{
-    isobath_run_options o = e2e_options(e, input, "v2");
+    isobath_run_options o = e2e_options(e, "v2.mkv", "v2");
     o.model = model;
     o.formats = "npz";
     o.overwrite = 1;
     return o;
+}
+
+static float *depth_of(e2e *e, isobath_run_options o, int64_t *frames)
+{
+    int h, w;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("from frame %lld: %s", (long long)o.start_frame, e->error);
+    float *d = e2e_read_depth(e2e_path(e, "v2/clip_depths.npz"), frames, &h, &w);
+    assert_true(d && h == 48 && w == 64);
+    return d;
 }
 
 static void frames_stand_alone(void **state)
@@ -39,13 +38,15 @@ static void frames_stand_alone(void **state)
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
         int64_t n = counts[c], got;
         e2e_clip(e, "v2.mkv", (int)n, 0);
-        isobath_run_options o = options_for(e, "v2.mkv", model);
-        float *all = depth_of(e, &o, 0, 0, &got);
+        float *all = depth_of(e, options_for(e, model), &got);
         assert_int_equal(got, n);
         const int64_t picked[] = {0, 9, 31, 32, 53, 54, n - 1};
         for (size_t i = 0; i < sizeof picked / sizeof *picked; i++) {
             if (picked[i] >= n) continue;
-            float *one = depth_of(e, &o, picked[i], 1, &got);
+            isobath_run_options o = options_for(e, model);
+            o.start_frame = picked[i];
+            o.max_frames = 1;
+            float *one = depth_of(e, o, &got);
             assert_int_equal(got, 1);
             if (memcmp(one, all + picked[i] * 64 * 48, 64 * 48 * sizeof *one))
                 fail_msg("frame %lld of %lld is not what it is alone", (long long)picked[i], (long long)n);
@@ -65,16 +66,15 @@ static void metric_needs_its_largest_depth(void **state)
     assert_int_equal(synth_checkpoint_write("v2-tiny", 2, plain), 0);
     assert_int_equal(synth_checkpoint_write("v2-tiny", 2, indoor), 0);
     e2e_clip(e, "v2.mkv", 3, 0);
-    isobath_run_options o = options_for(e, "v2.mkv", plain);
+    isobath_run_options o = options_for(e, plain);
     assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_USAGE);
     assert_non_null(strstr(e->error, "--max-depth"));
+    o = options_for(e, plain);
     o.max_depth = 80;
-    float *far = depth_of(e, &o, 0, 0, &n);
+    float *far = depth_of(e, o, &n);
     assert_int_equal(n, 3);
     assert_true(e->plan.metric);
-    o.model = indoor;
-    o.max_depth = 0;
-    float *near = depth_of(e, &o, 0, 0, &n);
+    float *near = depth_of(e, options_for(e, indoor), &n);
     float most = 0;
     for (int i = 0; i < 3 * 64 * 48; i++) {
         if (near[i] > most) most = near[i];

@@ -7,6 +7,7 @@
 #include "base/half.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #if defined(__AVX512F__)
