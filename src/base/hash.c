@@ -70,3 +70,19 @@ isobath_status ib_sha256_file(const char *path, ib_diag *diag, char hex[65])
     fclose(f);
     return st;
 }
+
+static uint8_t nibble(char c) { return (uint8_t)(c <= '9' ? c - '0' : c - 'a' + 10); }
+
+void ib_sha256_pack(const char hex[65], uint8_t bytes[32])
+{
+    for (int i = 0; i < 32; i++) bytes[i] = (uint8_t)(nibble(hex[2 * i]) << 4 | nibble(hex[2 * i + 1]));
+}
+
+void ib_sha256_unpack(const uint8_t bytes[32], char hex[65])
+{
+    for (int i = 0; i < 32; i++) {
+        hex[2 * i] = "0123456789abcdef"[bytes[i] >> 4];
+        hex[2 * i + 1] = "0123456789abcdef"[bytes[i] & 15];
+    }
+    hex[64] = '\0';
+}

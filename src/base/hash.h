@@ -4,6 +4,7 @@
 
 #include "base/diag.h"
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct ib_sha256 ib_sha256; /* a running hash */
 ib_sha256 *ib_sha256_create(void);  /* NULL: out of memory */
@@ -13,5 +14,9 @@ void ib_sha256_finish(ib_sha256 *hash, char hex[65]); /* writes the digest and f
 void ib_sha256_memory(const void *data, size_t size, char hex[65]);
 /* Errors: ISOBATH_ERR_IO with the path. */
 isobath_status ib_sha256_file(const char *path, ib_diag *diag, char hex[65]);
+
+/* 64 hex digits to 32 bytes and back. */
+void ib_sha256_pack(const char hex[65], uint8_t bytes[32]);
+void ib_sha256_unpack(const uint8_t bytes[32], char hex[65]);
 
 #endif

@@ -15,7 +15,7 @@ typedef struct exr_sink {
     ib_frame_queue *queue;
     ib_exr_encoder **encoders; /* per thread */
     int threads;
-    int64_t count;
+    int64_t first, count; /* frames of this process: [first, count) */
 } exr_sink;
 
 static void exr_outputs(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
@@ -56,6 +56,7 @@ static isobath_status exr_open(const ib_sink_config *config, ib_diag *diag, ib_s
     exr_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the exr sink");
     sink->config = *config;
+    sink->first = sink->count = config->resume ? config->resume->count : 0;
     sink->diag = diag;
     sink->threads = ib_sink_threads(config);
     sink->encoders = calloc((size_t)sink->threads, sizeof *sink->encoders);
@@ -84,6 +85,27 @@ static isobath_status exr_push(ib_sink *base, ib_depth_frame *frame)
     return ib_frame_queue_push(sink->queue, frame);
 }
 
+static isobath_status exr_flush(ib_sink *base, int64_t *frames)
+{
+    exr_sink *sink = (exr_sink *)base;
+    int64_t done = sink->first + ib_frame_queue_done(sink->queue);
+    if (done < *frames) *frames = done;
+    return ib_file_series_flush(sink->series, done);
+}
+
+static int exr_state_bytes(const ib_sink_config *config)
+{
+    (void)config;
+    return IB_SERIES_STATE_BYTES;
+}
+
+static void exr_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    ib_file_series_save(((exr_sink *)base)->series, first, end, state);
+}
+
+static isobath_status exr_drain(ib_sink *base) { return ib_frame_queue_drain(((exr_sink *)base)->queue); }
+
 static isobath_status exr_finish_pass(ib_sink *base)
 {
     exr_sink *sink = (exr_sink *)base;
@@ -111,6 +133,11 @@ const ib_sink_format ib_sink_exr = {
     .bytes_per_frame = exr_bytes_per_frame,
     .open = exr_open,
     .push = exr_push,
+    .flush = exr_flush,
+    .state_bytes = exr_state_bytes,
+    .save = exr_save,
+    .granularity = 1,
+    .drain = exr_drain,
     .finish = exr_finish_pass,
     .describe = exr_describe,
     .close = exr_close,

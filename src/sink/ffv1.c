@@ -29,9 +29,10 @@ static void ffv1_outputs(const ib_sink_config *config, void (*add)(void *ctx, co
     free(path);
 }
 
+/* Twice: segments, and the file made of them. */
 static double ffv1_bytes_per_frame(const ib_sink_config *config)
 {
-    return 1.5 * config->width * config->height + 1024 + ib_frame_spool_bytes_per_frame(config);
+    return 2 * 1.5 * config->width * config->height + 1024 + ib_frame_spool_bytes_per_frame(config);
 }
 
 static void ffv1_close(ib_sink *base)
@@ -72,6 +73,33 @@ static isobath_status ffv1_push(ib_sink *base, ib_depth_frame *frame)
     return ib_frame_spool_push(((ffv1_sink *)base)->spool, frame);
 }
 
+static isobath_status ffv1_flush(ib_sink *base, int64_t *frames)
+{
+    ffv1_sink *sink = (ffv1_sink *)base;
+    return ib_frame_spool_flush(sink->spool, frames);
+}
+
+static int ffv1_state_bytes(const ib_sink_config *config) { return ib_frame_spool_state_bytes(config); }
+
+static void ffv1_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    ib_frame_spool_save(((ffv1_sink *)base)->spool, first, end, state);
+}
+
+static isobath_status ffv1_drain(ib_sink *base)
+{
+    ffv1_sink *sink = (ffv1_sink *)base;
+    return ib_frame_spool_drain(sink->spool);
+}
+
+static void ffv1_parts(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    ib_frame_spool_parts(config, "ffv1", add, ctx);
+    char *path = ib_text("%s/%s_depths.mkv", config->folder, config->name);
+    if (path) ib_video_parts(path, add, ctx);
+    free(path);
+}
+
 static isobath_status draw(void *ctx, int64_t i, int thread, uint8_t *const planes[3], const int strides[3])
 {
     ffv1_sink *sink = ctx;
@@ -102,6 +130,7 @@ static isobath_status ffv1_finish(ib_sink *base)
                    .width = sink->config.width,
                    .height = sink->config.height,
                    .fps = sink->config.fps,
+                   .resumable = sink->config.resumable,
                    .tags = tags,
                    .tag_count = ib_quant_has_invalid(quant) ? 5 : 4},
         .frames = ib_frame_spool_count(sink->spool),
@@ -141,6 +170,12 @@ const ib_sink_format ib_sink_ffv1 = {
     .bytes_per_frame = ffv1_bytes_per_frame,
     .open = ffv1_open,
     .push = ffv1_push,
+    .flush = ffv1_flush,
+    .state_bytes = ffv1_state_bytes,
+    .save = ffv1_save,
+    .granularity = 1,
+    .drain = ffv1_drain,
+    .parts = ffv1_parts,
     .finish = ffv1_finish,
     .describe = ffv1_describe,
     .close = ffv1_close,

@@ -1,6 +1,7 @@
 /* Complete files or none; see file.h. */
 #include "sink/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 
 struct ib_out_file {
     char *path, *tmp;
-    int fd;
+    int fd, keep;
     int64_t size;
     ib_diag *diag;
 };
@@ -27,17 +28,19 @@ char *ib_text(const char *format, ...)
     return n < 0 ? NULL : text;
 }
 
-isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **out)
+/* `tmp` is taken over. */
+static isobath_status open_file(const char *path, char *tmp, int flags, ib_diag *diag, ib_out_file **out)
 {
     *out = NULL;
     ib_out_file *file = calloc(1, sizeof *file);
-    if (!file || !(file->path = strdup(path)) || !(file->tmp = ib_text("%s.tmp", path))) {
-        if (file) free(file->path);
+    if (!file || !tmp || !(file->path = strdup(path))) {
         free(file);
+        free(tmp);
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     }
+    file->tmp = tmp;
     file->diag = diag;
-    file->fd = open(file->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    file->fd = open(file->tmp, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0666);
     if (file->fd < 0) {
         isobath_status st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot create: %s", file->tmp, strerror(errno));
         free(file->path);
@@ -47,6 +50,38 @@ isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **o
     }
     *out = file;
     return ISOBATH_OK;
+}
+
+isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **out)
+{
+    return open_file(path, ib_text("%s.tmp", path), O_TRUNC, diag, out);
+}
+
+isobath_status ib_out_file_open_part(const char *path, const char *part, int keep, ib_diag *diag, ib_out_file **out)
+{
+    IB_TRY(open_file(path, strdup(part), 0, diag, out));
+    (*out)->keep = keep;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_out_file_resize(ib_out_file *file, int64_t size)
+{
+    struct stat sb;
+    if (fstat(file->fd, &sb) != 0)
+        return ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot read: %s", file->tmp, strerror(errno));
+    if (sb.st_size < size)
+        return ib_fail(file->diag, ISOBATH_ERR_IO, "%s: %lld bytes, expected %lld or more: it was changed; begin again with --overwrite",
+                       file->tmp, (long long)sb.st_size, (long long)size);
+    if (ftruncate(file->fd, size) != 0)
+        return ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot write: %s", file->tmp, strerror(errno));
+    file->size = size;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_out_file_sync(ib_out_file *file)
+{
+    if (fsync(file->fd) == 0) return ISOBATH_OK;
+    return ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot sync: %s", file->tmp, strerror(errno));
 }
 
 static isobath_status write_at(ib_out_file *file, int64_t offset, const void *data, size_t size)
@@ -98,7 +133,7 @@ isobath_status ib_out_file_commit(ib_out_file *file, int durable)
     if (!failed && rename(file->tmp, file->path) != 0) failed = "rename", saved = errno;
     isobath_status st = ISOBATH_OK;
     if (failed) {
-        unlink(file->tmp);
+        if (!file->keep) unlink(file->tmp);
         st = ib_fail(file->diag, ISOBATH_ERR_IO, "%s: cannot %s: %s", file->path, failed, strerror(saved));
     }
     free(file->path);
@@ -111,7 +146,7 @@ void ib_out_file_abort(ib_out_file *file)
 {
     if (!file) return;
     close(file->fd);
-    unlink(file->tmp);
+    if (!file->keep) unlink(file->tmp);
     free(file->path);
     free(file->tmp);
     free(file);
@@ -182,6 +217,39 @@ isobath_status ib_commit_path(const char *tmp, const char *path, ib_diag *diag)
         st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot rename: %s", path, strerror(errno));
     if (st != ISOBATH_OK) unlink(tmp);
     return st;
+}
+
+/* Above this many files one sync of the whole file system is cheaper than one of each. */
+#define MANY_FILES 64
+
+isobath_status ib_sync_files(const char *folder, char *(*path_of)(const void *ctx, int64_t i), const void *ctx,
+                             int64_t first, int64_t end, ib_diag *diag)
+{
+    if (end - first > MANY_FILES) {
+        int fd = open(folder, O_RDONLY | O_CLOEXEC);
+        int bad = fd < 0 || syncfs(fd) != 0, saved = errno;
+        if (fd >= 0) close(fd);
+        return bad ? ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot sync: %s", folder, strerror(saved)) : ISOBATH_OK;
+    }
+    for (int64_t i = first; i < end; i++) {
+        char *path = path_of(ctx, i);
+        isobath_status st = path ? ib_sync_path(path, diag) : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
+        free(path);
+        IB_TRY(st);
+    }
+    return first < end ? ib_sync_path(folder, diag) : ISOBATH_OK;
+}
+
+isobath_status ib_remove_part(const char *path, ib_diag *diag)
+{
+    if (unlink(path) == 0 || errno == ENOENT) return ISOBATH_OK;
+    if (errno == EISDIR) {
+        DIR *dir = opendir(path);
+        for (struct dirent *e; dir && (e = readdir(dir));) unlinkat(dirfd(dir), e->d_name, 0);
+        if (dir) closedir(dir);
+        if (rmdir(path) == 0 || errno == ENOENT) return ISOBATH_OK;
+    }
+    return ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot remove what an earlier run left: %s", path, strerror(errno));
 }
 
 isobath_status ib_make_folder(const char *path, ib_diag *diag)

@@ -15,6 +15,12 @@ typedef struct ib_out_file ib_out_file;
 
 /* Creates PATH.tmp, replacing a stale one. */
 isobath_status ib_out_file_open(const char *path, ib_diag *diag, ib_out_file **out);
+/* Goes on with a file that another process began: PART (instead of PATH.tmp) is opened, or created. With `keep` abort
+ * leaves it. Its size counts as 0 until ib_out_file_resize. */
+isobath_status ib_out_file_open_part(const char *path, const char *part, int keep, ib_diag *diag, ib_out_file **out);
+/* Cuts the file to `size` bytes, which must be there: what follows is written behind them. */
+isobath_status ib_out_file_resize(ib_out_file *file, int64_t size);
+isobath_status ib_out_file_sync(ib_out_file *file);
 isobath_status ib_out_file_write(ib_out_file *file, const void *data, size_t size);
 /* Overwrites bytes that were written before. */
 isobath_status ib_out_file_patch(ib_out_file *file, int64_t offset, const void *data, size_t size);
@@ -35,6 +41,11 @@ isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8
 isobath_status ib_commit_path(const char *tmp, const char *path, ib_diag *diag);
 /* fsync of a finished file or folder. */
 isobath_status ib_sync_path(const char *path, ib_diag *diag);
+/* Makes files [first, end) of a folder durable, and their names. path_of is malloc'ed (NULL: out of memory). */
+isobath_status ib_sync_files(const char *folder, char *(*path_of)(const void *ctx, int64_t i), const void *ctx,
+                             int64_t first, int64_t end, ib_diag *diag);
+/* Removes a file, or a folder and the files in it; what is not there is no error. */
+isobath_status ib_remove_part(const char *path, ib_diag *diag);
 /* Creates a folder unless it is there. */
 isobath_status ib_make_folder(const char *path, ib_diag *diag);
 

@@ -1,6 +1,7 @@
 /* Numbered files; see file_series.h. */
 #include "sink/file_series.h"
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "sink/describe.h"
 #include "sink/file.h"
@@ -8,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct record {
@@ -22,8 +24,10 @@ struct ib_file_series {
     int digits;
     char *relative, *folder, *pattern;
     pthread_mutex_t lock; /* of records */
-    record *records;
-    int64_t capacity;
+    record *records; /* of frames from `first` on */
+    int64_t first, capacity;
+    int64_t synced; /* frames [0, synced) are durable */
+    int shared;     /* other processes write into this folder, too */
 };
 
 static char *frame_path(const ib_file_series *s, int64_t i)
@@ -31,7 +35,8 @@ static char *frame_path(const ib_file_series *s, int64_t i)
     return ib_text("%s/%s%0*" PRId64 "%s", s->folder, s->prefix, s->digits, s->config.start_number + i, s->extension);
 }
 
-static void clean(const ib_file_series *s, int only_tmp)
+/* Removes unfinished files, and those from number `from` on; from < 0: only unfinished ones. */
+static void clean(const ib_file_series *s, int64_t from)
 {
     DIR *dir = opendir(s->folder);
     if (!dir) return;
@@ -42,9 +47,37 @@ static void clean(const ib_file_series *s, int only_tmp)
         const char *rest = e->d_name + prefix + digits;
         if ((int)digits < s->digits || strncmp(rest, s->extension, extension) != 0) continue;
         rest += extension;
-        if (strcmp(rest, ".tmp") == 0 || (*rest == 0 && !only_tmp)) unlinkat(dirfd(dir), e->d_name, 0);
+        int late = from >= 0 && strtoll(e->d_name + prefix, NULL, 10) >= from;
+        if (strcmp(rest, ".tmp") == 0 || (*rest == 0 && late)) unlinkat(dirfd(dir), e->d_name, 0);
     }
     closedir(dir);
+}
+
+/* Takes over the files that an earlier process wrote. */
+static isobath_status restore(ib_file_series *s, const ib_sink_resume *resume)
+{
+    s->first = s->synced = resume->count;
+    s->shared = !resume->frames;
+    if (s->shared) return ISOBATH_OK;
+    s->first = 0;
+    s->capacity = resume->count > 256 ? resume->count : 256;
+    s->records = calloc((size_t)s->capacity, sizeof *s->records);
+    if (!s->records) return ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->folder);
+    const uint8_t *p = resume->state;
+    for (int64_t i = 0; i < resume->count; i++, p += 32) {
+        uint64_t bytes;
+        struct stat sb;
+        p = ib_get64(p, &bytes);
+        s->records[i].bytes = (int64_t)bytes;
+        ib_sha256_unpack(p, s->records[i].sha256);
+        char *path = frame_path(s, i);
+        int bad = !path || stat(path, &sb) != 0 || sb.st_size != s->records[i].bytes;
+        isobath_status st = bad ? ib_fail(s->diag, ISOBATH_ERR_IO, "%s: is missing or changed since the run was stopped: begin again with "
+                                          "--overwrite", path ? path : s->folder) : ISOBATH_OK;
+        free(path);
+        IB_TRY(st);
+    }
+    return ISOBATH_OK;
 }
 
 isobath_status ib_file_series_open(const ib_sink_config *config, const char *suffix, const char *prefix, int digits,
@@ -65,11 +98,13 @@ isobath_status ib_file_series_open(const ib_sink_config *config, const char *suf
     isobath_status st = s->relative && s->folder && s->pattern
                             ? ib_make_folder(s->folder, diag)
                             : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for %s%s", config->name, suffix);
+    if (st == ISOBATH_OK && config->resume) st = restore(s, config->resume);
     if (st != ISOBATH_OK) {
         ib_file_series_close(s);
         return st;
     }
-    clean(s, 0);
+    if (!s->shared) clean(s, config->start_number + s->synced);
+    s->config.resume = NULL;
     *out = s;
     return ISOBATH_OK;
 }
@@ -77,7 +112,7 @@ isobath_status ib_file_series_open(const ib_sink_config *config, const char *suf
 void ib_file_series_close(ib_file_series *s)
 {
     if (!s) return;
-    if (s->folder) clean(s, 1);
+    if (s->folder && !s->shared) clean(s, -1);
     pthread_mutex_destroy(&s->lock);
     free(s->records);
     free(s->relative);
@@ -96,9 +131,10 @@ isobath_status ib_file_series_write(ib_file_series *s, int64_t index, const void
     if (st != ISOBATH_OK) return st;
     ib_sha256_memory(data, size, r.sha256);
     pthread_mutex_lock(&s->lock);
-    if (index >= s->capacity) {
+    int64_t at = index - s->first;
+    if (at >= s->capacity) {
         int64_t capacity = s->capacity ? 2 * s->capacity : 256;
-        while (capacity <= index) capacity *= 2;
+        while (capacity <= at) capacity *= 2;
         record *records = realloc(s->records, (size_t)capacity * sizeof *records);
         if (records) {
             s->records = records;
@@ -106,20 +142,35 @@ isobath_status ib_file_series_write(ib_file_series *s, int64_t index, const void
         } else
             st = ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->folder);
     }
-    if (st == ISOBATH_OK) s->records[index] = r;
+    if (st == ISOBATH_OK) s->records[at] = r;
     pthread_mutex_unlock(&s->lock);
     return st;
 }
 
+static char *path_of(const void *ctx, int64_t i) { return frame_path(ctx, i); }
+
+isobath_status ib_file_series_flush(ib_file_series *s, int64_t frames)
+{
+    if (frames <= s->synced) return ISOBATH_OK;
+    IB_TRY(ib_sync_files(s->folder, path_of, s, s->synced, frames, s->diag));
+    s->synced = frames;
+    return ISOBATH_OK;
+}
+
+void ib_file_series_save(ib_file_series *s, int64_t first, int64_t end, uint8_t *state)
+{
+    pthread_mutex_lock(&s->lock);
+    for (int64_t i = first; i < end; i++, state += 32) {
+        const record *r = &s->records[i - s->first];
+        state = ib_put64(state, (uint64_t)r->bytes);
+        ib_sha256_pack(r->sha256, state);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
 isobath_status ib_file_series_finish(ib_file_series *s, int64_t frames)
 {
-    for (int64_t i = 0; i < frames; i++) {
-        char *path = frame_path(s, i);
-        isobath_status st =
-            path ? ib_sync_path(path, s->diag) : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->folder);
-        free(path);
-        if (st != ISOBATH_OK) return st;
-    }
+    IB_TRY(ib_file_series_flush(s, frames));
     return ib_sync_path(s->folder, s->diag);
 }
 

@@ -5,7 +5,6 @@
 #include "sink/formats.h"
 #include "sink/queue.h"
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 
 struct ib_frame_spool {
@@ -17,12 +16,33 @@ struct ib_frame_spool {
     char *folder;
     float min, max;
     int exponent;
+    int64_t first; /* of this process */
     int64_t *times_us, count, capacity;
 };
 
 static isobath_status spool_work(void *ctx, ib_depth_frame *frame, int thread)
 {
     return ib_png_store_write(((ib_frame_spool *)ctx)->store, frame, thread);
+}
+
+/* What the frames of an earlier process say. */
+static isobath_status restore(ib_frame_spool *spool, const ib_sink_resume *resume)
+{
+    spool->first = resume->count;
+    for (int64_t i = 0; resume->frames && i < resume->count; i++) {
+        const ib_frame_record *f = &resume->frames[i];
+        if (i == 0 || f->min < spool->min) spool->min = f->min;
+        if (i == 0 || f->max > spool->max) spool->max = f->max;
+        IB_TRY(ib_times_append(&spool->times_us, &spool->count, &spool->capacity, f->pts_us, spool->diag));
+    }
+    spool->count = resume->count;
+    return ISOBATH_OK;
+}
+
+static char *spool_folder(const ib_sink_config *config, const char *suffix)
+{
+    return config->png16_present ? ib_text("%s/%s_depths_png16", config->folder, config->name)
+                                 : ib_text("%s/.%s_%s_spool", config->folder, config->name, suffix);
 }
 
 isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag,
@@ -34,8 +54,7 @@ isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suf
     spool->config = *config;
     spool->config.png_level = 0;
     spool->diag = diag;
-    spool->folder = config->png16_present ? ib_text("%s/%s_depths_png16", config->folder, config->name)
-                                          : ib_text("%s/.%s_%s_spool", config->folder, config->name, suffix);
+    spool->folder = spool_folder(config, suffix);
     int threads = ib_sink_threads(config);
     static const ib_frame_queue_ops ops = {spool_work, NULL};
     isobath_status st = spool->folder ? ib_quant_init(config, diag, &spool->quant)
@@ -45,6 +64,8 @@ isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suf
         if (st == ISOBATH_OK)
             st = ib_frame_queue_create(threads, config->queue_bytes, &ops, spool, diag, &spool->queue);
     }
+    if (st == ISOBATH_OK && config->resume) st = restore(spool, config->resume);
+    spool->config.resume = NULL;
     if (st != ISOBATH_OK)
         ib_frame_spool_close(spool);
     else
@@ -57,7 +78,7 @@ void ib_frame_spool_close(ib_frame_spool *spool)
     if (!spool) return;
     ib_frame_queue_destroy(spool->queue);
     if (spool->store) {
-        ib_png_store_remove(spool->store);
+        if (!spool->config.resumable) ib_png_store_remove(spool->store);
         ib_png_store_close(spool->store);
     }
     free(spool->times_us);
@@ -76,6 +97,33 @@ isobath_status ib_frame_spool_push(ib_frame_spool *spool, ib_depth_frame *frame)
     if (!spool->store) return ISOBATH_OK;
     IB_TRY(ib_png_store_announce(spool->store, frame));
     return ib_frame_queue_push(spool->queue, frame);
+}
+
+isobath_status ib_frame_spool_flush(ib_frame_spool *spool, int64_t *frames)
+{
+    if (!spool->store) return ISOBATH_OK; /* png16 keeps them and is asked itself */
+    int64_t done = spool->first + ib_frame_queue_done(spool->queue);
+    if (done < *frames) *frames = done;
+    return ib_png_store_flush(spool->store, done);
+}
+
+void ib_frame_spool_save(ib_frame_spool *spool, int64_t first, int64_t end, uint8_t *state)
+{
+    if (spool->store) ib_png_store_save(spool->store, first, end, state);
+}
+
+int ib_frame_spool_state_bytes(const ib_sink_config *config) { return config->png16_present ? 0 : IB_PNG_STATE_BYTES; }
+
+isobath_status ib_frame_spool_drain(ib_frame_spool *spool)
+{
+    return spool->queue ? ib_frame_queue_drain(spool->queue) : ISOBATH_OK;
+}
+
+void ib_frame_spool_parts(const ib_sink_config *config, const char *suffix, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    char *path = config->png16_present ? NULL : spool_folder(config, suffix);
+    if (path) add(ctx, path);
+    free(path);
 }
 
 isobath_status ib_frame_spool_finish(ib_frame_spool *spool)
@@ -102,9 +150,7 @@ isobath_status ib_frame_spool_read(const ib_frame_spool *spool, int64_t i, uint1
     isobath_status st = ib_png_read(path, spool->diag, &image);
     if (st == ISOBATH_OK) {
         /* with which step it was written is in the file itself */
-        const char *text = ib_png_image_text(&image, "isobath:scale");
-        double scale = text ? strtod(text, NULL) : 0, final = ib_quant_scale(&spool->quant, spool->exponent);
-        int shift = scale > 0 ? (int)lrint(log2(final / scale)) : -1;
+        int shift = ib_png_store_shift(&spool->quant, spool->exponent, &image);
         if (shift < 0 || image.width != spool->config.width || image.height != spool->config.height)
             st = ib_fail(spool->diag, ISOBATH_ERR_IO, "%s: changed by someone else during the run", path);
         int64_t n = (int64_t)image.width * image.height;

@@ -11,8 +11,14 @@ typedef struct ib_frame_spool ib_frame_spool;
 /* `suffix` names the hidden folder .NAME_suffix_spool. */
 isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suffix, ib_diag *diag,
                                    ib_frame_spool **out);
-void ib_frame_spool_close(ib_frame_spool *spool); /* removes the hidden folder; NULL allowed */
+void ib_frame_spool_close(ib_frame_spool *spool); /* removes the hidden folder unless resumable; NULL allowed */
 isobath_status ib_frame_spool_push(ib_frame_spool *spool, ib_depth_frame *frame);
+/* As ib_sink_format says. */
+isobath_status ib_frame_spool_flush(ib_frame_spool *spool, int64_t *frames);
+void ib_frame_spool_save(ib_frame_spool *spool, int64_t first, int64_t end, uint8_t *state);
+int ib_frame_spool_state_bytes(const ib_sink_config *config);
+isobath_status ib_frame_spool_drain(ib_frame_spool *spool);
+void ib_frame_spool_parts(const ib_sink_config *config, const char *suffix, void (*add)(void *ctx, const char *path), void *ctx);
 /* Waits until all frames are on disk and fixes the step. The png16 sink must have finished. */
 isobath_status ib_frame_spool_finish(ib_frame_spool *spool);
 

@@ -2,18 +2,21 @@
  * "metric") and unit ("relative" or "metre"), as numpy.load reads it.
  * Frames are cut into blocks of a fixed size, each deflated alone by ISA-L and ended with a full flush, so the bytes
  * do not depend on threads or timing. The header of the array is a stored block that is patched when N is known. */
+#include "base/bytes.h"
 #include "base/half.h"
 #include "sink/describe.h"
 #include "sink/formats.h"
 #include "sink/queue.h"
 #include "sink/zip_writer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #define BLOCK_BYTES ((size_t)1 << 20)
@@ -28,6 +31,14 @@ typedef struct scratch { /* of one thread */
     uint8_t *level_buf;
 } scratch;
 
+#define STATE_BYTES 12
+
+/* The archive after a frame: where a resume goes on. */
+typedef struct npz_state {
+    int64_t size; /* of the file */
+    uint32_t crc; /* of the frames so far */
+} npz_state;
+
 typedef struct npz_sink {
     ib_sink_config config;
     ib_diag *diag;
@@ -38,6 +49,9 @@ typedef struct npz_sink {
     size_t frame_bytes;
     scratch *scratch;
     uint32_t crc; /* of the frames written so far */
+    pthread_mutex_t lock; /* of states */
+    npz_state *states;    /* after each frame from `first` on */
+    int64_t first, written, state_capacity;
     int64_t *times_us, count, capacity;
     char *name; /* of the file, below config.folder */
 } npz_sink;
@@ -119,14 +133,35 @@ static isobath_status npz_work(void *ctx, ib_depth_frame *frame, int thread)
     return ISOBATH_OK;
 }
 
+static isobath_status note_state(npz_sink *sink)
+{
+    isobath_status st = ISOBATH_OK;
+    pthread_mutex_lock(&sink->lock);
+    if (sink->written == sink->state_capacity) {
+        int64_t capacity = sink->state_capacity ? 2 * sink->state_capacity : 1024;
+        npz_state *states = realloc(sink->states, (size_t)capacity * sizeof *states);
+        if (states) {
+            sink->states = states;
+            sink->state_capacity = capacity;
+        } else
+            st = ib_fail(sink->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", sink->name);
+    }
+    if (st == ISOBATH_OK) sink->states[sink->written++] = (npz_state){ib_out_file_size(sink->file), sink->crc};
+    pthread_mutex_unlock(&sink->lock);
+    return st;
+}
+
 static isobath_status npz_commit(void *ctx, ib_depth_frame *frame, int thread)
 {
     npz_sink *sink = ctx;
     scratch *s = &sink->scratch[thread];
     const void *plain = sink->config.npz_half ? (const void *)s->half : (const void *)frame->depth;
     sink->crc = (uint32_t)crc32_combine(sink->crc, s->crc, (z_off_t)sink->frame_bytes);
-    if (sink->level > 0) return ib_zip_write(sink->zip, s->packed, s->packed_size);
-    return ib_zip_write(sink->zip, plain, sink->frame_bytes);
+    if (sink->level > 0)
+        IB_TRY(ib_zip_write(sink->zip, s->packed, s->packed_size));
+    else
+        IB_TRY(ib_zip_write(sink->zip, plain, sink->frame_bytes));
+    return sink->config.resumable ? note_state(sink) : ISOBATH_OK;
 }
 
 static void npz_close(ib_sink *base)
@@ -142,6 +177,8 @@ static void npz_close(ib_sink *base)
         free(sink->scratch[i].stream);
         free(sink->scratch[i].level_buf);
     }
+    pthread_mutex_destroy(&sink->lock);
+    free(sink->states);
     free(sink->scratch);
     free(sink->times_us);
     free(sink->name);
@@ -171,6 +208,48 @@ static isobath_status begin_depths(npz_sink *sink)
     return ib_zip_write(sink->zip, header, NPY_HEADER);
 }
 
+static char *part_path(const ib_sink_config *config) { return ib_text("%s/.%s_depths.npz.part", config->folder, config->name); }
+
+static void npz_parts(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    char *path = part_path(config);
+    if (path) add(ctx, path);
+    free(path);
+}
+
+/* Cuts the file behind the frames that a resume may keep. */
+static isobath_status restore(npz_sink *sink, const ib_sink_resume *resume)
+{
+    if (!resume || !resume->count) return ib_out_file_resize(sink->file, ib_out_file_size(sink->file));
+    if (!resume->frames)
+        return ib_fail(sink->diag, ISOBATH_ERR_UNSUPPORTED, "%s: one file cannot be written in parts", sink->name);
+    uint64_t size;
+    const uint8_t *p = ib_get64(resume->state + (resume->count - 1) * STATE_BYTES, &size);
+    ib_get32(p, &sink->crc);
+    sink->first = resume->count;
+    for (int64_t i = 0; i < resume->count; i++)
+        IB_TRY(ib_times_append(&sink->times_us, &sink->count, &sink->capacity, resume->frames[i].pts_us, sink->diag));
+    return ib_out_file_resize(sink->file, (int64_t)size);
+}
+
+static isobath_status open_file(npz_sink *sink)
+{
+    const ib_sink_config *config = &sink->config;
+    char *path = ib_text("%s/%s_depths.npz", config->folder, config->name), *part = part_path(config);
+    isobath_status st = path && part ? ISOBATH_OK : ib_fail(sink->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", sink->name);
+    if (st == ISOBATH_OK && !config->resumable) {
+        st = ib_out_file_open(path, sink->diag, &sink->file);
+    } else if (st == ISOBATH_OK) {
+        /* stopped between the rename and the manifest: the result is complete, and its frames are where they were */
+        if (config->resume && access(part, F_OK) != 0 && rename(path, part) != 0 && errno != ENOENT)
+            st = ib_fail(sink->diag, ISOBATH_ERR_IO, "%s: cannot rename: %s", path, strerror(errno));
+        if (st == ISOBATH_OK) st = ib_out_file_open_part(path, part, 1, sink->diag, &sink->file);
+    }
+    free(path);
+    free(part);
+    return st;
+}
+
 static isobath_status npz_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
 {
     *out = NULL;
@@ -183,17 +262,17 @@ static isobath_status npz_open(const ib_sink_config *config, ib_diag *diag, ib_s
     sink->threads = ib_sink_threads(config);
     sink->name = ib_text("%s_depths.npz", config->name);
     sink->scratch = calloc((size_t)sink->threads, sizeof *sink->scratch);
-    char *path = ib_text("%s/%s_depths.npz", config->folder, config->name);
-    int ok = sink->name && path && sink->scratch;
+    pthread_mutex_init(&sink->lock, NULL);
+    int ok = sink->name && sink->scratch;
     for (int i = 0; ok && i < sink->threads; i++) ok = scratch_create(sink, &sink->scratch[i]);
     isobath_status st = ok ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the npz sink");
     static const ib_frame_queue_ops ops = {npz_work, npz_commit};
-    if (st == ISOBATH_OK) st = ib_out_file_open(path, diag, &sink->file);
+    if (st == ISOBATH_OK) st = open_file(sink);
     if (st == ISOBATH_OK) st = ib_zip_writer_create(sink->file, diag, &sink->zip);
     if (st == ISOBATH_OK) st = begin_depths(sink);
+    if (st == ISOBATH_OK) st = restore(sink, config->resume);
     if (st == ISOBATH_OK)
         st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
-    free(path);
     if (st != ISOBATH_OK)
         npz_close((ib_sink *)sink);
     else
@@ -210,6 +289,31 @@ static isobath_status npz_push(ib_sink *base, ib_depth_frame *frame)
     IB_TRY(ib_times_append(&sink->times_us, &sink->count, &sink->capacity, frame->pts_us, sink->diag));
     return ib_frame_queue_push(sink->queue, frame);
 }
+
+static isobath_status npz_flush(ib_sink *base, int64_t *frames)
+{
+    npz_sink *sink = (npz_sink *)base;
+    int64_t done = sink->first + ib_frame_queue_done(sink->queue);
+    if (done < *frames) *frames = done;
+    return ib_out_file_sync(sink->file);
+}
+
+static int npz_state_bytes(const ib_sink_config *config)
+{
+    (void)config;
+    return STATE_BYTES;
+}
+
+static void npz_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    npz_sink *sink = (npz_sink *)base;
+    pthread_mutex_lock(&sink->lock);
+    for (int64_t i = first - sink->first; i < end - sink->first; i++)
+        state = ib_put32(ib_put64(state, (uint64_t)sink->states[i].size), sink->states[i].crc);
+    pthread_mutex_unlock(&sink->lock);
+}
+
+static isobath_status npz_drain(ib_sink *base) { return ib_frame_queue_drain(((npz_sink *)base)->queue); }
 
 static isobath_status write_times(npz_sink *sink)
 {
@@ -282,6 +386,12 @@ const ib_sink_format ib_sink_npz = {
     .bytes_per_frame = npz_bytes_per_frame,
     .open = npz_open,
     .push = npz_push,
+    .flush = npz_flush,
+    .state_bytes = npz_state_bytes,
+    .save = npz_save,
+    .granularity = 1,
+    .drain = npz_drain,
+    .parts = npz_parts,
     .finish = npz_finish,
     .describe = npz_describe,
     .close = npz_close,

@@ -23,7 +23,7 @@ typedef struct ply_sink {
     ib_frame_queue *queue;
     ib_camera_track cameras;
     int threads, stride;
-    int64_t points, count;
+    int64_t points, first, count; /* frames of this process: [first, count) */
     uint8_t **buffers; /* per thread: header and points */
 } ply_sink;
 
@@ -110,6 +110,7 @@ static isobath_status ply_open(const ib_sink_config *config, ib_diag *diag, ib_s
     ply_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the ply sink");
     sink->config = *config;
+    sink->first = sink->count = config->resume ? config->resume->count : 0;
     sink->diag = diag;
     sink->stride = config->ply_stride > 1 ? config->ply_stride : 1;
     sink->points = point_count(config);
@@ -138,6 +139,27 @@ static isobath_status ply_push(ib_sink *base, ib_depth_frame *frame)
     return ib_frame_queue_push(sink->queue, frame);
 }
 
+static isobath_status ply_flush(ib_sink *base, int64_t *frames)
+{
+    ply_sink *sink = (ply_sink *)base;
+    int64_t done = sink->first + ib_frame_queue_done(sink->queue);
+    if (done < *frames) *frames = done;
+    return ib_file_series_flush(sink->series, done);
+}
+
+static int ply_state_bytes(const ib_sink_config *config)
+{
+    (void)config;
+    return IB_SERIES_STATE_BYTES;
+}
+
+static void ply_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    ib_file_series_save(((ply_sink *)base)->series, first, end, state);
+}
+
+static isobath_status ply_drain(ib_sink *base) { return ib_frame_queue_drain(((ply_sink *)base)->queue); }
+
 static isobath_status ply_finish(ib_sink *base)
 {
     ply_sink *sink = (ply_sink *)base;
@@ -164,6 +186,11 @@ const ib_sink_format ib_sink_ply = {
     .bytes_per_frame = ply_bytes_per_frame,
     .open = ply_open,
     .push = ply_push,
+    .flush = ply_flush,
+    .state_bytes = ply_state_bytes,
+    .save = ply_save,
+    .granularity = 1,
+    .drain = ply_drain,
     .finish = ply_finish,
     .describe = ply_describe,
     .close = ply_close,

@@ -15,6 +15,7 @@ typedef struct png16_sink {
     ib_frame_queue *queue;
     int64_t *times_us;
     int64_t count, capacity;
+    int64_t first; /* of this process */
     char *name;   /* of the folder, below config.folder */
     char *folder; /* the whole path */
 } png16_sink;
@@ -55,6 +56,7 @@ static isobath_status png16_open(const ib_sink_config *config, ib_diag *diag, ib
     png16_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the png16 sink");
     sink->config = *config;
+    sink->first = config->resume ? config->resume->count : 0;
     sink->diag = diag;
     sink->name = ib_text("%s_depths_png16", config->name);
     sink->folder = ib_text("%s/%s_depths_png16", config->folder, config->name);
@@ -62,6 +64,9 @@ static isobath_status png16_open(const ib_sink_config *config, ib_diag *diag, ib
     int threads = ib_sink_threads(config);
     isobath_status st =
         sink->name && sink->folder ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the png16 sink");
+    const ib_frame_record *known = config->resume ? config->resume->frames : NULL;
+    for (int64_t i = 0; st == ISOBATH_OK && known && i < sink->first; i++)
+        st = ib_times_append(&sink->times_us, &sink->count, &sink->capacity, known[i].pts_us, diag);
     if (st == ISOBATH_OK) st = ib_png_store_open(config, sink->folder, threads, diag, &sink->store);
     if (st == ISOBATH_OK) st = ib_frame_queue_create(threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     if (st != ISOBATH_OK)
@@ -78,6 +83,27 @@ static isobath_status png16_push(ib_sink *base, ib_depth_frame *frame)
     IB_TRY(ib_png_store_announce(sink->store, frame));
     return ib_frame_queue_push(sink->queue, frame);
 }
+
+static isobath_status png16_flush(ib_sink *base, int64_t *frames)
+{
+    png16_sink *sink = (png16_sink *)base;
+    int64_t done = sink->first + ib_frame_queue_done(sink->queue);
+    if (done < *frames) *frames = done;
+    return ib_png_store_flush(sink->store, done);
+}
+
+static int png16_state_bytes(const ib_sink_config *config)
+{
+    (void)config;
+    return IB_PNG_STATE_BYTES;
+}
+
+static void png16_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    ib_png_store_save(((png16_sink *)base)->store, first, end, state);
+}
+
+static isobath_status png16_drain(ib_sink *base) { return ib_frame_queue_drain(((png16_sink *)base)->queue); }
 
 /* depth.json is written last: a folder without it is not complete. */
 static isobath_status write_sidecar(png16_sink *sink)
@@ -138,6 +164,11 @@ const ib_sink_format ib_sink_png16 = {
     .bytes_per_frame = png16_bytes_per_frame,
     .open = png16_open,
     .push = png16_push,
+    .flush = png16_flush,
+    .state_bytes = png16_state_bytes,
+    .save = png16_save,
+    .granularity = 1,
+    .drain = png16_drain,
     .finish = png16_finish,
     .describe = png16_describe,
     .close = png16_close,

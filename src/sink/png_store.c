@@ -2,11 +2,13 @@
  * pass touches only those that an increase left behind. */
 #include "sink/png_store.h"
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "sink/file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +35,10 @@ struct ib_png_store {
     scratch *scratch;
     atomic_int exponent;  /* only grows */
     pthread_mutex_t lock; /* of frames */
-    stored_frame *frames;
-    int64_t count, capacity;
+    stored_frame *frames; /* of frames [first, count) */
+    int64_t first, count, capacity;
+    int64_t synced; /* frames [0, synced) are durable */
+    int shared;     /* other processes write into this folder, too */
     int finish_durable;
     atomic_int finish_status; /* first failure of the finishing pass */
 };
@@ -55,17 +59,53 @@ static int is_ours(const char *name)
     return digits >= 5 && (strcmp(p, ".png") == 0 || strcmp(p, ".png.tmp") == 0);
 }
 
-/* Removes what a run leaves in such a folder; only_tmp: unfinished files. */
-static void clean_folder(const char *folder, int only_tmp)
+/* Removes what a run leaves in such a folder: unfinished files, and those from frame number `from` on (and depth.json
+ * with them); from < 0: only unfinished ones. */
+static void clean_folder(const char *folder, int64_t from)
 {
     DIR *dir = opendir(folder);
     if (!dir) return;
     for (struct dirent *e; (e = readdir(dir));) {
         size_t n = strlen(e->d_name);
         int tmp = n > 4 && strcmp(e->d_name + n - 4, ".tmp") == 0;
-        if (is_ours(e->d_name) && (tmp || !only_tmp)) unlinkat(dirfd(dir), e->d_name, 0);
+        int late = from >= 0 && (e->d_name[0] == 'd' || strtoll(e->d_name + 6, NULL, 10) >= from);
+        if (is_ours(e->d_name) && (tmp || late)) unlinkat(dirfd(dir), e->d_name, 0);
     }
     closedir(dir);
+}
+
+/* Takes over the frames that an earlier process wrote. */
+static isobath_status restore(ib_png_store *store, const ib_sink_resume *resume)
+{
+    store->first = store->count = store->synced = resume->count;
+    store->shared = !resume->frames;
+    if (store->shared) return ISOBATH_OK;
+    store->first = 0;
+    store->capacity = resume->count > 256 ? resume->count : 256;
+    store->frames = calloc((size_t)store->capacity, sizeof *store->frames);
+    if (!store->frames) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
+    int exponent = atomic_load(&store->exponent);
+    const uint8_t *p = resume->state;
+    for (int64_t i = 0; i < resume->count; i++) {
+        stored_frame *f = &store->frames[i];
+        uint32_t e;
+        uint64_t bytes, clamped;
+        p = ib_get64(ib_get64(ib_get32(p, &e), &bytes), &clamped);
+        *f = (stored_frame){resume->frames[i].pts_us, (int64_t)bytes, (int64_t)clamped, (int)e, ""};
+        ib_sha256_unpack(p, f->sha256);
+        p += 32;
+        int needed = ib_quant_exponent(&store->quant, resume->frames[i].max);
+        if (f->exponent > exponent) exponent = f->exponent;
+        if (needed > exponent) exponent = needed;
+        char *path = ib_png_store_path(store->folder, store->config.start_number + i);
+        int missing = !path || access(path, R_OK) != 0;
+        isobath_status st = missing ? ib_fail(store->diag, ISOBATH_ERR_IO, "%s: is missing since the run was stopped: begin again with "
+                                              "--overwrite", path ? path : store->folder) : ISOBATH_OK;
+        free(path);
+        IB_TRY(st);
+    }
+    atomic_store(&store->exponent, exponent);
+    return ISOBATH_OK;
 }
 
 isobath_status ib_png_store_open(const ib_sink_config *config, const char *folder, int threads, ib_diag *diag,
@@ -94,11 +134,13 @@ isobath_status ib_png_store_open(const ib_sink_config *config, const char *folde
         if (st == ISOBATH_OK && !s->q) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
     }
     if (st == ISOBATH_OK) st = ib_make_folder(folder, diag);
+    if (st == ISOBATH_OK && config->resume) st = restore(store, config->resume);
     if (st != ISOBATH_OK) {
         ib_png_store_close(store);
         return st;
     }
-    clean_folder(folder, 0);
+    if (!store->shared) clean_folder(folder, config->start_number + store->count);
+    store->config.resume = NULL;
     *out = store;
     return ISOBATH_OK;
 }
@@ -106,7 +148,7 @@ isobath_status ib_png_store_open(const ib_sink_config *config, const char *folde
 void ib_png_store_close(ib_png_store *store)
 {
     if (!store) return;
-    if (store->folder) clean_folder(store->folder, 1);
+    if (store->folder && !store->shared) clean_folder(store->folder, -1);
     for (int i = 0; store->scratch && i < store->threads; i++) {
         ib_png_encoder_destroy(store->scratch[i].encoder);
         free(store->scratch[i].q);
@@ -135,7 +177,7 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
     if (exponent > atomic_load(&store->exponent)) atomic_store(&store->exponent, exponent);
     pthread_mutex_lock(&store->lock);
     isobath_status st = ISOBATH_OK;
-    if (store->count == store->capacity) {
+    if (store->count - store->first == store->capacity) {
         int64_t capacity = store->capacity ? 2 * store->capacity : 256;
         stored_frame *frames = realloc(store->frames, (size_t)capacity * sizeof *frames);
         if (frames) {
@@ -144,13 +186,13 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
         } else
             st = ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
     }
-    if (st == ISOBATH_OK) store->frames[store->count++] = (stored_frame){.pts_us = frame->pts_us};
+    if (st == ISOBATH_OK) store->frames[store->count++ - store->first] = (stored_frame){.pts_us = frame->pts_us};
     pthread_mutex_unlock(&store->lock);
     return st;
 }
 
 /* Compresses and writes q as frame `index`, and notes size and digest. */
-static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *record, const scratch *s)
+static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *record, const scratch *s, int durable)
 {
     const ib_quant *quant = &store->quant;
     int metric = quant->kind == IB_DEPTH_METRIC;
@@ -171,7 +213,7 @@ static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *
     IB_TRY(ib_png_encode(s->encoder, s->q, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, &data, &size));
     char *path = ib_png_store_path(store->folder, store->config.start_number + index);
     if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
-    isobath_status st = ib_write_file(path, data, size, 0, store->diag);
+    isobath_status st = ib_write_file(path, data, size, durable, store->diag);
     free(path);
     if (st != ISOBATH_OK) return st;
     record->bytes = (int64_t)size;
@@ -190,11 +232,44 @@ isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *fra
                        "%s: frame %" PRId64 " holds a depth that is negative, not "
                        "finite or above its stated maximum %g",
                        store->folder, frame->index, (double)frame->max);
-    IB_TRY(write_q(store, frame->index, &record, s));
+    IB_TRY(write_q(store, frame->index, &record, s, 0));
     pthread_mutex_lock(&store->lock);
-    store->frames[frame->index] = record;
+    store->frames[frame->index - store->first] = record;
     pthread_mutex_unlock(&store->lock);
     return ISOBATH_OK;
+}
+
+static char *path_of(const void *ctx, int64_t i)
+{
+    const ib_png_store *store = ctx;
+    return ib_png_store_path(store->folder, store->config.start_number + i);
+}
+
+isobath_status ib_png_store_flush(ib_png_store *store, int64_t frames)
+{
+    if (frames <= store->synced) return ISOBATH_OK;
+    IB_TRY(ib_sync_files(store->folder, path_of, store, store->synced, frames, store->diag));
+    store->synced = frames;
+    return ISOBATH_OK;
+}
+
+void ib_png_store_save(ib_png_store *store, int64_t first, int64_t end, uint8_t *state)
+{
+    pthread_mutex_lock(&store->lock);
+    for (int64_t i = first; i < end; i++) {
+        const stored_frame *f = &store->frames[i - store->first];
+        state = ib_put64(ib_put64(ib_put32(state, (uint32_t)f->exponent), (uint64_t)f->bytes), (uint64_t)f->clamped);
+        ib_sha256_pack(f->sha256, state);
+        state += 32;
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+int ib_png_store_shift(const ib_quant *quant, int exponent, const ib_png_image *image)
+{
+    const char *text = ib_png_image_text(image, "isobath:scale");
+    double scale = text ? strtod(text, NULL) : 0;
+    return scale > 0 ? (int)lrint(log2(ib_quant_scale(quant, exponent) / scale)) : -1;
 }
 
 /* Brings frame i to the final step. */
@@ -204,25 +279,28 @@ static isobath_status finish_frame(ib_png_store *store, int64_t i, int thread)
         return ib_fail(store->diag, ISOBATH_ERR_INTERRUPTED, "%s: stopped before the last frames were done",
                        store->folder);
     stored_frame *record = &store->frames[i];
-    int shift = atomic_load(&store->exponent) - record->exponent;
+    int exponent = atomic_load(&store->exponent);
     char *path = ib_png_store_path(store->folder, store->config.start_number + i);
     if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
     isobath_status st = ISOBATH_OK;
-    if (shift > 0) {
+    if (exponent > record->exponent) {
         ib_png_image image;
         st = ib_png_read(path, store->diag, &image);
-        if (st == ISOBATH_OK && (image.width != store->config.width || image.height != store->config.height))
+        /* a pass that was interrupted may have rewritten it already */
+        int shift = st == ISOBATH_OK ? ib_png_store_shift(&store->quant, exponent, &image) : 0;
+        if (st == ISOBATH_OK && (shift < 0 || image.width != store->config.width || image.height != store->config.height))
             st = ib_fail(store->diag, ISOBATH_ERR_IO, "%s: changed by someone else during the run", path);
         if (st == ISOBATH_OK) {
             const scratch *s = &store->scratch[thread];
             int64_t n = (int64_t)image.width * image.height;
             for (int64_t k = 0; k < n; k++) s->q[k] = shift > 15 ? 0 : (uint16_t)(image.q[k] >> shift);
-            record->exponent += shift;
-            st = write_q(store, i, record, s);
+            record->exponent = exponent;
+            st = write_q(store, i, record, s, store->finish_durable); /* the old file goes when the new one is safe */
         }
         ib_png_image_free(&image);
+    } else if (store->finish_durable && i >= store->synced) {
+        st = ib_sync_path(path, store->diag);
     }
-    if (st == ISOBATH_OK && store->finish_durable) st = ib_sync_path(path, store->diag);
     free(path);
     return st;
 }

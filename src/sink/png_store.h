@@ -8,8 +8,10 @@
 
 typedef struct ib_png_store ib_png_store;
 
-/* Creates the folder and removes the frames of an earlier run (frame_N.png, depth.json, *.tmp) from it.
- * `threads` callers of ib_png_store_write at most. `folder` is copied. */
+#define IB_PNG_STATE_BYTES 52 /* of a frame, for a resume */
+
+/* Creates the folder and removes the frames of an earlier run (frame_N.png, depth.json, *.tmp) from it, but for those
+ * before config->resume. `threads` callers of ib_png_store_write at most. `folder` is copied. */
 isobath_status ib_png_store_open(const ib_sink_config *config, const char *folder, int threads, ib_diag *diag,
                                  ib_png_store **out);
 void ib_png_store_close(ib_png_store *store); /* removes .tmp files of this run; NULL allowed */
@@ -21,6 +23,13 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
 /* Quantises, compresses and writes one announced frame with the step known by now. Thread-safe for distinct `thread`.
  * Errors: ISOBATH_ERR_IO, ISOBATH_ERR_INTERNAL (a value that is not finite, negative, or above frame->max). */
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread);
+/* Makes frames [0, frames) durable; they are written. One thread, beside announce and write. */
+isobath_status ib_png_store_flush(ib_png_store *store, int64_t frames);
+/* IB_PNG_STATE_BYTES for each of frames [first, end), which are written. */
+void ib_png_store_save(ib_png_store *store, int64_t first, int64_t end, uint8_t *state);
+/* By how many bits a frame that was read must be shifted to have the final step, which its texts tell; -1: it is not one
+ * of this store. */
+int ib_png_store_shift(const ib_quant *quant, int exponent, const ib_png_image *image);
 /* Rewrites, in parallel, the frames that were written with an earlier step; syncs everything when `durable`. The
  * result is what quantisation with the final step gives, byte for byte. ISOBATH_ERR_INTERRUPTED when cancelled. */
 isobath_status ib_png_store_finish(ib_png_store *store, int durable);

@@ -45,11 +45,11 @@ static void preview_outputs(const ib_sink_config *config, void (*add)(void *ctx,
     free(path);
 }
 
-/* H.264 at crf 18 of smooth pictures stays below a bit per pixel; spools count while they are there. */
+/* H.264 at crf 18 of smooth pictures stays below a bit per pixel; segments and spools count while they are there. */
 static double preview_bytes_per_frame(const ib_sink_config *config)
 {
     double pixels = (double)config->width * config->height;
-    return 0.12 * pixels + 1024 + ib_frame_spool_bytes_per_frame(config) +
+    return 2 * 0.12 * pixels + 1024 + ib_frame_spool_bytes_per_frame(config) +
            (config->preview_side_by_side ? 1.4 * pixels : 0);
 }
 
@@ -99,6 +99,36 @@ static isobath_status preview_push(ib_sink *base, ib_depth_frame *frame)
     preview_sink *sink = (preview_sink *)base;
     IB_TRY(ib_frame_spool_push(sink->spool, frame));
     return sink->sources ? ib_source_spool_push(sink->sources, frame) : ISOBATH_OK;
+}
+
+static isobath_status preview_flush(ib_sink *base, int64_t *frames)
+{
+    preview_sink *sink = (preview_sink *)base;
+    IB_TRY(ib_frame_spool_flush(sink->spool, frames));
+    return sink->sources ? ib_source_spool_flush(sink->sources, frames) : ISOBATH_OK;
+}
+
+static int preview_state_bytes(const ib_sink_config *config) { return ib_frame_spool_state_bytes(config); }
+
+static void preview_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    ib_frame_spool_save(((preview_sink *)base)->spool, first, end, state);
+}
+
+static isobath_status preview_drain(ib_sink *base)
+{
+    preview_sink *sink = (preview_sink *)base;
+    IB_TRY(ib_frame_spool_drain(sink->spool));
+    return sink->sources ? ib_source_spool_finish(sink->sources) : ISOBATH_OK;
+}
+
+static void preview_parts(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    ib_frame_spool_parts(config, "vis", add, ctx);
+    if (config->preview_side_by_side) ib_source_spool_parts(config, add, ctx);
+    char *path = ib_text("%s/%s_vis.mp4", config->folder, config->name);
+    if (path) ib_video_parts(path, add, ctx);
+    free(path);
 }
 
 /* The reference's trunc((d - min) / (max - min) * 255), on 16-bit values. */
@@ -171,6 +201,7 @@ static isobath_status preview_finish(ib_sink *base)
                    .width = ((sink->config.width + 1) & ~1) * (sink->sources ? 2 : 1),
                    .height = (sink->config.height + 1) & ~1,
                    .fps = sink->config.fps,
+                   .resumable = sink->config.resumable,
                    .sound_from = sink->config.source_path},
         .frames = ib_frame_spool_count(sink->spool),
         .times_us = ib_frame_spool_times_us(sink->spool),
@@ -214,6 +245,12 @@ const ib_sink_format ib_sink_preview = {
     .bytes_per_frame = preview_bytes_per_frame,
     .open = preview_open,
     .push = preview_push,
+    .flush = preview_flush,
+    .state_bytes = preview_state_bytes,
+    .save = preview_save,
+    .granularity = 1,
+    .drain = preview_drain,
+    .parts = preview_parts,
     .finish = preview_finish,
     .describe = preview_describe,
     .close = preview_close,

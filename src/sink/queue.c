@@ -15,6 +15,7 @@ typedef struct waiting {
 typedef struct worker {
     ib_frame_queue *queue;
     int thread;
+    int64_t sequence; /* in work; INT64_MAX: none */
     pthread_t handle;
 } worker;
 
@@ -65,6 +66,7 @@ static void *worker_main(void *arg)
         waiting *item = queue->head;
         if (!item) break;
         queue->head = item->next;
+        self->sequence = item->sequence;
         if (!queue->head) queue->tail = &queue->head;
         int skip = queue->status != ISOBATH_OK || queue->quit;
         isobath_status st = ISOBATH_OK;
@@ -78,6 +80,7 @@ static void *worker_main(void *arg)
         if (st != ISOBATH_OK && queue->status == ISOBATH_OK) queue->status = st;
         queue->bytes -= item->bytes;
         queue->finished++;
+        self->sequence = INT64_MAX;
         pthread_cond_broadcast(&queue->changed);
         free(item);
     }
@@ -107,6 +110,7 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
     for (int i = 0; i < threads; i++) {
         workers[i].queue = queue;
         workers[i].thread = i;
+        workers[i].sequence = INT64_MAX;
         if (pthread_create(&workers[i].handle, NULL, worker_main, &workers[i]) != 0) {
             ib_frame_queue_destroy(queue);
             return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start sink thread %d of %d", i + 1, threads);
@@ -137,6 +141,17 @@ isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
     pthread_mutex_unlock(&queue->lock);
     if (st != ISOBATH_OK) free(item);
     return st;
+}
+
+int64_t ib_frame_queue_done(ib_frame_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    int64_t done = queue->head ? queue->head->sequence : queue->pushed;
+    for (int i = 0; i < queue->threads; i++)
+        if (queue->workers[i].sequence < done) done = queue->workers[i].sequence;
+    if (queue->status != ISOBATH_OK) done = 0;
+    pthread_mutex_unlock(&queue->lock);
+    return done;
 }
 
 isobath_status ib_frame_queue_drain(ib_frame_queue *queue)

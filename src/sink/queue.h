@@ -22,6 +22,8 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
 /* Takes a reference of its own and blocks while the queue is full. Returns the first failure of the workers, which
  * have dropped everything after it. One pushing thread at a time. */
 isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame);
+/* Frames [0, n) of the pushes are done (worked and committed); 0 after a failure. Any thread. */
+int64_t ib_frame_queue_done(ib_frame_queue *queue);
 /* Waits until nothing is queued or in work; returns the first failure. */
 isobath_status ib_frame_queue_drain(ib_frame_queue *queue);
 /* Drops what is queued, waits for what is in work, frees. NULL allowed. */

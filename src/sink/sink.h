@@ -27,6 +27,20 @@ void ib_depth_frame_unref(ib_depth_frame *frame); /* thread-safe; frees with the
 /* What the numbers are: goes into every file (contract 5). */
 typedef enum ib_depth_kind { IB_DEPTH_DISPARITY, IB_DEPTH_METRIC } ib_depth_kind;
 
+/* What is kept of every frame, whatever the formats. */
+typedef struct ib_frame_record {
+    int64_t pts_us;
+    float min, max;
+} ib_frame_record;
+
+/* Where a sink goes on: an earlier process has made frames [0, count). Read in `open` only. */
+typedef struct ib_sink_resume {
+    int64_t count;
+    const ib_frame_record *frames; /* count of them. NULL: other processes write all frames but those pushed here (a task of
+                                    * a cluster): nothing of theirs is touched, and finish is never called */
+    const uint8_t *state;          /* count * state_bytes of the format, as `save` wrote it; NULL with frames */
+} ib_sink_resume;
+
 /* What every sink is told when it is opened. Strings must outlive the sink. */
 typedef struct ib_sink_config {
     const char *folder;        /* existing output folder */
@@ -62,6 +76,8 @@ typedef struct ib_sink_config {
     int png16_present; /* 1: the png16 sink is in the same run and finishes first: preview reads its frames */
     void (*note)(void *ctx, const char *line); /* something for the log ("libx264 is missing ..."); NULL allowed */
     void *note_ctx;
+    int resumable;                /* 1: close without finish keeps what `resume` needs; 0: it leaves complete files or none */
+    const ib_sink_resume *resume; /* NULL: from the start, removing what an earlier run left */
 } ib_sink_config;
 
 typedef struct ib_sink ib_sink;
@@ -79,13 +95,28 @@ typedef struct ib_sink_format {
     /* Upper estimate of the bytes on disk per frame. */
     double (*bytes_per_frame)(const ib_sink_config *);
     isobath_status (*open)(const ib_sink_config *, ib_diag *, ib_sink **out);
-    /* Takes a reference of its own; blocks while the queue is full. Frames come in order, without gaps, from 0. */
+    /* Takes a reference of its own; blocks while the queue is full. Frames come in order, without gaps, from 0 (or from
+     * resume->count). */
     isobath_status (*push)(ib_sink *, ib_depth_frame *);
-    /* Waits for the queue, does the finishing pass, syncs and renames. After it only `describe` and `close`. */
+    /* Resume. `flush` makes durable what is complete so far and lowers *frames to its number: frames [0, *frames) then
+     * survive a power cut. `save` writes state_bytes(config) bytes for each of frames [first, end), which a flush has named.
+     * Both may be called by one other thread beside push. */
+    isobath_status (*flush)(ib_sink *, int64_t *frames);
+    int (*state_bytes)(const ib_sink_config *);
+    void (*save)(ib_sink *, int64_t first, int64_t end, uint8_t *state);
+    int granularity; /* a resume may only begin at a multiple of it, or after the last frame */
+    /* No frame comes any more: waits for the queue, so that the next flush names them all. */
+    isobath_status (*drain)(ib_sink *);
+    /* Drains, does the finishing pass, syncs and renames. After it only `describe` and `close`. It may be interrupted at
+     * any instant and repeated by a sink that was opened after the last frame. */
     isobath_status (*finish)(ib_sink *);
+    /* Hidden files and folders of a run that is not complete: calls `add(ctx, path)`. Without `resumable` close removes them;
+     * with it the run does, when the manifest is written. NULL: none. */
+    void (*parts)(const ib_sink_config *, void (*add)(void *ctx, const char *path), void *ctx);
     /* A JSON object for the manifest: paths (relative to folder), sha256, scale, offset, unit ... New reference. */
     json_t *(*describe)(ib_sink *);
-    /* Stops the threads and frees. Without finish: leaves complete files or none, removes its .tmp files. */
+    /* Stops the threads and frees. Without finish: leaves complete files or none, removes its .tmp files; with `resumable`
+     * also what a resume needs, hidden. */
     void (*close)(ib_sink *);
 } ib_sink_format;
 

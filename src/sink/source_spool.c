@@ -4,12 +4,10 @@
 #include "sink/file.h"
 #include "sink/queue.h"
 #include "sink/yuv.h"
-#include <dirent.h>
 #include <inttypes.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct scratch { /* of one thread */
     uint8_t *rgb, *yuv, *packed;
@@ -25,25 +23,19 @@ struct ib_source_spool {
     int threads;
     scratch *scratch;
     size_t picture_bytes, packed_capacity;
+    int64_t first; /* of this process */
+    int64_t synced; /* pictures [0, synced) are durable */
     ib_frame_queue *queue;
 };
+
+static char *spool_folder(const ib_sink_config *config)
+{
+    return ib_text("%s/.%s_vis_source_spool", config->folder, config->name);
+}
 
 static char *picture_path(const ib_source_spool *spool, int64_t i)
 {
     return ib_text("%s/%08" PRId64 ".yuv", spool->folder, i);
-}
-
-/* Removes the pictures, ours or of a run that was killed. */
-static void clean(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    if (!dir) return;
-    for (struct dirent *e; (e = readdir(dir));) {
-        size_t digits = strspn(e->d_name, "0123456789");
-        const char *rest = e->d_name + digits;
-        if (digits && (strcmp(rest, ".yuv") == 0 || strcmp(rest, ".yuv.tmp") == 0)) unlinkat(dirfd(dir), e->d_name, 0);
-    }
-    closedir(dir);
 }
 
 static isobath_status store(void *ctx, ib_depth_frame *frame, int thread)
@@ -94,7 +86,9 @@ isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int
     spool->picture_bytes = (size_t)((width + 1) & ~1) * (size_t)((height + 1) & ~1) * 3 / 2;
     spool->packed_capacity = spool->picture_bytes + spool->picture_bytes / 32 + 4096;
     spool->threads = ib_sink_threads(config);
-    spool->folder = ib_text("%s/.%s_vis_source_spool", config->folder, config->name);
+    spool->folder = spool_folder(config);
+    spool->first = spool->synced = config->resume ? config->resume->count : 0;
+    spool->config.resume = NULL;
     spool->scratch = calloc((size_t)spool->threads, sizeof *spool->scratch);
     int ok = spool->folder && spool->scratch;
     for (int i = 0; ok && i < spool->threads; i++) {
@@ -107,10 +101,10 @@ isobath_status ib_source_spool_open(const ib_sink_config *config, int width, int
         ok = s->rgb && s->yuv && s->packed && s->stream && s->level_buf;
     }
     static const ib_frame_queue_ops ops = {store, NULL};
-    isobath_status st = ok ? ib_make_folder(spool->folder, diag)
-                           : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the source pictures");
+    isobath_status st = ok ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the source pictures");
+    if (st == ISOBATH_OK && !config->resume) st = ib_remove_part(spool->folder, diag);
+    if (st == ISOBATH_OK) st = ib_make_folder(spool->folder, diag);
     if (st == ISOBATH_OK) {
-        clean(spool->folder);
         st = ib_frame_queue_create(spool->threads, config->queue_bytes, &ops, spool, diag, &spool->queue);
     }
     if (st != ISOBATH_OK)
@@ -124,10 +118,7 @@ void ib_source_spool_close(ib_source_spool *spool)
 {
     if (!spool) return;
     ib_frame_queue_destroy(spool->queue);
-    if (spool->folder) {
-        clean(spool->folder);
-        rmdir(spool->folder);
-    }
+    if (spool->folder && !spool->config.resumable) ib_remove_part(spool->folder, NULL);
     for (int i = 0; spool->scratch && i < spool->threads; i++) {
         scratch *s = &spool->scratch[i];
         free(s->rgb);
@@ -146,6 +137,26 @@ isobath_status ib_source_spool_push(ib_source_spool *spool, ib_depth_frame *fram
     return ib_frame_queue_push(spool->queue, frame);
 }
 isobath_status ib_source_spool_finish(ib_source_spool *spool) { return ib_frame_queue_drain(spool->queue); }
+
+static char *path_of(const void *ctx, int64_t i) { return picture_path(ctx, i); }
+
+isobath_status ib_source_spool_flush(ib_source_spool *spool, int64_t *frames)
+{
+    int64_t done = spool->first + ib_frame_queue_done(spool->queue);
+    if (done < *frames) *frames = done;
+    if (done <= spool->synced) return ISOBATH_OK;
+    IB_TRY(ib_sync_files(spool->folder, path_of, spool, spool->synced, done, spool->diag));
+    spool->synced = done;
+    return ISOBATH_OK;
+}
+
+void ib_source_spool_parts(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    char *path = spool_folder(config);
+    if (path) add(ctx, path);
+    free(path);
+}
+
 size_t ib_source_spool_picture_bytes(const ib_source_spool *spool) { return spool->picture_bytes; }
 
 isobath_status ib_source_spool_read(const ib_source_spool *spool, int64_t i, uint8_t *yuv)

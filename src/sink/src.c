@@ -29,9 +29,10 @@ static void src_outputs(const ib_sink_config *config, void (*add)(void *ctx, con
     free(path);
 }
 
+/* Twice: segments, and the file made of them. */
 static double src_bytes_per_frame(const ib_sink_config *config)
 {
-    return 0.4 * config->rgb_width * config->rgb_height + 1024;
+    return 2 * 0.4 * config->rgb_width * config->rgb_height + 1024;
 }
 
 static isobath_status src_work(void *ctx, ib_depth_frame *frame, int thread)
@@ -72,6 +73,7 @@ static isobath_status src_open(const ib_sink_config *config, ib_diag *diag, ib_s
     src_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the src sink");
     sink->config = *config;
+    sink->count = config->resume ? config->resume->count : 0;
     sink->diag = diag;
     sink->width = (config->rgb_width + 1) & ~1;
     sink->height = (config->rgb_height + 1) & ~1;
@@ -89,9 +91,12 @@ static isobath_status src_open(const ib_sink_config *config, ib_diag *diag, ib_s
                               .width = sink->width,
                               .height = sink->height,
                               .fps = config->fps,
+                              .resumable = config->resumable,
                               .sound_from = config->source_path};
-    isobath_status st = ok ? ib_video_stream_open(&format, diag, &sink->stream)
-                           : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the src sink");
+    isobath_status st = ok ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the src sink");
+    if (st == ISOBATH_OK && config->resume && config->resume->count && !config->resume->frames)
+        st = ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "%s: one file cannot be written in parts", sink->name);
+    if (st == ISOBATH_OK) st = ib_video_stream_open(&format, config->resume, diag, &sink->stream);
     if (st == ISOBATH_OK)
         st = ib_frame_queue_create(sink->threads, config->queue_bytes, &ops, sink, diag, &sink->queue);
     if (st != ISOBATH_OK)
@@ -106,6 +111,39 @@ static isobath_status src_push(ib_sink *base, ib_depth_frame *frame)
     src_sink *sink = (src_sink *)base;
     sink->count++;
     return ib_frame_queue_push(sink->queue, frame);
+}
+
+/* Whole segments only, and all of it after the last frame. */
+static isobath_status src_flush(ib_sink *base, int64_t *frames)
+{
+    int64_t done = ib_video_stream_durable(((src_sink *)base)->stream);
+    if (done < *frames) *frames = done;
+    return ISOBATH_OK;
+}
+
+static int src_state_bytes(const ib_sink_config *config)
+{
+    (void)config;
+    return 0;
+}
+
+static void src_save(ib_sink *base, int64_t first, int64_t end, uint8_t *state)
+{
+    (void)base, (void)first, (void)end, (void)state; /* the segments say it all */
+}
+
+static isobath_status src_drain(ib_sink *base)
+{
+    src_sink *sink = (src_sink *)base;
+    IB_TRY(ib_frame_queue_drain(sink->queue));
+    return ib_video_stream_end(sink->stream);
+}
+
+static void src_parts(const ib_sink_config *config, void (*add)(void *ctx, const char *path), void *ctx)
+{
+    char *path = ib_text("%s/%s_src.mp4", config->folder, config->name);
+    if (path) ib_video_parts(path, add, ctx);
+    free(path);
 }
 
 static isobath_status src_finish(ib_sink *base)
@@ -135,6 +173,12 @@ const ib_sink_format ib_sink_src = {
     .bytes_per_frame = src_bytes_per_frame,
     .open = src_open,
     .push = src_push,
+    .flush = src_flush,
+    .state_bytes = src_state_bytes,
+    .save = src_save,
+    .granularity = IB_VIDEO_SEGMENT_FRAMES,
+    .drain = src_drain,
+    .parts = src_parts,
     .finish = src_finish,
     .describe = src_describe,
     .close = src_close,

@@ -1,33 +1,41 @@
 /* A video written frame by frame; see video_writer.h. */
-#include "sink/video_av.h"
+#include "sink/video_segment.h"
 
 #include "sink/file.h"
 #include "sink/formats.h"
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define ENCODER_THREADS 4 /* fixed: the bytes must not depend on the machine */
-#define KEY_INTERVAL 240
 
 struct ib_video_stream {
     ib_video_format format;
     ib_diag *diag;
     ib_video_result result;
     const AVCodec *codec;
-    AVCodecContext *encoder;
+    AVCodecContext *encoder; /* of the segment in work; NULL between segments */
     AVFrame *frame;
-    AVPacket *packet, *held; /* held: the newest packet, whose duration the next frame tells */
-    int is_held;
+    ib_segment segment;
+    int in_segment;                     /* frames sent to the encoder */
+    int ended;                          /* the last segment is written */
     int64_t *times_us, count, capacity; /* from 0, strictly increasing */
     int64_t first_time_us;
-    int64_t packets; /* received so far */
-    ib_av_mux mux;
-    char *tmp;
+    atomic_int_fast64_t durable; /* frames in written segments */
+    char *folder, *tmp;
     int finished;
 };
 
-isobath_status ib_video_stream_open(const ib_video_format *format, ib_diag *diag, ib_video_stream **out)
+static isobath_status add_time(ib_video_stream *s, int64_t time_us)
+{
+    if (s->count == 0) s->first_time_us = time_us;
+    int64_t t = time_us - s->first_time_us;
+    if (s->count > 0 && t <= s->times_us[s->count - 1]) t = s->times_us[s->count - 1] + 1;
+    return ib_times_append(&s->times_us, &s->count, &s->capacity, t, s->diag);
+}
+
+isobath_status ib_video_stream_open(const ib_video_format *format, const ib_sink_resume *resume, ib_diag *diag, ib_video_stream **out)
 {
     *out = NULL;
     ib_av_quiet();
@@ -37,15 +45,19 @@ isobath_status ib_video_stream_open(const ib_video_format *format, ib_diag *diag
     s->diag = diag;
     s->codec = ib_av_find_encoder(format);
     s->tmp = ib_text("%s.tmp", format->path);
+    s->folder = ib_segment_folder(format->path);
     s->frame = ib_av_frame(format);
-    s->packet = av_packet_alloc();
-    s->held = av_packet_alloc();
     isobath_status st = ISOBATH_OK;
     if (!s->codec)
         st = ib_av_no_encoder(format, diag);
-    else if (!s->tmp || !s->frame || !s->packet || !s->held)
+    else if (!s->tmp || !s->folder || !s->frame)
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", format->path);
-    if (st == ISOBATH_OK) st = ib_av_open_encoder(s->codec, format, KEY_INTERVAL, ENCODER_THREADS, diag, &s->encoder);
+    if (st == ISOBATH_OK) st = ib_segment_create(IB_VIDEO_SEGMENT_FRAMES, diag, &s->segment);
+    if (st == ISOBATH_OK && !resume) st = ib_remove_part(s->folder, diag);
+    if (st == ISOBATH_OK) st = ib_make_folder(s->folder, diag);
+    for (int64_t i = 0; st == ISOBATH_OK && resume && i < resume->count; i++) st = add_time(s, resume->frames[i].pts_us);
+    s->ended = s->count % IB_VIDEO_SEGMENT_FRAMES != 0;
+    atomic_init(&s->durable, s->count);
     if (st != ISOBATH_OK) {
         ib_video_stream_close(s);
         return st;
@@ -55,43 +67,46 @@ isobath_status ib_video_stream_open(const ib_video_format *format, ib_diag *diag
     return ISOBATH_OK;
 }
 
-static int64_t usual_duration(const ib_video_stream *s)
-{
-    if (s->count > 1) return s->times_us[s->count - 1] - s->times_us[s->count - 2];
-    return s->format.fps > 0 ? (int64_t)(1e6 / s->format.fps + 0.5) : 33333;
-}
-
-/* Writes the held packet, number s->packets - 1. */
-static isobath_status write_held(ib_video_stream *s)
-{
-    int64_t k = s->packets - 1;
-    int64_t duration = k + 1 < s->count ? s->times_us[k + 1] - s->times_us[k] : usual_duration(s);
-    s->is_held = 0;
-    return ib_av_mux_write(&s->mux, s->held, s->times_us[k], duration);
-}
-
+/* Moves what the encoder has ready into the segment. */
 static isobath_status receive(ib_video_stream *s)
 {
-    for (;;) {
-        int code = avcodec_receive_packet(s->encoder, s->packet);
+    while (s->segment.count < s->in_segment) {
+        int code = avcodec_receive_packet(s->encoder, s->segment.packets[s->segment.count]);
         if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return ISOBATH_OK;
         if (code < 0) return ib_av_fail(s->diag, ISOBATH_ERR_INTERNAL, s->format.path, "encoding failed", code);
-        if (!s->mux.format) /* encoders may fill extradata late */
-            IB_TRY(ib_av_mux_open(&s->mux, s->codec, &s->format, s->encoder->extradata, s->encoder->extradata_size,
-                                  s->first_time_us, s->tmp, s->diag, &s->result));
-        if (s->is_held) IB_TRY(write_held(s));
-        av_packet_move_ref(s->held, s->packet);
-        s->is_held = 1;
-        s->packets++;
+        s->segment.count++;
     }
+    return ISOBATH_OK;
+}
+
+static isobath_status end_segment(ib_video_stream *s)
+{
+    avcodec_send_frame(s->encoder, NULL);
+    IB_TRY(receive(s));
+    if (s->segment.count != s->in_segment)
+        return ib_fail(s->diag, ISOBATH_ERR_INTERNAL, "%s: the encoder made %d packets of %d frames", s->format.path,
+                       s->segment.count, s->in_segment);
+    if (s->encoder->extradata_size > 0) {
+        s->segment.extradata = av_memdup(s->encoder->extradata, (size_t)s->encoder->extradata_size);
+        s->segment.extradata_size = s->segment.extradata ? s->encoder->extradata_size : 0;
+    }
+    int64_t first = s->count - s->in_segment;
+    ib_segment_key key = ib_segment_key_of(&s->format, s->codec, first, s->in_segment);
+    IB_TRY(ib_segment_write(s->folder, first / IB_VIDEO_SEGMENT_FRAMES, &key, &s->segment, s->diag));
+    if (s->in_segment < IB_VIDEO_SEGMENT_FRAMES) s->ended = 1;
+    ib_segment_clear(&s->segment);
+    avcodec_free_context(&s->encoder);
+    s->in_segment = 0;
+    atomic_store(&s->durable, s->count);
+    return ISOBATH_OK;
 }
 
 isobath_status ib_video_stream_write(ib_video_stream *s, const uint8_t *yuv, int64_t time_us)
 {
-    if (s->count == 0) s->first_time_us = time_us;
-    int64_t t = time_us - s->first_time_us;
-    if (s->count > 0 && t <= s->times_us[s->count - 1]) t = s->times_us[s->count - 1] + 1;
-    IB_TRY(ib_times_append(&s->times_us, &s->count, &s->capacity, t, s->diag));
+    if (s->ended) return ib_fail(s->diag, ISOBATH_ERR_INTERNAL, "%s: a frame came after the last one", s->format.path);
+    if (!s->encoder)
+        IB_TRY(ib_av_open_encoder(s->codec, &s->format, IB_VIDEO_SEGMENT_FRAMES, ENCODER_THREADS, s->diag, &s->encoder));
+    IB_TRY(add_time(s, time_us));
     if (av_frame_make_writable(s->frame) < 0)
         return ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->format.path);
     for (int p = 0; p < 3; p++) {
@@ -99,24 +114,26 @@ isobath_status ib_video_stream_write(ib_video_stream *s, const uint8_t *yuv, int
         for (int y = 0; y < height; y++, yuv += width)
             memcpy(s->frame->data[p] + (ptrdiff_t)y * s->frame->linesize[p], yuv, (size_t)width);
     }
-    s->frame->pts = s->count - 1;
+    s->frame->pts = s->in_segment++;
     int code = avcodec_send_frame(s->encoder, s->frame);
     if (code < 0) return ib_av_fail(s->diag, ISOBATH_ERR_INTERNAL, s->format.path, "encoding failed", code);
-    return receive(s);
+    IB_TRY(receive(s));
+    return s->in_segment == IB_VIDEO_SEGMENT_FRAMES ? end_segment(s) : ISOBATH_OK;
 }
+
+int64_t ib_video_stream_durable(const ib_video_stream *s) { return atomic_load(&((ib_video_stream *)s)->durable); }
+
+isobath_status ib_video_stream_end(ib_video_stream *s) { return s->in_segment ? end_segment(s) : ISOBATH_OK; }
 
 isobath_status ib_video_stream_finish(ib_video_stream *s, ib_video_result *result)
 {
     if (s->count == 0)
         return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: no frames came, so there is no video", s->format.path);
-    avcodec_send_frame(s->encoder, NULL);
-    IB_TRY(receive(s));
-    if (s->packets != s->count)
-        return ib_fail(s->diag, ISOBATH_ERR_INTERNAL, "%s: the encoder made %lld packets of %lld frames",
-                       s->format.path, (long long)s->packets, (long long)s->count);
-    if (s->is_held) IB_TRY(write_held(s));
-    IB_TRY(ib_av_mux_finish(&s->mux, s->times_us[s->count - 1] + usual_duration(s)));
-    IB_TRY(ib_commit_path(s->tmp, s->format.path, s->diag));
+    IB_TRY(ib_video_stream_end(s));
+    ib_segment_joining joining = {.format = &s->format, .codec = s->codec, .folder = s->folder, .tmp = s->tmp,
+                                  .times_us = s->times_us, .first_time_us = s->first_time_us, .frames = s->count,
+                                  .segment_frames = IB_VIDEO_SEGMENT_FRAMES, .diag = s->diag};
+    IB_TRY(ib_segments_join(&joining, &s->segment, &s->result));
     s->finished = 1;
     *result = s->result;
     return ISOBATH_OK;
@@ -125,13 +142,13 @@ isobath_status ib_video_stream_finish(ib_video_stream *s, ib_video_result *resul
 void ib_video_stream_close(ib_video_stream *s)
 {
     if (!s) return;
-    ib_av_mux_close(&s->mux);
     if (!s->finished && s->tmp) unlink(s->tmp);
+    if (!s->format.resumable && s->folder) ib_remove_part(s->folder, NULL);
+    ib_segment_destroy(&s->segment);
     avcodec_free_context(&s->encoder);
     av_frame_free(&s->frame);
-    av_packet_free(&s->packet);
-    av_packet_free(&s->held);
     free(s->times_us);
+    free(s->folder);
     free(s->tmp);
     free(s);
 }

@@ -2,7 +2,7 @@
 #ifndef IB_SINK_VIDEO_WRITER_H
 #define IB_SINK_VIDEO_WRITER_H
 
-#include "base/diag.h"
+#include "sink/sink.h"
 #include <stdint.h>
 
 typedef enum ib_video_kind {
@@ -24,6 +24,7 @@ typedef struct ib_video_format {
     const ib_video_tag *tags;
     int tag_count;
     const char *sound_from; /* a media file whose sound is copied, packet by packet; NULL: none */
+    int resumable;          /* 1: segments stay until someone removes them (video_segment.h) */
     const char *encoder;    /* NULL: the best there is; or a name, for tests */
 } ib_video_format;
 
@@ -35,7 +36,8 @@ typedef struct ib_video_result {
 } ib_video_result;
 
 /* A whole video whose frames can be drawn in any order: groups of frames are encoded side by side, each by an encoder
- * of its own with one thread, and joined; so the bytes do not depend on the number of threads. */
+ * of its own with one thread, into segments (video_segment.h), and joined; so the bytes do not depend on the number of
+ * threads. Segments that an interrupted call left are used. */
 typedef struct ib_video_job {
     ib_video_format format;
     int64_t frames;          /* 1 or more */
@@ -54,15 +56,24 @@ typedef struct ib_video_job {
  * that cannot be copied is no error: result->sound says why. */
 isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, ib_video_result *result);
 
-/* A video written frame by frame, by one encoder with a fixed number of threads of its own: bytes that depend on the
- * frames only. H.264 only. One thread at a time. */
+#define IB_VIDEO_SEGMENT_FRAMES 96
+
+/* A video written frame by frame: segments of IB_VIDEO_SEGMENT_FRAMES frames, each by an encoder with a fixed number of
+ * threads of its own: bytes that depend on the frames only. H.264 only. One thread at a time. */
 typedef struct ib_video_stream ib_video_stream;
-isobath_status ib_video_stream_open(const ib_video_format *format, ib_diag *diag, ib_video_stream **out);
+/* resume: NULL, or frames that are in segments already: a multiple of IB_VIDEO_SEGMENT_FRAMES, or all of the video. */
+isobath_status ib_video_stream_open(const ib_video_format *format, const ib_sink_resume *resume, ib_diag *diag, ib_video_stream **out);
 /* Planes of a yuv420p picture, without gaps: Y (h,w), U and V (h/2,w/2). */
 isobath_status ib_video_stream_write(ib_video_stream *stream, const uint8_t *yuv, int64_t time_us);
+/* Frames [0, n) are in durable segments. Any thread. */
+int64_t ib_video_stream_durable(const ib_video_stream *stream);
+/* No frame comes any more: writes the last segment. */
+isobath_status ib_video_stream_end(ib_video_stream *stream);
 /* Completes and renames the file. ISOBATH_ERR_INPUT when no frame came. */
 isobath_status ib_video_stream_finish(ib_video_stream *stream, ib_video_result *result);
-/* Frees; without finish PATH.tmp is removed. NULL allowed. */
+/* Frees; without finish PATH.tmp is removed, without format->resumable the segments, too. NULL allowed. */
 void ib_video_stream_close(ib_video_stream *stream);
+/* The hidden folder of a video's segments: calls add(ctx, path). */
+void ib_video_parts(const char *path, void (*add)(void *ctx, const char *path), void *ctx);
 
 #endif
