@@ -40,8 +40,8 @@ int cmd_check(int argc, char **argv)
         .usage = "check PATH [--quick] [--json]",
         .summary = "is this result complete and sane? says what is not",
         .description =
-            "PATH is a folder that `isobath run` wrote, a NAME_isobath.json, or one result by itself: a folder of PNG\n"
-            "files, an .npz, .npy, .mp4 or .mkv. Checked are: every file the manifest lists is there, with its size\n"
+            "PATH is a folder that `isobath run` wrote, a NAME_isobath.json, or one result by itself: a folder of PNG,\n"
+            "EXR or npy files, or an .npz, .npy, .exr, .mp4 or .mkv. Checked are: every file the manifest lists is there, with its size\n"
             "and SHA-256; as many frames as the manifest says, at its presentation times, in order; one scale\n"
             "for all 16-bit files; values that are finite, not negative, and not the same all over a frame.\n"
             "Prints one line per finding (ok, note, BAD). Exit code 0: nothing is wrong, 1: something is, 3: PATH is\n"

@@ -30,11 +30,12 @@ static int set_crop(void *target, const char *arg)
 /* The preset, then what the command line says. */
 static int merge(eval_flags *f)
 {
-    const char *camera = f->o.camera;
+    const char *camera = f->o.camera, *input_scale = f->o.input_scale;
     isobath_eval_options_init(&f->o);
     if (f->preset && isobath_eval_preset(f->preset, f->is_short, &f->o) != ISOBATH_OK)
         return cli_fail("eval", ISOBATH_ERR_USAGE, "--preset: expected kitti, nyuv2, bonn, scannet or sintel");
     f->o.camera = camera;
+    f->o.input_scale = input_scale;
     if (f->gt_scale > 0) f->o.gt_scale = f->gt_scale;
     if (f->max_depth > 0) f->o.max_depth = f->max_depth;
     if (f->start >= 0) f->o.start = f->start;
@@ -141,6 +142,7 @@ int cmd_eval(int argc, char **argv)
         {CLI_HEADING, .help = "Prediction"},
         {CLI_FLAG, "--metric", 0, NULL, "PRED is in metres: no fit (default: as the file says)", &f.metric},
         {CLI_FLAG, "--fit", 0, NULL, "PRED is disparity: fit it", &f.fit},
+        {CLI_STRING, "--input-scale", 0, "SCALE", "samples of a foreign PRED: mm, cm, m, 1/N (metres = sample / N), unit, raw, S or S,OFFSET", &f.o.input_scale},
         {CLI_STRING, "--camera", 0, "FILE", "poses and intrinsics, for TAE", &f.o.camera},
         {CLI_HEADING, .help = "Output"},
         {CLI_FLAG, "--json", 0, NULL, "print a JSON object", &f.json},

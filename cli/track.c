@@ -79,7 +79,7 @@ int cmd_track(int argc, char **argv)
         .usage = "track DEPTH TRACKS -o FOLDER [CAMERA] [SCALE]",
         .summary = "2-D tracks to 3-D positions",
         .description =
-            "DEPTH is a result of isobath or a foreign one (folder of PNG files, .npz, .npy). TRACKS is a file or folder of Ultralytics\n"
+            "DEPTH is a result of isobath or a foreign one (PNG, EXR, npz, npy, a folder of them, or grey video). TRACKS is a file or folder of Ultralytics\n"
             "(text or JSON), MOTChallenge, BoxMOT, KITTI, COCO-video / TAO or plain JSON, known by its content. The depth of a box is the\n"
             "median disparity of its mask, or of its central half without what nearer boxes cover. Relative depth gives positions in units\n"
             "of an unknown scale, and every output says so, unless the scale is given. docs/TRACKS.md has the formats and formulas.",
@@ -110,6 +110,7 @@ int cmd_track(int argc, char **argv)
         {CLI_HEADING, .help = "Scale"},
         {CLI_FLAG, "--metric", 0, NULL, "DEPTH holds metres (default: as its files say)", &f.metric},
         {CLI_FLAG, "--relative", 0, NULL, "DEPTH holds disparity", &f.relative},
+        {CLI_STRING, "--input-scale", 0, "SCALE", "samples of foreign depth: mm, cm, m, 1/N (metres = sample / N), unit (0..1), raw, S or\nS,OFFSET", &o->input_scale},
         {CLI_DOUBLE, "--scale", 0, "S", "1/metres = S * disparity + --shift", &o->scale},
         {CLI_DOUBLE, "--shift", 0, "T", "(default 0)", &o->shift},
         {CLI_CALL, "--known", 0, "FRAME,X,Y,METRES", "a known distance along the optical axis; again for each; fits scale and shift", &f, set_known},

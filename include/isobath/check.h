@@ -29,7 +29,7 @@ typedef struct isobath_check_options {
 typedef struct isobath_check isobath_check;
 
 /* Checks a folder that `isobath run` wrote (every NAME_isobath.json in it), one manifest, or one result without a
- * manifest (a folder of PNG files, an .npz or .npy). `options` may be NULL. *out is set unless memory is out; destroy
+ * manifest (a folder of PNG, EXR or npy files, an .npz, .npy, .exr, .mkv or .mp4). `options` may be NULL. *out is set unless memory is out; destroy
  * it. Returns ISOBATH_OK when the check could be made, whatever it found; ISOBATH_ERR_INPUT when PATH is nothing that
  * can be checked (isobath_check_error says why), ISOBATH_ERR_MEMORY. Thread-safe. */
 isobath_status isobath_check_run(const char *path, const isobath_check_options *options, isobath_check **out);

@@ -18,6 +18,7 @@ typedef struct isobath_eval_options {
                          0 as an end means the end */
     int64_t start, step, frames; /* ground-truth frames start, start + step ...; at most `frames` (0: all) */
     int metric;         /* 1: the prediction is in metres, no fit; 0: disparity, fitted; -1: as the file says */
+    const char *input_scale; /* of the prediction's samples: "mm", "unit" ... (docs/JOIN.md); NULL: as the files say */
     const char *camera; /* JSON lines: frame, fx, fy, cx, cy, world_from_camera; NULL: no TAE */
 } isobath_eval_options;
 
@@ -36,7 +37,7 @@ void isobath_eval_options_init(isobath_eval_options *options);
  * (sintel: 100, scannet: 90 at step 3) protocol, else up to 500 frames. ISOBATH_ERR_USAGE: no such set. */
 isobath_status isobath_eval_preset(const char *name, int is_short, isobath_eval_options *options);
 
-/* Evaluates one sequence. `prediction` and `truth` are what depth readers open: png16 folder, .npz, .npy. The
+/* Evaluates one sequence. `prediction` and `truth` are what depth readers open: PNG, EXR, npz, npy, grey video. The
  * prediction has a frame for each frame of the truth, or for each selected one. On failure `error` (may be NULL) holds
  * one line. Errors: ISOBATH_ERR_INPUT, ISOBATH_ERR_USAGE, ISOBATH_ERR_MEMORY. Thread-safe. */
 isobath_status isobath_eval_sequence(const char *prediction, const char *truth, const isobath_eval_options *options,

@@ -37,6 +37,7 @@ typedef struct isobath_track_options {
     const char *poses; /* JSON lines with world_from_camera: positions in the world; NULL: in the camera's axes */
     /* scale of relative depth: 1/metres = scale * disparity + shift; at most one of the three ways */
     int metric;          /* 1: the depth holds metres, 0: disparity, -1: as its files say */
+    const char *input_scale; /* what the samples of foreign depth mean: "mm", "1/256", "unit" ... (docs/JOIN.md); NULL: as the files say */
     double scale, shift; /* scale 0: not given */
     isobath_track_known *known;
     size_t known_count;

@@ -1,6 +1,7 @@
 /* isobath_check_run: finds out what a path is, collects the findings. See isobath/check.h. */
+#include "depthio/file_list.h"
 #include "eval/report.h"
-#include "sink/depth_reader_internal.h"
+#include "media/grey.h"
 #include "sink/file.h"
 
 #include <errno.h>
@@ -55,13 +56,27 @@ static int check_folder(isobath_check *check, const char *folder)
     return found > 0;
 }
 
-static int holds_png(const char *folder)
+static int holds_depth(const char *folder)
 {
-    char **names;
-    int64_t count;
-    if (ib_list_folder(folder, ".png", NULL, &names, &count) != ISOBATH_OK) return 0;
-    ib_list_free(names, count);
-    return count > 0;
+    static const char *const suffixes[] = {".png", ".exr", ".npz", ".npy"};
+    int64_t found = 0;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        char **names;
+        int64_t count;
+        if (ib_list_folder(folder, suffixes[i], NULL, &names, &count) != ISOBATH_OK) return 0;
+        ib_list_free(names, count);
+        found += count;
+    }
+    return found > 0;
+}
+
+/* Grey video is depth, any other a video. */
+static void check_film(isobath_check *check, const char *path, const ib_check_expect *expect)
+{
+    ib_grey *grey;
+    int is_depth = ib_grey_open(path, 1, NULL, &grey) == ISOBATH_OK;
+    if (is_depth) ib_grey_close(grey);
+    (is_depth ? ib_check_depth : ib_check_video)(check, path, expect);
 }
 
 isobath_status isobath_check_run(const char *path, const isobath_check_options *options, isobath_check **out)
@@ -77,16 +92,16 @@ isobath_status isobath_check_run(const char *path, const isobath_check_options *
         return ib_fail(&check->diag, ISOBATH_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
     if (S_ISDIR(sb.st_mode)) {
         if (!check_folder(check, path)) {
-            if (!holds_png(path))
+            if (!holds_depth(path))
                 return ib_fail(
                     &check->diag, ISOBATH_ERR_INPUT,
-                    "%s: no NAME_isobath.json and no PNG files here: not a result, or a run that never finished", path);
+                    "%s: no NAME_isobath.json and no depth (PNG, EXR, npz, npy) here: not a result, or a run that never finished", path);
             ib_check_depth(check, path, &unknown);
         }
     } else if (n > 5 && strcmp(path + n - 5, ".json") == 0) {
         ib_check_manifest(check, path);
     } else if (n > 4 && (strcmp(path + n - 4, ".mp4") == 0 || strcmp(path + n - 4, ".mkv") == 0)) {
-        ib_check_video(check, path, &unknown);
+        check_film(check, path, &unknown);
     } else {
         ib_check_depth(check, path, &unknown);
     }

@@ -1,8 +1,8 @@
 /* The manifest against what is on disk: files, sizes, hashes; then the contents of each. */
 #include "base/hash.h"
 #include "base/pool.h"
+#include "depthio/file_list.h"
 #include "eval/report.h"
-#include "sink/depth_reader_internal.h"
 #include "sink/file.h"
 #include "sink/manifest.h"
 
@@ -195,9 +195,9 @@ static void check_output(isobath_check *check, const char *folder, const json_t 
     expect.relative = relative;
     if (!path)
         check->out_of_memory = 1;
-    else if (strcmp(format, "png16") == 0 || strcmp(format, "npz") == 0)
+    else if (strcmp(format, "png16") == 0 || strcmp(format, "npz") == 0 || strcmp(format, "exr") == 0 || strcmp(format, "ffv1") == 0)
         ib_check_depth(check, path, &expect);
-    else if (strcmp(format, "preview") == 0 || strcmp(format, "src") == 0 || strcmp(format, "ffv1") == 0)
+    else if (strcmp(format, "preview") == 0 || strcmp(format, "src") == 0)
         ib_check_video(check, path, &expect);
     else
         ib_check_add(check, GOOD, relative, "complete and unchanged");

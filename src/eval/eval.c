@@ -1,7 +1,7 @@
 /* isobath_eval_sequence: reads prediction and truth frame by frame, twice: once for the fit, once for the metrics. */
 #include "eval/metrics.h"
 #include "sink/camera.h"
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include <isobath/eval.h>
 
 #include <inttypes.h>
@@ -207,7 +207,7 @@ isobath_status isobath_eval_sequence(const char *prediction, const char *truth, 
     eval_run run = {.options = options, .diag = &diag};
     memset(result, 0, sizeof *result);
     result->tae = NAN;
-    isobath_status st = ib_depth_reader_open(prediction, &diag, &run.prediction);
+    isobath_status st = ib_depth_reader_open_as(prediction, options->input_scale, &diag, &run.prediction);
     if (st == ISOBATH_OK) st = ib_depth_reader_open(truth, &diag, &run.truth);
     if (st == ISOBATH_OK) st = plan(&run, prediction, truth);
     if (st == ISOBATH_OK && options->camera) st = ib_camera_read(options->camera, 1, &diag, &run.cameras);

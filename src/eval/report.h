@@ -26,7 +26,7 @@ typedef struct ib_check_expect {
     int metric; /* -1 */
 } ib_check_expect;
 
-/* Decodes depth (png16, npz, npy): count, one scale, finite, non-constant, times. */
+/* Decodes depth (whatever depth readers open): count, one scale, finite, non-constant, times. */
 void ib_check_depth(isobath_check *check, const char *path, const ib_check_expect *expect);
 /* Decodes a video: count and times. */
 void ib_check_video(isobath_check *check, const char *path, const ib_check_expect *expect);

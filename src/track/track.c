@@ -1,6 +1,6 @@
 /* A whole run of isobath_track_run: reading, measuring, scale, lifting, writing; see isobath/track.h. */
 #include "base/clock.h"
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include "sink/file.h"
 #include "track/lens.h"
 #include "track/result.h"
@@ -89,7 +89,7 @@ static isobath_status open_all(track_run *t)
     IB_TRY(check_options(o, t->diag));
     ib_tracks_options to = {.format = o->tracks_format, .columns = o->columns, .first_frame = o->first_frame, .video_id = o->video_id};
     IB_TRY(ib_tracks_read(o->tracks, &to, t->diag, &t->tracks));
-    IB_TRY(ib_depth_reader_open(o->depth, t->diag, &t->reader));
+    IB_TRY(ib_depth_reader_open_as(o->depth, o->input_scale, t->diag, &t->reader));
     IB_TRY(set_sizes(t));
     ib_lens_options lo = {.fx = o->fx, .fy = o->fy, .cx = o->cx, .cy = o->cy, .has_cx = o->cx >= 0, .has_cy = o->cy >= 0, .hfov_deg = o->hfov_deg,
                           .width = o->calibration_width, .height = o->calibration_height, .path = o->camera};

@@ -1,7 +1,7 @@
 /* Whole runs: as many frames out as in with their times, the same bytes whatever the threads, honest scales. */
 #include "session.h"
 
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include "sink/manifest.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #include "session.h"
 
 #include "base/hash.h"
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include "support/synth.h"
 
 #include <setjmp.h>

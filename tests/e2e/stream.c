@@ -2,7 +2,7 @@
  * reader goes away, values are not finite. */
 #include "session.h"
 
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include "sink/manifest.h"
 #include "support/synth.h"
 #include "weights/checkpoint.h"

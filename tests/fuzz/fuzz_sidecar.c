@@ -1,6 +1,6 @@
 /* JSON from strangers: depth.json, and camera files line by line. */
 #include "sink/camera.h"
-#include "sink/depth_reader_internal.h"
+#include "depthio/depth_reader_internal.h"
 #include "sink/manifest.h"
 
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "sink_helper.h"
 
 #include "base/half.h"
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include "sink/zip_writer.h"
 
 #include <fcntl.h>

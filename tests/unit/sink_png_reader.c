@@ -1,7 +1,7 @@
 /* Reading PNG depth: our folders, foreign ones, damaged ones. */
 #include "sink_helper.h"
 
-#include "sink/depth_reader.h"
+#include "depthio/depth_reader.h"
 #include "sink/png_fast.h"
 #include "sink/png_file.h"
 
