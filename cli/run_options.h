@@ -20,6 +20,7 @@
     {CLI_INT64, "--max-frames", 0, "N", "stop after N frames", &(o).max_frames}, \
     {CLI_INT, "--max-res", 0, "N", "reduce sources whose longer side exceeds N (default 1280; 0: never)", &(o).max_res}, \
     {CLI_CALL, "--on-error", 0, "stop|repeat", "damaged frames: stop (default), or repeat the last good one", &(o).on_error_repeat, cli_set_on_error}, \
+    {CLI_STRING, "--decoder", 0, "auto|software|cuda", "who decodes the video: the GPU of the network where it can (auto),\nthe processor, or the GPU or nobody", &(o).decoder}, \
     {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30", &(o).raw_format}
 
 #define CLI_MODEL_OPTIONS(o, metric) \

@@ -109,6 +109,8 @@ isobath_status ib_convert_create(const AVFrame *first, ib_orientation orientatio
     return st;
 }
 
+int ib_convert_is_plain(const ib_convert *c) { return !c->full && !c->options.deinterlace; }
+
 void ib_convert_destroy(ib_convert *c)
 {
     if (!c) return;

@@ -15,6 +15,9 @@ isobath_status ib_convert_create(const AVFrame *first, ib_orientation orientatio
                                  ib_convert **out);
 void ib_convert_destroy(ib_convert *convert); /* NULL allowed */
 
+/* 1 when the conversion is of colour alone, straight to the result. */
+int ib_convert_is_plain(const ib_convert *convert);
+
 /* rgb: info->width * info->height * 3 bytes. The frame must have the size of the first one.
  * Errors: ISOBATH_ERR_UNSUPPORTED, ISOBATH_ERR_INPUT (libswscale), ISOBATH_ERR_MEMORY. */
 isobath_status ib_convert_run(ib_convert *convert, const AVFrame *frame, uint8_t *rgb);

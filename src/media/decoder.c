@@ -10,6 +10,7 @@
 #include "media/decoder.h"
 #include "media/clock.h"
 #include "media/compat.h"
+#include "media/hw.h"
 #include "media/input.h"
 #include "media/log.h"
 
@@ -29,6 +30,8 @@ struct ib_decoder {
     int threads;
     atomic_int complaints; /* errors that the codec logged, from any of its threads */
     ib_input in;
+    ib_hw *hw;           /* the card that decodes; NULL: software */
+    char hw_note[160];   /* why not, when it was wanted */
     AVCodecContext *codec;
     AVPacket *packet;
     int have_packet; /* images: read but not yet sent, because its codec differs */
@@ -71,6 +74,7 @@ static isobath_status open_codec(ib_decoder *d)
     if (!d->codec || avcodec_parameters_to_context(d->codec, d->in.codec) < 0) return out_of_memory(d);
     d->codec->pkt_timebase = d->in.time_base;
     d->codec->thread_count = d->threads;
+    if (d->hw) IB_TRY(ib_hw_attach(d->hw, d->codec, d->diag));
     d->codec->opaque = &d->complaints;
     ib_log_watch(d->codec);
     if (d->options.max_pixels > 0) d->codec->max_pixels = d->options.max_pixels;
@@ -94,6 +98,18 @@ static void skip_images(ib_decoder *d)
     d->delivered = d->in.packets = i;
 }
 
+/* Takes the card where one is wanted and may be left again. */
+static isobath_status open_hw(ib_decoder *d)
+{
+    if (d->options.decoder == IB_DECODER_SOFTWARE || d->hw_note[0]) return ISOBATH_OK;
+    const AVCodec *codec = d->in.format ? avcodec_find_decoder(d->in.codec->codec_id) : NULL;
+    if (!codec || !d->in.reopenable)
+        snprintf(d->hw_note, sizeof d->hw_note, "%s", codec ? "a pipe is decoded in software" : "image files are decoded in software");
+    else d->hw = ib_hw_open(d->options.cuda_device, codec, d->hw_note, sizeof d->hw_note);
+    if (d->hw || d->options.decoder == IB_DECODER_AUTO) return ISOBATH_OK;
+    return ib_fail(d->diag, ISOBATH_ERR_UNSUPPORTED, "%s: --decoder cuda: %s", d->in.name, d->hw_note);
+}
+
 /* Everything that a restart renews. */
 static isobath_status open_stream(ib_decoder *d)
 {
@@ -103,6 +119,7 @@ static isobath_status open_stream(ib_decoder *d)
     if (!d->in.reopenable) d->threads = 1;
     int jumps = d->in.format && (d->in.format->iformat->flags & AVFMT_TS_DISCONT);
     d->clock = ib_clock_init(d->in.time_base, d->in.fps, jumps);
+    if (!d->hw) IB_TRY(open_hw(d));
     if (d->in.format) return open_codec(d);
     skip_images(d); /* the decoder is opened with the first file */
     return ISOBATH_OK;
@@ -151,12 +168,22 @@ void ib_decoder_close(ib_decoder *d)
 {
     if (!d) return;
     if (d->packet && d->held && d->last) close_stream(d);
+    ib_hw_close(d->hw);
     av_packet_free(&d->packet);
     av_frame_free(&d->held);
     av_frame_free(&d->last);
     free(d->missing);
     free(d->name);
     free(d);
+}
+
+/* A simpler decoder is left to start again with. */
+static int may_restart(const ib_decoder *d) { return d->hw || d->threads > 1; }
+
+/* The card gave the frame up to software, or shows it in a way that we do not follow. */
+static int is_misfit(const ib_decoder *d, const AVFrame *f)
+{
+    return d->hw && (!ib_hw_on_card(f) || f->crop_left || f->crop_top);
 }
 
 /* 0 before the first good frame of a video. */
@@ -188,7 +215,7 @@ static void pop_missing(ib_decoder *d)
 static step damaged(ib_decoder *d, const char *what)
 {
     if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", what);
-    if (d->threads > 1) return STEP_RESTART;
+    if (may_restart(d)) return STEP_RESTART;
     if (!expects_clean(d)) return STEP_FRAME;
     if (d->options.on_error == IB_ON_ERROR_REPEAT) return STEP_FRAME;
     return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged at frame %lld: %s (--on-error repeat goes on)",
@@ -267,7 +294,7 @@ static step receive(ib_decoder *d)
         int err = d->codec ? avcodec_receive_frame(d->codec, d->held) : AVERROR(EAGAIN);
         step s = STEP_FRAME;
         /* all packets up to the one that brought this frame are decoded by now: what there was to log is logged */
-        if (d->threads > 1 && atomic_load(&d->complaints)) return STEP_RESTART;
+        if (may_restart(d) && atomic_load(&d->complaints)) return STEP_RESTART;
         if (err == AVERROR(EAGAIN)) {
             if (d->ended && d->draining) return STEP_END;
             s = feed(d);
@@ -277,7 +304,9 @@ static step receive(ib_decoder *d)
             d->draining = d->drain_errors = 0;
         } else if (err < 0) {
             s = damaged_packet(d, err);
-        } else if (is_flagged(d->held) && (d->threads > 1 || expects_clean(d))) {
+        } else if (is_misfit(d, d->held)) {
+            return STEP_RESTART;
+        } else if (is_flagged(d->held) && (may_restart(d) || expects_clean(d))) {
             char text[160];
             snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
                      (long long)ib_compat_position(d->held));
@@ -356,36 +385,43 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
     return STEP_FRAME;
 }
 
-/* Starts again with one thread and goes to where we were. In badly broken streams libavcodec's threads give other
- * frames than one thread does: then what is out already cannot stand. */
+/* Starts again: after the card with software, after several threads with one; and goes to where we were. In badly broken
+ * streams libavcodec's threads give other frames than one thread does: then what is out already cannot stand. */
 static isobath_status restart(ib_decoder *d)
 {
     int64_t target = d->delivered;
     uint64_t trail = d->trail;
+    step s = STEP_RESTART;
     int got = 1;
-    close_stream(d);
-    d->threads = 1;
-    IB_TRY(open_stream(d));
-    while (got && d->delivered < target) {
-        ib_decoded skipped;
-        if (next_step(d, &skipped, &got) == STEP_FAILED) return d->status;
+    while (s == STEP_RESTART) {
+        close_stream(d);
+        if (d->hw) {
+            snprintf(d->hw_note, sizeof d->hw_note, "the card cannot decode this stream, or it is damaged: software does");
+            ib_hw_close(d->hw);
+            d->hw = NULL;
+        } else d->threads = 1;
+        IB_TRY(open_stream(d));
+        s = STEP_FRAME;
+        while (got && s == STEP_FRAME && d->delivered < target) {
+            ib_decoded skipped;
+            s = next_step(d, &skipped, &got);
+            if (s == STEP_RESTART) got = 1;
+        }
     }
+    if (s == STEP_FAILED) return d->status;
     if (!got || (target > 0 && d->trail != trail))
         return ib_fail(
             d->diag, ISOBATH_ERR_INPUT,
-            "%s: damaged before frame %lld, where several decoder threads see other frames than one does; decode it "
-            "with one thread",
+            "%s: damaged before frame %lld, where a fast decoder sees other frames than a single thread does; decode it "
+            "with --decoder software and one thread",
             d->in.name, (long long)target);
     return ISOBATH_OK;
 }
 
 isobath_status ib_decoder_next(ib_decoder *d, ib_decoded *out, int *got)
 {
-    step s = next_step(d, out, got);
-    if (s == STEP_RESTART) {
-        IB_TRY(restart(d));
-        s = next_step(d, out, got);
-    }
+    step s;
+    while ((s = next_step(d, out, got)) == STEP_RESTART) IB_TRY(restart(d));
     return s == STEP_FAILED ? d->status : ISOBATH_OK;
 }
 
@@ -417,11 +453,13 @@ double ib_decoder_pixel_aspect(const ib_decoder *d, const AVFrame *frame)
 double ib_decoder_fps(const ib_decoder *d) { return d->in.fps; }
 int64_t ib_decoder_frames_hint(const ib_decoder *d) { return d->in.frames_hint; }
 const int32_t *ib_decoder_matrix(const ib_decoder *d) { return d->in.matrix; }
+ib_hw *ib_decoder_hw(const ib_decoder *d) { return d->hw; }
+const char *ib_decoder_hw_note(const ib_decoder *d) { return d->hw ? "" : d->hw_note; }
 const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
 
 void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)
 {
     unsigned v = avcodec_version();
-    snprintf(buf, size, "%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", v >> 16, v >> 8 & 255,
-             v & 255);
+    snprintf(buf, size, "%s%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", d->hw ? " nvdec" : "",
+             v >> 16, v >> 8 & 255, v & 255);
 }

@@ -34,6 +34,9 @@ double ib_decoder_pixel_aspect(const ib_decoder *decoder, const AVFrame *frame);
 int ib_decoder_jump(ib_decoder *decoder, double fraction);
 /* "h264 libavcodec 59.37.100" */
 void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
+/* The card that the frame handed out last is on (hw.h), NULL when software decoded it; and why, when a card was wanted, else "". */
+struct ib_hw *ib_decoder_hw(const ib_decoder *decoder);
+const char *ib_decoder_hw_note(const ib_decoder *decoder);
 /* The first damage that was passed over, or "". */
 const char *ib_decoder_damage(const ib_decoder *decoder);
 

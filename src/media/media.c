@@ -3,7 +3,9 @@
 #include "base/hash.h"
 #include "media/convert.h"
 #include "media/decoder.h"
+#include "media/hw.h"
 #include "media/images.h"
+#include "media/planes.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,7 +28,14 @@ struct ib_media {
     ib_convert *convert;
 };
 
-static isobath_status convert(ib_media *m, const ib_decoded *d, uint8_t *rgb)
+struct ib_media_picture {
+    AVFrame *frame; /* behind planes; NULL: rgb */
+    ib_yuv_planes planes;
+    uint8_t rgb[];
+};
+
+/* The picture size is settled by the first frame. */
+static isobath_status check_size(ib_media *m, const ib_decoded *d)
 {
     const AVFrame *frame = d->frame;
     if (frame->width != m->info.coded_width || frame->height != m->info.coded_height) {
@@ -37,19 +46,27 @@ static isobath_status convert(ib_media *m, const ib_decoded *d, uint8_t *rgb)
                        "%s: the picture size changes from %dx%d to %dx%d at %.3f s; cut it there first", m->name,
                        m->info.coded_width, m->info.coded_height, frame->width, frame->height, (double)d->pts_us / 1e6);
     }
-    return ib_convert_run(m->convert, frame, rgb);
+    return ISOBATH_OK;
+}
+
+/* The frame in host memory, until the next call. */
+static isobath_status to_host(ib_media *m, const AVFrame **frame)
+{
+    return ib_hw_on_card(*frame) ? ib_hw_download(ib_decoder_hw(m->decoder), *frame, m->diag, frame) : ISOBATH_OK;
 }
 
 /* Sizes, texts and estimates, from the first frame. */
 static isobath_status prepare(ib_media *m)
 {
     const AVFrame *frame = m->first.frame;
+    IB_TRY(to_host(m, &frame));
     ib_media_info *info = &m->info;
     const int32_t *matrix = ib_decoder_matrix(m->decoder);
     IB_TRY(ib_convert_create(frame, matrix ? ib_orientation_from_matrix(matrix) : ib_frame_orientation(frame),
                              ib_decoder_pixel_aspect(m->decoder, frame), &m->options, m->name, m->diag, info,
                              &m->convert));
     ib_decoder_describe(m->decoder, info->decoder, sizeof info->decoder);
+    snprintf(info->decoder_note, sizeof info->decoder_note, "%s", ib_decoder_hw_note(m->decoder));
 
     const ib_media_options *o = &m->options;
     double fps = ib_decoder_fps(m->decoder);
@@ -132,26 +149,99 @@ void ib_media_close(ib_media *m)
 
 const ib_media_info *ib_media_get_info(const ib_media *m) { return &m->info; }
 
-isobath_status ib_media_read(ib_media *m, uint8_t *rgb, ib_media_frame *frame, int *got)
+/* The next kept frame, still in the decoder's hands; *got = 0 at the end. */
+static isobath_status next_kept(ib_media *m, ib_decoded *d, ib_media_frame *frame, int *got)
 {
     *got = 0;
     while (!m->done) {
-        ib_decoded d = m->first;
+        *d = m->first;
         int have = m->have_first;
         m->have_first = 0;
-        if (!have) IB_TRY(ib_decoder_next(m->decoder, &d, &have));
+        if (!have) IB_TRY(ib_decoder_next(m->decoder, d, &have));
         int64_t end_frame = m->options.end_frame;
-        if (!have || (m->end_us >= 0 && d.pts_us >= m->end_us) || (end_frame > 0 && d.index >= end_frame)) {
+        if (!have || (m->end_us >= 0 && d->pts_us >= m->end_us) || (end_frame > 0 && d->index >= end_frame)) {
             m->done = 1;
             break;
         }
-        if (d.pts_us < m->start_us || d.index < m->options.start_frame || m->in_range++ % m->info.stride != 0) continue;
-        IB_TRY(convert(m, &d, rgb));
-        *frame = (ib_media_frame){m->kept++, d.pts_us, d.repeated};
+        if (d->pts_us < m->start_us || d->index < m->options.start_frame || m->in_range++ % m->info.stride != 0) continue;
+        IB_TRY(check_size(m, d));
+        *frame = (ib_media_frame){m->kept++, d->pts_us, d->repeated};
         *got = 1;
         if (m->options.max_frames > 0 && m->kept >= m->options.max_frames) m->done = 1;
         break;
     }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_media_read(ib_media *m, uint8_t *rgb, ib_media_frame *frame, int *got)
+{
+    ib_decoded d;
+    ib_media_frame next;
+    IB_TRY(next_kept(m, &d, &next, got));
+    if (!*got) return ISOBATH_OK;
+    *got = 0;
+    IB_TRY(to_host(m, &d.frame));
+    IB_TRY(ib_convert_run(m->convert, d.frame, rgb));
+    *frame = next;
+    *got = 1;
+    return ISOBATH_OK;
+}
+
+int ib_media_has_planes(const ib_media *m)
+{
+    ib_yuv_planes planes;
+    return ib_convert_is_plain(m->convert) && m->have_first &&
+           ib_planes_from_frame(m->first.frame, m->options.keep_hdr, &planes);
+}
+
+static isobath_status make_picture(ib_media *m, const AVFrame *frame, ib_media_picture **out)
+{
+    ib_yuv_planes planes;
+    int native = ib_planes_from_frame(frame, m->options.keep_hdr, &planes);
+    if (!native) IB_TRY(to_host(m, &frame));
+    ib_media_picture *p = malloc(sizeof *p + (native ? 0 : (size_t)m->info.width * (size_t)m->info.height * 3));
+    if (!p) return ib_fail(m->diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a picture", m->name);
+    p->frame = NULL;
+    isobath_status st = ISOBATH_OK;
+    if (!native) st = ib_convert_run(m->convert, frame, p->rgb);
+    else if (ib_hw_on_card(frame)) st = ib_hw_keep(ib_decoder_hw(m->decoder), frame, m->diag, &p->frame);
+    else p->frame = av_frame_clone(frame);
+    if (p->frame) ib_planes_from_frame(p->frame, m->options.keep_hdr, &p->planes);
+    if (st == ISOBATH_OK && native && !p->frame) st = ib_fail(m->diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a picture", m->name);
+    if (st == ISOBATH_OK) *out = p;
+    else ib_media_picture_free(p);
+    return st;
+}
+
+isobath_status ib_media_read_picture(ib_media *m, ib_media_picture **picture, ib_media_frame *frame, int *got)
+{
+    ib_decoded d;
+    ib_media_frame next;
+    *picture = NULL;
+    IB_TRY(next_kept(m, &d, &next, got));
+    if (!*got) return ISOBATH_OK;
+    *got = 0;
+    IB_TRY(make_picture(m, d.frame, picture));
+    *frame = next;
+    *got = 1;
+    return ISOBATH_OK;
+}
+
+void ib_media_picture_free(ib_media_picture *p)
+{
+    if (!p) return;
+    av_frame_free(&p->frame);
+    free(p);
+}
+
+const ib_yuv_planes *ib_media_picture_planes(const ib_media_picture *p) { return p->frame ? &p->planes : NULL; }
+uint8_t *ib_media_picture_rgb(ib_media_picture *p) { return p->frame ? NULL : p->rgb; }
+
+isobath_status ib_media_look(ib_media *m, const ib_media_picture *p, ib_yuv_planes *planes)
+{
+    const AVFrame *frame = p->frame;
+    IB_TRY(to_host(m, &frame));
+    ib_planes_from_frame(frame, m->options.keep_hdr, planes);
     return ISOBATH_OK;
 }
 

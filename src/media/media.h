@@ -5,6 +5,7 @@
 
 #include "base/diag.h"
 #include "base/pool.h"
+#include "base/yuv_pixel.h"
 #include <stdint.h>
 
 typedef struct ib_media ib_media;
@@ -16,6 +17,10 @@ typedef enum ib_crop_mode { IB_CROP_OFF, IB_CROP_AUTO, IB_CROP_RECT } ib_crop_mo
 typedef struct ib_rect {
     int x, y, width, height; /* of the upright picture, in stored pixels */
 } ib_rect;
+
+/* Who decodes. AUTO: the card of cuda_device where it can, else libavcodec's software; CUDA: the same, and the reason why not is
+ * an error. Files of images, pipes and streams that the card does not know are decoded in software. */
+typedef enum ib_decoder_kind { IB_DECODER_SOFTWARE, IB_DECODER_AUTO, IB_DECODER_CUDA } ib_decoder_kind;
 
 typedef struct ib_media_options {
     int max_res; /* longer side limit, 0: none (FACTS: both sides round(side*max_res/long), half to even, odd + 1) */
@@ -34,6 +39,8 @@ typedef struct ib_media_options {
     int square_pixels;  /* 1: pictures with a pixel aspect ratio are widened or heightened to square pixels */
     int keep_hdr;       /* 1: PQ and HLG are not tone-mapped */
     int deinterlace;    /* 1: in frames flagged as interlaced the bottom field is made from the top one's rows */
+    ib_decoder_kind decoder;
+    int cuda_device;    /* with IB_DECODER_AUTO and IB_DECODER_CUDA: the card to decode on */
     int64_t max_pixels; /* larger pictures are refused; 0: libav's limit */
 } ib_media_options;
 
@@ -49,6 +56,7 @@ typedef struct ib_media_info {
     double pixel_aspect;           /* width / height of a stored pixel; 1: square or unknown */
     int tone_mapped;               /* 1: PQ or HLG was made SDR */
     char decoder[96];              /* codec, decoder and library version: part of the run's kind */
+    char decoder_note[160];        /* why a card was asked for and does not decode; "" */
     char colour[96];               /* pixel format, matrix, range, transfer: what the conversion assumed */
 } ib_media_info;
 
@@ -70,6 +78,22 @@ const ib_media_info *ib_media_get_info(const ib_media *media);
  * Errors: ISOBATH_ERR_INPUT with the frame or byte position of a damaged packet (on_error stop). */
 isobath_status ib_media_read(ib_media *media, uint8_t *rgb, ib_media_frame *frame, int *got);
 
+/* A decoded frame by reference: its planes, for a device that makes RGB of them; nothing is copied. */
+typedef struct ib_media_picture ib_media_picture;
+/* 1 when frames need nothing but colour conversion (no crop, reduction, turn, tone mapping, deinterlacing) and the first
+ * one is YUV in planes. */
+int ib_media_has_planes(const ib_media *media);
+/* Reads the next kept frame by reference; the caller frees *picture (from any thread, also after the media object is
+ * closed). Only with ib_media_has_planes. Errors: as ib_media_read. */
+isobath_status ib_media_read_picture(ib_media *media, ib_media_picture **picture, ib_media_frame *frame, int *got);
+void ib_media_picture_free(ib_media_picture *picture); /* NULL allowed */
+/* The planes; or NULL where a frame in mid-stream is of a kind that has none: then ib_media_picture_rgb has it,
+ * height*width*3 bytes. */
+const ib_yuv_planes *ib_media_picture_planes(const ib_media_picture *picture);
+uint8_t *ib_media_picture_rgb(ib_media_picture *picture);
+/* Planes of the picture in host memory, until the next call on the media object: the picture's own, or copied from the card. */
+isobath_status ib_media_look(ib_media *media, const ib_media_picture *picture, ib_yuv_planes *planes);
+
 /* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
  * known, so "" is written). out holds 65 bytes. */
 isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);
@@ -78,12 +102,7 @@ isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);
 
 /* YUV to RGB, our own fixed-point arithmetic (docs/MEDIA.md): the same bits on every backend. */
 typedef enum ib_yuv_matrix { IB_YUV_BT601, IB_YUV_BT709, IB_YUV_BT2020 } ib_yuv_matrix;
-typedef struct ib_yuv_coefficients { /* used by ib_yuv_pixel (yuv.h), which is the definition */
-    int32_t y_offset, c_offset;      /* black of luma, zero of chroma */
-    int32_t y_gain, rv, gu, gv, bu;  /* all >= 0, scaled by 2^shift */
-    int32_t shift;
-} ib_yuv_coefficients;
-/* bits: 8 to 16. */
+/* For ib_yuv_pixel, which is the definition. bits: 8 to 16. */
 ib_yuv_coefficients ib_yuv_coefficients_for(ib_yuv_matrix matrix, int full_range, int bits);
 
 /* Finds letterbox bars: the part of the upright picture that is worth keeping, even sizes and offsets; the whole

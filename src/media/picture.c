@@ -1,6 +1,7 @@
 /* Descriptions of libav's frames; see picture.h. */
 #include "media/picture.h"
 #include "media/compat.h"
+#include "media/hw.h"
 
 #include <libavutil/pixdesc.h>
 #include <stdio.h>
@@ -41,10 +42,11 @@ int ib_frame_full_range(const AVFrame *frame)
 
 int ib_picture_from_frame(const AVFrame *frame, ib_picture *p)
 {
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    int format = ib_hw_format(frame);
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(format);
     const uint64_t foreign =
         AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BITSTREAM | AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_BAYER;
-    if (!desc || (desc->flags & foreign) || strncmp(desc->name, "xyz", 3) == 0 || frame->format == AV_PIX_FMT_UYYVYY411)
+    if (!desc || (desc->flags & foreign) || strncmp(desc->name, "xyz", 3) == 0 || format == AV_PIX_FMT_UYYVYY411)
         return 0;
     int n = desc->nb_components <= 2 ? 1 : 3; /* the rest is alpha */
     int is_rgb = (desc->flags & AV_PIX_FMT_FLAG_RGB) != 0, is_float = (desc->flags & AV_PIX_FMT_FLAG_FLOAT) != 0;
@@ -88,7 +90,7 @@ int ib_picture_from_frame(const AVFrame *frame, ib_picture *p)
 void ib_picture_describe(const AVFrame *frame, char *buf, size_t size)
 {
     static const char *const matrices[] = {"bt601", "bt709", "bt2020"};
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(ib_hw_format(frame));
     const char *transfer = av_color_transfer_name(frame->color_trc);
     int is_yuv = desc && !(desc->flags & AV_PIX_FMT_FLAG_RGB) && desc->nb_components > 2;
     snprintf(buf, size, "%s %s %s transfer %s", desc ? desc->name : "unknown",

@@ -6,7 +6,7 @@
 #include "media/yuv.h"
 #include <libavutil/frame.h>
 
-/* Describes `frame` (no copy). 0 when its layout is not one that our own arithmetic covers (palettes, bit fields,
+/* Describes `frame` (no copy; of a frame on a card the addresses are the card's). 0 when its layout is not one that our own arithmetic covers (palettes, bit fields,
  * Bayer, XYZ ...): then libswscale makes RGB24 of it first. */
 int ib_picture_from_frame(const AVFrame *frame, ib_picture *picture);
 

@@ -1,36 +1,12 @@
 /* YUV to RGB: the definition of our fixed-point arithmetic, and pictures as the converters see them.
  *
- * The static inline functions here are the definition (docs/MEDIA.md): a CUDA kernel may include this file and call
- * them per pixel; the fast rows of yuv_x86.c are tested to give the same bytes. Nothing here knows libav. */
+ * One pixel is defined in base/yuv_pixel.h, which CUDA includes too; the fast rows of yuv_x86.c are tested to give the
+ * same bytes. Nothing here knows libav. */
 #ifndef IB_MEDIA_YUV_H
 #define IB_MEDIA_YUV_H
 
 #include "media/media.h"
 #include <stddef.h>
-
-/* Clamps to 0..255. */
-static inline uint8_t ib_clip8(int32_t x) { return (uint8_t)(x < 0 ? 0 : x > 255 ? 255 : x); }
-
-/* One pixel. y, u, v are samples of `bits` bits as stored (no offset removed); rgb gets 3 bytes. Right shifts of
- * negative numbers are arithmetic. No intermediate leaves int32 for any sample of up to 16 bits. */
-static inline void ib_yuv_pixel(const ib_yuv_coefficients *k, int32_t y, int32_t u, int32_t v, uint8_t rgb[3])
-{
-    int32_t luma = (y - k->y_offset) * k->y_gain + (1 << (k->shift - 1));
-    u -= k->c_offset;
-    v -= k->c_offset;
-    rgb[0] = ib_clip8((luma + k->rv * v) >> k->shift);
-    rgb[1] = ib_clip8((luma - k->gu * u - k->gv * v) >> k->shift);
-    rgb[2] = ib_clip8((luma + k->bu * u) >> k->shift);
-}
-
-/* The row of chroma samples that belongs to luma row y: the nearest one of the same field. `rows` is the number of
- * chroma rows. Columns are x >> ssx. */
-static inline int ib_chroma_row(int y, int ssy, int interlaced, int rows)
-{
-    int row = y >> ssy;
-    if (interlaced && ssy == 1) row = ((y >> 2) << 1) | (y & 1);
-    return row < rows ? row : rows - 1;
-}
 
 /* Full-range RGB samples of `bits` bits to 8 bits, rounded to nearest. */
 static inline uint8_t ib_depth_to_8(uint32_t v, int bits)

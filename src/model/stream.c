@@ -152,7 +152,7 @@ isobath_status ib_stream_create(ib_backend *backend, const ib_checkpoint *checkp
 void ib_stream_destroy(ib_stream *s)
 {
     if (!s) return;
-    if (s->net.rgb.data) s->net.backend->ops->buffer_free(s->net.backend, s->net.rgb.data);
+    ib_staging_free(&s->net.staging, s->net.backend);
     ib_vda_free_network(&s->net);
     free(s);
 }

@@ -137,44 +137,33 @@ isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoin
 void ib_vda_destroy(ib_vda *v)
 {
     if (!v) return;
-    if (v->rgb.data) v->backend->ops->buffer_free(v->backend, v->rgb.data);
+    ib_staging_free(&v->staging, v->backend);
     ib_vda_free_network(v);
     free(v);
 }
 
-/* The staging buffer for source frames on the device: taken at the first frame, kept. */
-static isobath_status stage_rgb(ib_vda *v, const uint8_t *src, int height, int width)
-{
-    size_t bytes = (size_t)height * (size_t)width * 3;
-    const ib_op_table *ops = v->backend->ops;
-    if (bytes > v->rgb_bytes) {
-        if (v->rgb.data) ops->buffer_free(v->backend, v->rgb.data);
-        v->rgb_bytes = 0;
-        IB_TRY(ops->buffer_alloc(v->backend, bytes, &v->rgb.data));
-        v->rgb_bytes = bytes;
-    }
-    v->rgb = ib_tensor_4d(v->rgb.data, IB_U8, 1, height, width, 3);
-    return ops->upload(v->backend, v->rgb.data, src, bytes);
-}
-
-isobath_status ib_vda_encode_rgb(ib_vda *v, const uint8_t *const *rgb, int src_height, int src_width, int count,
-                                 int first_slot)
+isobath_status ib_vda_encode_frames(ib_vda *v, const ib_vda_frame *frames, int count, int first_slot)
 {
     for (int done = 0; done < count;) {
         int T = count - done < v->shape.encode_batch ? count - done : v->shape.encode_batch;
         size_t mark = ib_arena_mark(&v->arena);
         ib_tensor input;
         IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
-        for (int i = 0; i < T; i++) {
-            IB_TRY(stage_rgb(v, rgb[done + i], src_height, src_width));
-            IB_TRY(ib_preprocess(v->backend, &(ib_preprocess_args){v->rgb, ib_tensor_slice(&input, i, 1)}));
-        }
+        IB_TRY(ib_staging_preprocess(&v->staging, v->backend, frames + done, T, v->shape.encode_batch, &input));
         ib_tap_show(&v->tap, "network_input", &input, first_slot + done);
         IB_TRY(ib_vda_encode_batch(v, &input, first_slot + done));
         ib_arena_release(&v->arena, mark);
         done += T;
     }
     return ISOBATH_OK;
+}
+
+isobath_status ib_vda_encode_rgb(ib_vda *v, const uint8_t *const *rgb, int src_height, int src_width, int count,
+                                 int first_slot)
+{
+    ib_vda_frame frames[IB_WINDOW];
+    for (int i = 0; i < count; i++) frames[i] = (ib_vda_frame){.rgb = rgb[i], .height = src_height, .width = src_width};
+    return ib_vda_encode_frames(v, frames, count, first_slot);
 }
 
 isobath_status ib_vda_encode_input(ib_vda *v, const float *host, int count, int first_slot)

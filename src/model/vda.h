@@ -35,7 +35,16 @@ void ib_vda_destroy(ib_vda *vda); /* NULL allowed */
 
 /* The window's slots 0..31 hold the features of the frames that it reads, in order. */
 
-/* Encodes RGB frames into slots first_slot, first_slot + 1 ...: rgb[i] is u8 (src_height,src_width,3) on the host. */
+/* A source frame: RGB on the host, or a decoded picture's planes, which the device makes RGB of. */
+typedef struct ib_vda_frame {
+    const uint8_t *rgb;          /* u8 (height,width,3), or NULL */
+    const ib_yuv_planes *planes; /* or NULL */
+    int height, width;
+} ib_vda_frame;
+/* Encodes frames of one size into slots first_slot, first_slot + 1 ... Host memory may be reused when the call returns; planes
+ * on the device must stay until the depth of the window is there. */
+isobath_status ib_vda_encode_frames(ib_vda *vda, const ib_vda_frame *frames, int count, int first_slot);
+/* The same for RGB frames: rgb[i] is u8 (src_height,src_width,3) on the host. */
 isobath_status ib_vda_encode_rgb(ib_vda *vda, const uint8_t *const *rgb, int src_height, int src_width, int count,
                                  int first_slot);
 /* The same from network input, f32 (count,height,width,3) on the host. */

@@ -3,6 +3,7 @@
 #define IB_MODEL_VDA_INTERNAL_H
 
 #include "model/vda.h"
+#include "model/staging.h"
 #include "op/transfer.h"
 
 struct ib_vda {
@@ -18,8 +19,7 @@ struct ib_vda {
     ib_arena features_arena, arena; /* what lasts over windows; scratch */
     ib_dpt_features features;       /* of all slots */
     ib_tensor pos;                  /* (1 + h*w, C) on the device */
-    ib_tensor rgb;                  /* u8 staging for one source frame; grows with the source size */
-    size_t rgb_bytes;
+    ib_staging staging;             /* of source frames */
     ib_tensor depth[IB_FETCH_SLOTS]; /* f32 (slots,H,W) on the device */
     int fresh;                       /* the first slot encoded since the last depth: frames by themselves begin there */
     ib_tap tap;

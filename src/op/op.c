@@ -320,6 +320,19 @@ static const char *check_count_nonfinite(const ib_count_nonfinite_args *a)
     return NULL;
 }
 
+static const char *check_yuv_to_rgb(const ib_yuv_to_rgb_args *a)
+{
+    int64_t h = a->luma.dim[0], w = a->luma.dim[1], bytes = a->bits + a->shift > 8 ? 2 : 1;
+    NEED(a->bits >= 8 && a->bits <= 16 && a->shift >= 0 && a->bits + a->shift <= 16, "bits must be 8 to 16, with shift at most 16");
+    NEED(a->ssx >= 0 && a->ssx <= 2 && a->ssy >= 0 && a->ssy <= 2, "ssx and ssy must be 0 to 2");
+    NEED(a->k.shift >= 8 && a->k.shift <= 20, "coefficients are scaled by 2^8 to 2^20");
+    int64_t ch = (h + (1 << a->ssy) - 1) >> a->ssy, cw = (w + (1 << a->ssx) - 1) >> a->ssx;
+    NEED(a->luma.dim[2] == bytes && dims3(&a->u, ch, cw, bytes) && dims3(&a->v, ch, cw, bytes),
+         "luma, u and v must be planes of one picture, with 1 or 2 bytes a sample");
+    NEED(dims3(&a->y, h, w, 3), "y must be (H,W,3)");
+    return NULL;
+}
+
 static const char *check_preprocess(const ib_preprocess_args *a)
 {
     const ib_tensor *x = &a->x;
@@ -403,6 +416,9 @@ FRONT_END(add, NULL, {"a", &a->a, act_of(b) | F32, 3, SAME_VIEW}, {"b", &a->b, a
           {"y", &a->y, act_of(b) | F32, 3, OUTPUT})
 
 FRONT_END(count_nonfinite, NULL, {"x", &a->x, FLOATS, 0, CONTIGUOUS})
+
+FRONT_END(yuv_to_rgb, NULL, {"luma", &a->luma, U8, 3, 0}, {"u", &a->u, U8, 3, 0}, {"v", &a->v, U8, 3, 0},
+          {"y", &a->y, U8, 3, OUTPUT})
 
 FRONT_END(preprocess, NULL, {"x", &a->x, U8, 4, 0}, {"y", &a->y, F32, 4, CONTIGUOUS | OUTPUT})
 

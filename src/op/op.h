@@ -22,6 +22,7 @@
 
 #include "base/diag.h"
 #include "base/pool.h"
+#include "base/yuv_pixel.h"
 #include "tensor/tensor.h"
 
 typedef struct ib_backend ib_backend;
@@ -177,6 +178,17 @@ typedef struct ib_count_nonfinite_args {
 
 /* ---- ops around the network: the same bits on every backend ------------------------------------------------------- */
 
+/* A decoded picture to RGB, by base/yuv_pixel.h: y[i,j] = pixel(luma[i,j], u[r,j >> ssx], v[r,j >> ssx]) with
+ * r = ib_chroma_row(i). A sample is min(stored >> shift, 2^bits - 1); B is 1 when bits + shift <= 8, else 2 with the low
+ * byte first. The views of u and v may interleave (NV12). Equal bytes on every backend. */
+typedef struct ib_yuv_to_rgb_args {
+    ib_tensor luma; /* u8 (H,W,B) */
+    ib_tensor u, v; /* u8 (ceil(H/2^ssy),ceil(W/2^ssx),B) */
+    int bits, shift, ssx, ssy, interlaced;
+    ib_yuv_coefficients k;
+    ib_tensor y; /* u8 (H,W,3) */
+} ib_yuv_to_rgb_args;
+
 /* RGB to network input: cubic resize (a = -0.75, half-pixel centres, replicated border, no antialias; OpenCV's
  * INTER_CUBIC on f32) of rgb/255, then (v - mean)/std. FACTS of the reference; see docs/MODEL.md. Within 1e-5 of ref
  * on every backend (the only op of this group that is not held to equal bits). */
@@ -241,6 +253,7 @@ static inline void ib_bilinear_axis(int64_t dst, int64_t in, int64_t out, int64_
     X(copy)                                                                                                            \
     X(add)                                                                                                             \
     X(count_nonfinite)                                                                                                 \
+    X(yuv_to_rgb)                                                                                                      \
     X(preprocess)                                                                                                      \
     X(render)                                                                                                          \
     X(fit_sums)
@@ -265,6 +278,10 @@ typedef struct ib_op_table {
     void (*host_free)(ib_backend *, void *host);
     isobath_status (*fetch_begin)(ib_backend *, int slot, const ib_tensor *const *x, int count, void *host_dst);
     isobath_status (*fetch_end)(ib_backend *, int slot, int64_t *nonfinite);
+    isobath_status (*stage_begin)(ib_backend *, int slot);
+    isobath_status (*stage_upload)(ib_backend *, void *device_dst, const void *host_src, size_t bytes);
+    isobath_status (*stage_end)(ib_backend *, int slot);
+    isobath_status (*stage_used)(ib_backend *, int slot);
 #define IB_OP_MEMBER(op) isobath_status (*op)(ib_backend *, const ib_##op##_args *);
     IB_OPS(IB_OP_MEMBER)
 #undef IB_OP_MEMBER

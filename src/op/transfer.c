@@ -36,3 +36,14 @@ isobath_status ib_fetch_end(ib_backend *be, int slot, int64_t *nonfinite)
     *nonfinite = be->fetched[slot];
     return ISOBATH_OK;
 }
+
+isobath_status ib_stage_begin(ib_backend *be, int slot) { return be->ops->stage_begin ? be->ops->stage_begin(be, slot) : ISOBATH_OK; }
+
+isobath_status ib_stage_upload(ib_backend *be, void *device_dst, const void *host_src, size_t bytes)
+{
+    return (be->ops->stage_upload ? be->ops->stage_upload : be->ops->upload)(be, device_dst, host_src, bytes);
+}
+
+isobath_status ib_stage_end(ib_backend *be, int slot) { return be->ops->stage_end ? be->ops->stage_end(be, slot) : ISOBATH_OK; }
+
+isobath_status ib_stage_used(ib_backend *be, int slot) { return be->ops->stage_used ? be->ops->stage_used(be, slot) : ISOBATH_OK; }

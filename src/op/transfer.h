@@ -6,6 +6,7 @@
 
 #define IB_FETCH_SLOTS 2  /* fetches in flight */
 #define IB_FETCH_TENSORS 8
+#define IB_STAGE_SLOTS 2  /* uploads ahead of the work */
 
 /* Makes the calling thread the one that uses the backend from now on. To be called by a thread other than the opener. */
 isobath_status ib_bind_thread(ib_backend *backend);
@@ -21,5 +22,14 @@ void ib_host_free(ib_backend *backend, void *host);
 isobath_status ib_fetch_begin(ib_backend *backend, int slot, const ib_tensor *const *x, int count, void *host_dst);
 /* Waits for the slot; *nonfinite is the sum over its tensors. */
 isobath_status ib_fetch_end(ib_backend *backend, int slot, int64_t *nonfinite);
+
+/* Uploads beside the work: what is copied between ib_stage_begin(slot) and ib_stage_end(slot) overlaps with the ops enqueued
+ * before it, and ops enqueued after ib_stage_end see it. ib_stage_used(slot) follows the last op that reads the slot's memory;
+ * the uploads of the next ib_stage_begin(slot) wait for that on the device, so nobody waits on the host. The host memory may
+ * be reused when ib_stage_upload returns. slot is in [0, IB_STAGE_SLOTS). */
+isobath_status ib_stage_begin(ib_backend *backend, int slot);
+isobath_status ib_stage_upload(ib_backend *backend, void *device_dst, const void *host_src, size_t bytes);
+isobath_status ib_stage_end(ib_backend *backend, int slot);
+isobath_status ib_stage_used(ib_backend *backend, int slot);
 
 #endif

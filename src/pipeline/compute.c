@@ -81,15 +81,15 @@ static isobath_status encode_slots(ib_compute *c, ib_vda *vda, ib_source_frame *
             continue;
         }
         if (must_stop(c)) return ISOBATH_ERR_INTERRUPTED;
-        const uint8_t *rgb[IB_PLAN_WINDOW];
+        ib_vda_frame input[IB_PLAN_WINDOW];
         int count = 0;
         do {
-            rgb[count] = frames[slot + count]->rgb;
-            count++;
+            const ib_source_frame *f = frames[slot + count];
+            input[count++] = (ib_vda_frame){f->rgb, f->planes, f->height, f->width};
         } while (count < c->shape.encode_batch && slot + count < IB_PLAN_WINDOW &&
                  frames[slot + count]->index != frames[slot + count - 1]->index);
         int64_t start = ib_now_us();
-        IB_TRY(ib_vda_encode_rgb(vda, rgb, frames[slot]->height, frames[slot]->width, count, slot));
+        IB_TRY(ib_vda_encode_frames(vda, input, count, slot));
         count_flops(c, c->memory.encode_flops * count);
         ib_busy_add(&c->busy, start);
         slot += count;

@@ -91,7 +91,8 @@ static isobath_status open_all(ib_run *r)
         cuts.list = r->cuts;
         cuts.count = r->cut_count;
     }
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, NULL, r->diag, &r->source));
+    const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, pool, r->diag, &r->source));
     ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
                            .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
                            .cancelled = r->cancelled, .diag = r->diag};

@@ -23,7 +23,7 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->cuts, &o->crop, &o->raw_format, &o->colormap, &o->exr_compression};
+                             &o->formats, &o->output_size, &o->cuts, &o->crop, &o->decoder, &o->raw_format, &o->colormap, &o->exr_compression};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -70,6 +70,20 @@ static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag 
     return ISOBATH_OK;
 }
 
+/* On the card of the network, unless it is said otherwise; a network elsewhere takes frames from the processor. */
+static isobath_status choose_decoder(const ib_setup *s, ib_media_options *m, ib_diag *diag)
+{
+    const char *d = s->options.decoder ? s->options.decoder : "auto";
+    m->cuda_device = s->device;
+    if (strcmp(d, "software") == 0) m->decoder = IB_DECODER_SOFTWARE;
+    else if (strcmp(d, "auto") == 0) m->decoder = s->device >= 0 ? IB_DECODER_AUTO : IB_DECODER_SOFTWARE;
+    else if (strcmp(d, "cuda") == 0) m->decoder = IB_DECODER_CUDA;
+    else return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoder %s: expected auto, software or cuda", d);
+    if (m->decoder == IB_DECODER_CUDA && s->device < 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoder cuda: frames are decoded on the GPU of the network, which is on the CPU here");
+    return ISOBATH_OK;
+}
+
 static isobath_status open_media(ib_setup *s, ib_diag *diag)
 {
     const isobath_run_options *o = &s->options;
@@ -81,6 +95,7 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     m.square_pixels = o->square_pixels;
     m.deinterlace = o->deinterlace;
     m.keep_hdr = o->keep_hdr;
+    IB_TRY(choose_decoder(s, &m, diag));
     if (o->crop) IB_TRY(parse_crop(o->crop, &m, diag));
     IB_TRY(ib_media_open(o->input, &m, diag, &s->media));
     const ib_media_info *info = ib_media_get_info(s->media);
@@ -88,6 +103,11 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     if (m.crop != IB_CROP_OFF) { /* opened again, the same part */
         s->media_options.crop = IB_CROP_RECT;
         s->media_options.crop_rect = info->crop;
+    }
+    if (info->decoder_note[0]) {
+        char line[256];
+        snprintf(line, sizeof line, "decoder: software (%s)", info->decoder_note);
+        note(s, line);
     }
     s->plan.source_width = info->width;
     s->plan.source_height = info->height;
@@ -281,9 +301,9 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     else ib_setup_name(options->input, s->name, sizeof s->name);
     IB_TRY(read_model(s, diag));
     IB_TRY(choose_formats(s, diag));
+    IB_TRY(choose_device(s, diag));
     IB_TRY(open_media(s, diag));
     IB_TRY(choose_sizes(s, diag));
-    IB_TRY(choose_device(s, diag));
     fill_sink_config(s);
     IB_TRY(plan_memory(s, diag));
     ib_backend *probe; /* what cannot run is told before anything is written */

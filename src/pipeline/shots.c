@@ -15,22 +15,58 @@ static const float related = 0.25f;   /* distance below which a later frame is s
 static const float above_motion = 2.5f; /* a cut stands out this much over the distances around it */
 static const float flat = 4.0f;        /* standard deviation below which a picture has no structure */
 
-void ib_thumb_make(const uint8_t *rgb, int width, int height, ib_thumb *out)
+/* A picture to look at: one of the two. */
+typedef struct view {
+    const uint8_t *rgb;
+    const ib_yuv_planes *planes;
+    int width, height;
+} view;
+
+static int32_t plane_sample(const ib_yuv_planes *p, int c, int row, int x)
 {
-    memset(out, 0, sizeof *out);
+    const uint8_t *s = p->plane[p->c[c].plane] + row * p->stride[p->c[c].plane] + p->c[c].offset + (int64_t)x * p->c[c].step;
+    int32_t v = (p->bits + p->shift > 8 ? s[0] | s[1] << 8 : s[0]) >> p->shift, max = (1 << p->bits) - 1;
+    return v < max ? v : max;
+}
+
+/* Adds one pixel to the sums of its box. */
+static void add_pixel(const view *v, int x, int y, int sum[3])
+{
+    uint8_t made[3];
+    const uint8_t *rgb = made;
+    if (v->rgb) rgb = v->rgb + ((size_t)y * (size_t)v->width + (size_t)x) * 3;
+    else {
+        const ib_yuv_planes *p = v->planes;
+        int row = ib_chroma_row(y, p->ssy, p->interlaced, p->rows[p->c[1].plane]), column = x >> p->ssx;
+        ib_yuv_pixel(&p->k, plane_sample(p, 0, y, x), plane_sample(p, 1, row, column), plane_sample(p, 2, row, column), made);
+    }
+    for (int c = 0; c < 3; c++) sum[c] += rgb[c];
+}
+
+static void make(const view *v, ib_thumb *out)
+{
     for (int ty = 0; ty < IB_THUMB_H; ty++)
         for (int tx = 0; tx < IB_THUMB_W; tx++) {
-            int y0 = ty * height / IB_THUMB_H, y1 = (ty + 1) * height / IB_THUMB_H;
-            int x0 = tx * width / IB_THUMB_W, x1 = (tx + 1) * width / IB_THUMB_W;
+            int y0 = ty * v->height / IB_THUMB_H, y1 = (ty + 1) * v->height / IB_THUMB_H;
+            int x0 = tx * v->width / IB_THUMB_W, x1 = (tx + 1) * v->width / IB_THUMB_W;
             if (y1 <= y0) y1 = y0 + 1;
             if (x1 <= x0) x1 = x0 + 1;
             /* every pixel of small pictures, a grid of at most 8x8 samples of large boxes */
             int sy = (y1 - y0 + 7) / 8, sx = (x1 - x0 + 7) / 8, n = 0, sum[3] = {0};
             for (int y = y0; y < y1; y += sy)
-                for (int x = x0; x < x1; x += sx, n++)
-                    for (int c = 0; c < 3; c++) sum[c] += rgb[((size_t)y * (size_t)width + (size_t)x) * 3 + (size_t)c];
+                for (int x = x0; x < x1; x += sx, n++) add_pixel(v, x, y, sum);
             out->luma[ty][tx] = (0.299f * (float)sum[0] + 0.587f * (float)sum[1] + 0.114f * (float)sum[2]) / (float)n;
         }
+}
+
+void ib_thumb_make(const uint8_t *rgb, int width, int height, ib_thumb *out)
+{
+    make(&(view){.rgb = rgb, .width = width, .height = height}, out);
+}
+
+void ib_thumb_make_planes(const ib_yuv_planes *planes, ib_thumb *out)
+{
+    make(&(view){.planes = planes, .width = planes->width, .height = planes->height}, out);
 }
 
 static float deviation(const ib_thumb *t)

@@ -3,6 +3,7 @@
 #define IB_PIPELINE_SHOTS_H
 
 #include "base/diag.h"
+#include "base/yuv_pixel.h"
 #include <stdint.h>
 
 #define IB_THUMB_W 32
@@ -16,6 +17,8 @@ typedef struct ib_thumb {
 
 /* rgb u8 (height,width,3), any size. */
 void ib_thumb_make(const uint8_t *rgb, int width, int height, ib_thumb *out);
+/* The same values from planes in host memory. */
+void ib_thumb_make_planes(const ib_yuv_planes *planes, ib_thumb *out);
 
 /* 1 - the best normalised cross-correlation over shifts of up to 4 x 3 boxes: 0 same picture (brightness, contrast and
  * camera motion aside), about 1 unrelated. Two flat pictures give 0, a flat and a structured one 1. */

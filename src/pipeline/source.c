@@ -21,7 +21,11 @@ struct ib_source {
     int waiting_count;
 };
 
-static void release_heap(ib_source_frame *frame) { free(frame); }
+static void release_heap(ib_source_frame *frame)
+{
+    ib_media_picture_free(frame->picture);
+    free(frame);
+}
 
 ib_source_frame *ib_source_frame_create(int width, int height)
 {
@@ -38,6 +42,19 @@ static ib_source_frame *take_heap(void *ctx, int width, int height)
     return ib_source_frame_create(width, height);
 }
 
+/* Without room for RGB. */
+static ib_source_frame *take_reference(void *ctx, int width, int height)
+{
+    (void)ctx;
+    ib_source_frame *f = malloc(sizeof *f);
+    if (!f) return NULL;
+    *f = (ib_source_frame){.width = width, .height = height, .release = release_heap};
+    atomic_init(&f->refs, 1);
+    return f;
+}
+
+const ib_frame_pool ib_frame_pool_by_reference = {take_reference, NULL};
+
 ib_source_frame *ib_source_frame_ref(ib_source_frame *frame)
 {
     if (frame) atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
@@ -47,6 +64,15 @@ ib_source_frame *ib_source_frame_ref(ib_source_frame *frame)
 void ib_source_frame_unref(ib_source_frame *frame)
 {
     if (frame && atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel) == 1) frame->release(frame);
+}
+
+/* Bytes that a frame keeps busy. */
+static size_t frame_bytes(const ib_source_frame *f)
+{
+    if (!f->planes) return (size_t)f->width * (size_t)f->height * 3;
+    size_t bytes = 0;
+    for (int i = 0; i < f->planes->planes; i++) bytes += (size_t)f->planes->stride[i] * (size_t)f->planes->rows[i];
+    return bytes;
 }
 
 /* One decoded frame, or NULL at the end and after an error. */
@@ -60,9 +86,15 @@ static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
     }
     ib_media_frame meta;
     int got = 0;
-    if (ib_media_read(s->media, f->rgb, &meta, &got) != ISOBATH_OK || !got) {
+    isobath_status st = f->rgb ? ib_media_read(s->media, f->rgb, &meta, &got)
+                               : ib_media_read_picture(s->media, &f->picture, &meta, &got);
+    if (st != ISOBATH_OK || !got) {
         ib_source_frame_unref(f);
         return NULL;
+    }
+    if (f->picture) {
+        f->planes = ib_media_picture_planes(f->picture);
+        f->rgb = ib_media_picture_rgb(f->picture);
     }
     f->index = meta.index;
     f->pts_us = meta.pts_us;
@@ -79,9 +111,22 @@ static int release_frame(ib_source *s)
     while (s->next_cut < s->cuts.count && s->cuts.list[s->next_cut] < f->index) s->next_cut++;
     if (s->next_cut < s->cuts.count && s->cuts.list[s->next_cut] == f->index) f->starts_shot = 1;
     memmove(s->waiting, s->waiting + 1, (size_t)--s->waiting_count * sizeof *s->waiting);
-    if (ib_channel_push(s->channel, f, (size_t)f->width * (size_t)f->height * 3)) return 1;
+    if (ib_channel_push(s->channel, f, frame_bytes(f))) return 1;
     ib_source_frame_unref(f);
     return 0;
+}
+
+/* The thumbnail of the frame decoded last; 0 after an error. */
+static int look_at(ib_source *s, const ib_source_frame *f, ib_thumb *thumb)
+{
+    ib_yuv_planes planes;
+    if (!f->planes) {
+        ib_thumb_make(f->rgb, f->width, f->height, thumb);
+        return 1;
+    }
+    if (ib_media_look(s->media, f->picture, &planes) != ISOBATH_OK) return 0;
+    ib_thumb_make_planes(&planes, thumb);
+    return 1;
 }
 
 static void *decode_main(void *arg)
@@ -94,7 +139,10 @@ static void *decode_main(void *arg)
         ib_source_frame *f = decode_frame(s, info);
         if (!f) break;
         ib_thumb thumb;
-        ib_thumb_make(f->rgb, f->width, f->height, &thumb);
+        if (!look_at(s, f, &thumb)) {
+            ib_source_frame_unref(f);
+            break;
+        }
         ib_cut_detector_push(&s->detector, &thumb);
         ib_busy_add(&s->busy, start);
         atomic_fetch_add_explicit(&s->decoded, 1, memory_order_relaxed);
@@ -117,6 +165,7 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
     s->diag = diag;
     s->cuts = *cuts;
     s->pool = pool ? *pool : (ib_frame_pool){take_heap, NULL};
+    if (s->pool.take == take_reference && !ib_media_has_planes(media)) s->pool.take = take_heap;
     ib_cut_detector_init(&s->detector);
     isobath_status st = ib_channel_create(bytes, diag, &s->channel);
     if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0)

@@ -6,14 +6,16 @@
 #include "media/media.h"
 #include <stdatomic.h>
 
-/* Immutable once it is shared. */
+/* Immutable once it is shared. Either RGB, or (for devices that convert) a decoded picture's planes. */
 typedef struct ib_source_frame {
     atomic_int refs;
     int64_t index, pts_us;
     int width, height;
     int starts_shot; /* 1: the first frame of a shot after the first */
     int place;       /* the pool's: which of its places `rgb` is */
-    uint8_t *rgb;    /* (height,width,3) */
+    uint8_t *rgb;    /* (height,width,3), or NULL: planes */
+    const ib_yuv_planes *planes; /* of `picture`, or NULL */
+    ib_media_picture *picture;   /* owned, or NULL */
     void (*release)(struct ib_source_frame *frame); /* frees it all after the last reference */
     void *pool;
 } ib_source_frame;
@@ -29,6 +31,8 @@ typedef struct ib_frame_pool {
     ib_source_frame *(*take)(void *ctx, int width, int height);
     void *ctx;
 } ib_frame_pool;
+/* Frames stay as the decoder left them, by reference, where the input allows it (ib_media_has_planes). */
+extern const ib_frame_pool ib_frame_pool_by_reference;
 
 /* Where shots begin. */
 typedef struct ib_source_cuts {

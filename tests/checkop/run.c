@@ -66,6 +66,7 @@ static float load(const unsigned char *at, ib_dtype dtype)
         memcpy(&v, at, 4);
         return v;
     }
+    if (dtype == IB_U8) return *at;
     memcpy(&h, at, 2);
     return dtype == IB_F16 ? ib_f16_to_f32(h) : ib_bf16_to_f32(h);
 }

@@ -43,6 +43,8 @@ typedef struct ib_cuda_backend {
     int ring_next;
     uint64_t *counts;         /* device, IB_FETCH_SLOTS x IB_FETCH_TENSORS */
     cudaEvent_t fetch_ready, fetch_done[IB_FETCH_SLOTS];
+    cudaStream_t stage_stream; /* frames come up on it beside the main stream */
+    cudaEvent_t stage_ready[IB_STAGE_SLOTS], stage_used[IB_STAGE_SLOTS];
     int fetch_tensors[IB_FETCH_SLOTS];
 } ib_cuda_backend;
 
@@ -83,6 +85,10 @@ isobath_status ib_cuda_host_alloc(ib_backend *, size_t bytes, void **out);
 void ib_cuda_host_free(ib_backend *, void *host);
 isobath_status ib_cuda_fetch_begin(ib_backend *, int slot, const ib_tensor *const *x, int count, void *host_dst);
 isobath_status ib_cuda_fetch_end(ib_backend *, int slot, int64_t *nonfinite);
+isobath_status ib_cuda_stage_begin(ib_backend *, int slot);
+isobath_status ib_cuda_stage_upload(ib_backend *, void *device_dst, const void *host_src, size_t bytes);
+isobath_status ib_cuda_stage_end(ib_backend *, int slot);
+isobath_status ib_cuda_stage_used(ib_backend *, int slot);
 /* Streams, events and staging memory of the transfers; freed by ib_cuda_transfers_close, which may follow a failure. */
 isobath_status ib_cuda_transfers_open(ib_backend *);
 void ib_cuda_transfers_close(ib_backend *);

@@ -27,7 +27,7 @@ void ib_cuda_buffer_free(ib_backend *backend, void *buffer)
 
 /* Through the page-locked ring, so that the call returns as soon as the host memory is read and the device never waits for a
  * copy from pageable memory. */
-isobath_status ib_cuda_upload(ib_backend *backend, void *device_dst, const void *host_src, size_t bytes)
+static isobath_status upload_on(ib_backend *backend, cudaStream_t stream, void *device_dst, const void *host_src, size_t bytes)
 {
     ib_cuda_backend *be = ib_cuda(backend);
     for (size_t done = 0; done < bytes;) {
@@ -37,12 +37,41 @@ isobath_status ib_cuda_upload(ib_backend *backend, void *device_dst, const void 
         be->ring_next = (slot + 1) % IB_CUDA_RING_SLOTS;
         IB_TRY(ib_cuda_check(backend, cudaEventSynchronize(be->ring_free[slot]), "waiting for an upload"));
         memcpy(staged, (const char *)host_src + done, n);
-        IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync((char *)device_dst + done, staged, n, cudaMemcpyHostToDevice, be->stream),
+        IB_TRY(ib_cuda_check(backend, cudaMemcpyAsync((char *)device_dst + done, staged, n, cudaMemcpyHostToDevice, stream),
                              "upload"));
-        IB_TRY(ib_cuda_check(backend, cudaEventRecord(be->ring_free[slot], be->stream), "upload"));
+        IB_TRY(ib_cuda_check(backend, cudaEventRecord(be->ring_free[slot], stream), "upload"));
         done += n;
     }
     return ISOBATH_OK;
+}
+
+isobath_status ib_cuda_upload(ib_backend *backend, void *device_dst, const void *host_src, size_t bytes)
+{
+    return upload_on(backend, ib_cuda(backend)->stream, device_dst, host_src, bytes);
+}
+
+isobath_status ib_cuda_stage_begin(ib_backend *backend, int slot)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    return ib_cuda_check(backend, cudaStreamWaitEvent(be->stage_stream, be->stage_used[slot], 0), "staging");
+}
+
+isobath_status ib_cuda_stage_upload(ib_backend *backend, void *device_dst, const void *host_src, size_t bytes)
+{
+    return upload_on(backend, ib_cuda(backend)->stage_stream, device_dst, host_src, bytes);
+}
+
+isobath_status ib_cuda_stage_end(ib_backend *backend, int slot)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    IB_TRY(ib_cuda_check(backend, cudaEventRecord(be->stage_ready[slot], be->stage_stream), "staging"));
+    return ib_cuda_check(backend, cudaStreamWaitEvent(be->stream, be->stage_ready[slot], 0), "staging");
+}
+
+isobath_status ib_cuda_stage_used(ib_backend *backend, int slot)
+{
+    ib_cuda_backend *be = ib_cuda(backend);
+    return ib_cuda_check(backend, cudaEventRecord(be->stage_used[slot], be->stream), "staging");
 }
 
 isobath_status ib_cuda_download(ib_backend *backend, void *host_dst, const void *device_src, size_t bytes)
@@ -114,6 +143,11 @@ isobath_status ib_cuda_transfers_open(ib_backend *backend)
         IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_done[i], cudaEventDisableTiming), "creating an event"));
     for (int i = 0; i < IB_CUDA_RING_SLOTS; i++)
         IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->ring_free[i], cudaEventDisableTiming), "creating an event"));
+    IB_TRY(ib_cuda_check(backend, cudaStreamCreateWithFlags(&be->stage_stream, cudaStreamNonBlocking), "creating a stream"));
+    for (int i = 0; i < IB_STAGE_SLOTS; i++) {
+        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->stage_ready[i], cudaEventDisableTiming), "creating an event"));
+        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->stage_used[i], cudaEventDisableTiming), "creating an event"));
+    }
     return ISOBATH_OK;
 }
 
@@ -123,6 +157,14 @@ void ib_cuda_transfers_close(ib_backend *backend)
     if (be->copy_stream) {
         cudaStreamSynchronize(be->copy_stream);
         cudaStreamDestroy(be->copy_stream);
+    }
+    if (be->stage_stream) {
+        cudaStreamSynchronize(be->stage_stream);
+        cudaStreamDestroy(be->stage_stream);
+    }
+    for (int i = 0; i < IB_STAGE_SLOTS; i++) {
+        if (be->stage_ready[i]) cudaEventDestroy(be->stage_ready[i]);
+        if (be->stage_used[i]) cudaEventDestroy(be->stage_used[i]);
     }
     for (int i = 0; i < IB_CUDA_RING_SLOTS; i++)
         if (be->ring_free[i]) cudaEventDestroy(be->ring_free[i]);

@@ -55,6 +55,10 @@ static const ib_op_table cuda_ops = {"cuda",
                                      ib_cuda_host_free,
                                      ib_cuda_fetch_begin,
                                      ib_cuda_fetch_end,
+                                     ib_cuda_stage_begin,
+                                     ib_cuda_stage_upload,
+                                     ib_cuda_stage_end,
+                                     ib_cuda_stage_used,
                                      IB_OPS(IB_CUDA_ENTRY)};
 #undef IB_CUDA_ENTRY
 

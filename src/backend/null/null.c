@@ -152,6 +152,7 @@ NULL_MOVE(resize_bilinear, &a->x, &a->y)
 NULL_PRODUCT(output_head, elements(&a->y) * 32 * (9 * (double)a->w->in_channels + 1), a->w, &a->x, &a->bias, &a->y)
 NULL_MOVE(copy, &a->x, &a->y)
 NULL_MOVE(add, &a->a, &a->b, &a->y)
+NULL_MOVE(yuv_to_rgb, &a->luma, &a->u, &a->v, &a->y)
 NULL_MOVE(preprocess, &a->x, &a->y)
 
 static isobath_status null_count_nonfinite(ib_backend *b, const ib_count_nonfinite_args *a)
