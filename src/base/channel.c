@@ -12,6 +12,7 @@ typedef struct node {
 struct ib_channel {
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    ib_diag *diag;
     size_t limit, used;
     node *head, **tail;
     int closed, stopped;
@@ -24,6 +25,7 @@ isobath_status ib_channel_create(size_t bytes, ib_diag *diag, ib_channel **out)
     if (!c) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a channel");
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
+    c->diag = diag;
     c->limit = bytes;
     c->tail = &c->head;
     return ISOBATH_OK;
@@ -47,7 +49,8 @@ int ib_channel_push(ib_channel *c, void *item, size_t bytes)
 {
     node *n = malloc(sizeof *n);
     if (!n) {
-        ib_channel_stop(c); /* no memory for 24 bytes: the run is over */
+        ib_fail(c->diag, ISOBATH_ERR_MEMORY, "out of memory for a channel"); /* and not a silent end */
+        ib_channel_stop(c);
         return 0;
     }
     *n = (node){NULL, item, bytes};

@@ -40,11 +40,12 @@ void ib_sha256_finish(ib_sha256 *hash, char hex[65])
     free(hash);
 }
 
-void ib_sha256_memory(const void *data, size_t size, char hex[65])
+isobath_status ib_sha256_memory(const void *data, size_t size, ib_diag *diag, char hex[65])
 {
     ib_sha256 *hash = ib_sha256_create();
     ib_sha256_update(hash, data, size);
     ib_sha256_finish(hash, hex);
+    return hex[0] ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a hash");
 }
 
 isobath_status ib_sha256_file(const char *path, ib_diag *diag, char hex[65])

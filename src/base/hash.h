@@ -11,7 +11,8 @@ ib_sha256 *ib_sha256_create(void);  /* NULL: out of memory */
 void ib_sha256_update(ib_sha256 *hash, const void *data, size_t size);
 void ib_sha256_finish(ib_sha256 *hash, char hex[65]); /* writes the digest and frees; hash may be NULL ("" is written) */
 
-void ib_sha256_memory(const void *data, size_t size, char hex[65]);
+/* ISOBATH_ERR_MEMORY ("" is written). */
+isobath_status ib_sha256_memory(const void *data, size_t size, ib_diag *diag, char hex[65]);
 /* Errors: ISOBATH_ERR_IO with the path. */
 isobath_status ib_sha256_file(const char *path, ib_diag *diag, char hex[65]);
 

@@ -70,7 +70,7 @@ isobath_status ib_pool_create(int threads, ib_diag *diag, ib_pool **out)
     for (int i = 1; i < threads; i++) {
         if (pthread_create(&pool->helpers[i - 1], NULL, helper_main, pool) != 0) {
             ib_pool_destroy(pool);
-            return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start thread %d of %d", i + 1, threads);
+            return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start thread %d of %d", i + 1, threads);
         }
         pool->threads++;
     }

@@ -164,7 +164,7 @@ isobath_status ib_live_start(ib_media **media, const ib_live_options *options, i
     pthread_cond_init(&l->change, NULL);
     if (pthread_create(&l->thread, NULL, live_main, l) != 0) {
         free(l);
-        return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start the reading thread");
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the reading thread");
     }
     *out = l;
     return ISOBATH_OK;

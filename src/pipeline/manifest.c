@@ -26,13 +26,13 @@ static json_t *options_json(const ib_setup *s)
                      "target_fps", o->target_fps, "max_frames", (json_int_t)o->max_frames, "start_s", o->start_s, "end_s",
                      o->end_s, "guard", o->guard, "formats", o->formats ? o->formats : "png16,preview", "on_error",
                      o->on_error_repeat ? "repeat" : "stop");
-    if (o->start_frame) json_object_set_new(j, "start_frame", json_integer(o->start_frame));
-    if (o->end_frame) json_object_set_new(j, "end_frame", json_integer(o->end_frame));
-    if (o->crop) json_object_set_new(j, "crop", json_string(o->crop));
-    if (o->cuts) json_object_set_new(j, "cuts", json_string(s->cuts_auto ? "auto" : "list"));
-    if (o->square_pixels) json_object_set_new(j, "square_pixels", json_true());
-    if (o->deinterlace) json_object_set_new(j, "deinterlace", json_true());
-    if (o->keep_hdr) json_object_set_new(j, "keep_hdr", json_true());
+    if (o->start_frame) ib_json_set(&j, "start_frame", json_integer(o->start_frame));
+    if (o->end_frame) ib_json_set(&j, "end_frame", json_integer(o->end_frame));
+    if (o->crop) ib_json_set(&j, "crop", json_string(o->crop));
+    if (o->cuts) ib_json_set(&j, "cuts", json_string(s->cuts_auto ? "auto" : "list"));
+    if (o->square_pixels) ib_json_set(&j, "square_pixels", json_true());
+    if (o->deinterlace) ib_json_set(&j, "deinterlace", json_true());
+    if (o->keep_hdr) ib_json_set(&j, "keep_hdr", json_true());
     return j;
 }
 
@@ -42,13 +42,13 @@ static json_t *windows_json(const ib_run *r)
     for (int64_t k = 0; k < r->window_count; k++) {
         const ib_window_record *w = &r->windows[k];
         json_t *o = json_pack("{s:f, s:f}", "scale", (double)w->alignment.scale, "shift", (double)w->alignment.shift);
-        json_object_set_new(o, "shot", json_integer(w->shot));
-        if (w->alignment.guarded) json_object_set_new(o, "guard", json_string("alignment kept from the window before"));
+        ib_json_set(&o, "shot", json_integer(w->shot));
+        if (w->alignment.guarded) ib_json_set(&o, "guard", json_string("alignment kept from the window before"));
         if (w->redone) {
-            json_object_set_new(o, "redone", json_string("fp32"));
-            json_object_set_new(o, "nonfinite", json_integer(w->nonfinite));
+            ib_json_set(&o, "redone", json_string("fp32"));
+            ib_json_set(&o, "nonfinite", json_integer(w->nonfinite));
         }
-        json_array_append_new(list, o);
+        ib_json_add(&list, o);
     }
     return list;
 }
@@ -58,7 +58,7 @@ static json_t *shots_json(const ib_run *r)
     json_t *list = json_array();
     for (int64_t i = 0; i < r->shot_count; i++) {
         int64_t end = i + 1 < r->shot_count ? r->shot_first[i + 1] : r->frame_count;
-        json_array_append_new(list, json_pack("{s:I, s:I}", "first", (json_int_t)r->shot_first[i], "frames",
+        ib_json_add(&list, json_pack("{s:I, s:I}", "first", (json_int_t)r->shot_first[i], "frames",
                                               (json_int_t)(end - r->shot_first[i])));
     }
     return list;
@@ -80,9 +80,9 @@ isobath_status ib_run_write_manifest(ib_run *r)
 {
     const ib_setup *s = r->setup;
     json_t *times = json_array(), *outputs = json_array();
-    for (int64_t i = 0; i < r->frame_count; i++) json_array_append_new(times, json_integer(r->pts_us[i]));
+    for (int64_t i = 0; i < r->frame_count; i++) ib_json_add(&times, json_integer(r->pts_us[i]));
     for (int i = 0; i < s->format_count; i++) {
-        json_array_append_new(outputs, s->formats[i]->describe(r->sinks[i]));
+        ib_json_add(&outputs, s->formats[i]->describe(r->sinks[i]));
         s->formats[i]->outputs(&s->sink, remember_path, r);
     }
     const char *base = strrchr(s->model_path, '/');
@@ -93,7 +93,10 @@ isobath_status ib_run_write_manifest(ib_run *r)
                           "name", s->config.name, "file", ib_json_string(base ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
                           shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
-    if (r->extra) json_object_update(m, r->extra);
+    if (r->extra && json_object_update(m, r->extra) != 0) {
+        json_decref(m);
+        m = NULL;
+    }
     char path[8192];
     snprintf(path, sizeof path, "%s/%s_isobath.json", s->options.output, s->name);
     isobath_status st = ib_manifest_write(path, m, r->diag);

@@ -12,7 +12,7 @@
 static void *hash_main(void *arg)
 {
     ib_run *r = arg;
-    ib_media_hash(r->setup->options.input, NULL, r->input_sha256);
+    ib_media_hash(r->setup->options.input, r->diag, r->input_sha256);
     return NULL;
 }
 
@@ -54,9 +54,11 @@ isobath_status ib_run_open_sinks(ib_run *r)
     return ISOBATH_OK;
 }
 
-void ib_run_start_hash(ib_run *r)
+isobath_status ib_run_start_hash(ib_run *r)
 {
-    r->hashing = strcmp(r->setup->options.input, "-") != 0 && pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
+    if (strcmp(r->setup->options.input, "-") == 0) return ISOBATH_OK;
+    r->hashing = pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
+    return r->hashing ? ISOBATH_OK : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "could not start the hashing thread");
 }
 
 static isobath_status open_status(ib_run *r)
@@ -84,7 +86,7 @@ static isobath_status open_all(ib_run *r)
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
     if (!r->tail) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the alignment");
     IB_TRY(ib_run_open_sinks(r));
-    ib_run_start_hash(r);
+    IB_TRY(ib_run_start_hash(r));
     ib_source_cuts cuts = {.detect = s->cuts_auto};
     if (s->options.cuts && !s->cuts_auto) {
         IB_TRY(ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count));
@@ -214,6 +216,7 @@ isobath_status ib_run_finish(ib_run *r)
     ib_busy_add(&r->counters->write, start);
     if (r->hashing) pthread_join(r->hash_thread, NULL);
     r->hashing = 0;
+    IB_TRY(ib_diag_status(r->diag)); /* of the hash */
     return ib_run_write_manifest(r);
 }
 

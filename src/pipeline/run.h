@@ -70,7 +70,7 @@ void ib_run_free(ib_run *run);
  * in order, to every sink and into what the manifest says; the sinks' end and the manifest. */
 isobath_status ib_run_open_log(ib_run *run);
 isobath_status ib_run_open_sinks(ib_run *run);
-void ib_run_start_hash(ib_run *run);
+isobath_status ib_run_start_hash(ib_run *run);
 isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
 isobath_status ib_run_finish(ib_run *run);
 

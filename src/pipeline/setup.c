@@ -332,11 +332,14 @@ isobath_status ib_setup_open_network(const ib_setup *s, ib_dtype act, ib_pool *p
     if (st == ISOBATH_OK) st = ib_vda_create(*backend, ckpt, &s->config, &s->shape, diag, vda);
     if (st == ISOBATH_OK && sha256) {
         const char *hash = ib_checkpoint_sha256(ckpt);
-        snprintf(sha256, 65, "%s", hash ? hash : "");
+        if (hash) snprintf(sha256, 65, "%s", hash);
+        else st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->model_path);
     }
     ib_checkpoint_close(ckpt);
     if (st != ISOBATH_OK) {
+        ib_vda_destroy(*vda);
         ib_backend_close(*backend);
+        *vda = NULL;
         *backend = NULL;
     }
     return st;

@@ -169,7 +169,7 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
     ib_cut_detector_init(&s->detector);
     isobath_status st = ib_channel_create(bytes, diag, &s->channel);
     if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0)
-        st = ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start the decoding thread");
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the decoding thread");
     if (st != ISOBATH_OK) {
         ib_channel_destroy(s->channel, NULL);
         free(s);

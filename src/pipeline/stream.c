@@ -100,6 +100,7 @@ static isobath_status open_network(isobath_stream *s, ib_dtype act, ib_backend *
     if (st == ISOBATH_OK) st = ib_stream_create(*backend, ckpt, &s->setup.config, &s->setup.shape, &s->diag, network);
     const char *hash = st == ISOBATH_OK && sha256 ? ib_checkpoint_sha256(ckpt) : NULL;
     if (hash) snprintf(sha256, 65, "%s", hash);
+    else if (st == ISOBATH_OK && sha256) st = ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->setup.model_path);
     ib_checkpoint_close(ckpt);
     return st;
 }
@@ -121,7 +122,7 @@ static isobath_status open_all(isobath_stream *s)
     s->redone = json_array();
     if (!s->raw || !s->redone) return ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "out of memory for the stream");
     IB_TRY(ib_run_open_sinks(r));
-    if (p->format_count && is_plain_file(o->input)) ib_run_start_hash(r);
+    if (p->format_count && is_plain_file(o->input)) IB_TRY(ib_run_start_hash(r));
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
     ib_live_options live = {.input = o->input, .media = p->media_options, .drop = s->options.drop,
                             .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};

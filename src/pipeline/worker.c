@@ -288,7 +288,7 @@ isobath_status ib_worker_start(const ib_worker_options *options, ib_window_strea
     isobath_status st = ib_compute_create(&c, &w->compute);
     if (st == ISOBATH_OK) st = ib_channel_create(1, w->o.diag, &w->channel);
     if (st == ISOBATH_OK && pthread_create(&w->thread, NULL, worker_main, w) != 0)
-        st = ib_fail(w->o.diag, ISOBATH_ERR_INTERNAL, "could not start the worker thread");
+        st = ib_fail(w->o.diag, ISOBATH_ERR_MEMORY, "could not start the worker thread");
     if (st != ISOBATH_OK) {
         ib_channel_destroy(w->channel, NULL);
         ib_compute_destroy(w->compute);

@@ -39,19 +39,33 @@ json_t *ib_describe_folder(const char *format, const ib_sink_config *config, con
                      (json_int_t)bytes, "sha256", sha256);
 }
 
-void ib_describe_kind(json_t *object, ib_depth_kind kind)
+static void drop_if(int failed, json_t **json)
 {
-    int metric = kind == IB_DEPTH_METRIC;
-    json_object_set_new(object, "kind", json_string(metric ? "metric" : "disparity"));
-    json_object_set_new(object, "unit", json_string(metric ? "metre" : "relative"));
-    json_object_set_new(object, "larger_is", json_string(metric ? "farther" : "nearer"));
+    if (!failed) return;
+    json_decref(*json);
+    *json = NULL;
 }
 
-void ib_describe_scale(json_t *object, const ib_quant *quant, int exponent)
+void ib_json_set(json_t **object, const char *key, json_t *value)
 {
-    json_object_set_new(object, "scale", json_real(ib_quant_scale(quant, exponent)));
-    json_object_set_new(object, "offset", json_real(ib_quant_offset(quant)));
-    json_object_set_new(object, "invalid", ib_quant_has_invalid(quant) ? json_integer(0) : json_null());
+    drop_if(json_object_set_new(*object, key, value) != 0, object);
+}
+
+void ib_json_add(json_t **array, json_t *value) { drop_if(json_array_append_new(*array, value) != 0, array); }
+
+void ib_describe_kind(json_t **object, ib_depth_kind kind)
+{
+    int metric = kind == IB_DEPTH_METRIC;
+    ib_json_set(object, "kind", json_string(metric ? "metric" : "disparity"));
+    ib_json_set(object, "unit", json_string(metric ? "metre" : "relative"));
+    ib_json_set(object, "larger_is", json_string(metric ? "farther" : "nearer"));
+}
+
+void ib_describe_scale(json_t **object, const ib_quant *quant, int exponent)
+{
+    ib_json_set(object, "scale", json_real(ib_quant_scale(quant, exponent)));
+    ib_json_set(object, "offset", json_real(ib_quant_offset(quant)));
+    ib_json_set(object, "invalid", ib_quant_has_invalid(quant) ? json_integer(0) : json_null());
 }
 
 char *ib_json_text(const json_t *json)

@@ -10,10 +10,14 @@ json_t *ib_describe_file(const char *format, const ib_sink_config *config, const
 /* {"format", "path", "pattern", "start_number", "files", "bytes", "sha256"} of a folder of numbered files. */
 json_t *ib_describe_folder(const char *format, const ib_sink_config *config, const char *relative, const char *pattern,
                            int64_t files, int64_t bytes, const char *sha256);
-/* Adds "kind", "unit" and "larger_is". */
-void ib_describe_kind(json_t *object, ib_depth_kind kind);
+/* Building JSON while memory may run out: the value is taken in any case; on a failure *object is freed and becomes NULL, and
+ * what follows does nothing, so that one look at the end is enough. */
+void ib_json_set(json_t **object, const char *key, json_t *value);
+void ib_json_add(json_t **array, json_t *value);
+/* Adds "kind", "unit" and "larger_is", as ib_json_set does. */
+void ib_describe_kind(json_t **object, ib_depth_kind kind);
 /* Adds "scale", "offset" and "invalid" (0 or null). */
-void ib_describe_scale(json_t *object, const ib_quant *quant, int exponent);
+void ib_describe_scale(json_t **object, const ib_quant *quant, int exponent);
 /* A JSON string of any bytes: what is not UTF-8 (an old file name) becomes '?', so that no object is lost over it. */
 json_t *ib_json_string(const char *text);
 /* Compact for machines, stable: sorted keys, doubles with 17 digits, a newline at the end. The caller frees. */

@@ -1,5 +1,6 @@
 /* exr: NAME_depths_exr/frame_%05d.exr, channel Z, as Blender, Nuke and the OpenEXR tools read it. */
 #ifdef ISOBATH_HAVE_EXR
+#include "sink/describe.h"
 #include "sink/exr_encode.h"
 #include "sink/file.h"
 #include "sink/file_series.h"
@@ -117,11 +118,10 @@ static json_t *exr_describe(ib_sink *base)
 {
     exr_sink *sink = (exr_sink *)base;
     json_t *object = ib_file_series_describe(sink->series, "exr", sink->count);
-    if (!object) return NULL;
-    json_object_set_new(object, "compression",
+    ib_json_set(&object, "compression",
                         json_string(sink->config.exr_compression ? sink->config.exr_compression : "zip"));
-    json_object_set_new(object, "dtype", json_string(sink->config.exr_half ? "float16" : "float32"));
-    json_object_set_new(object, "unit", json_string(sink->config.kind == IB_DEPTH_METRIC ? "metre" : "relative"));
+    ib_json_set(&object, "dtype", json_string(sink->config.exr_half ? "float16" : "float32"));
+    ib_json_set(&object, "unit", json_string(sink->config.kind == IB_DEPTH_METRIC ? "metre" : "relative"));
     return object;
 }
 

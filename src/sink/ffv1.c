@@ -155,10 +155,9 @@ static json_t *ffv1_describe(ib_sink *base)
 {
     ffv1_sink *sink = (ffv1_sink *)base;
     json_t *object = ib_describe_file("ffv1", &sink->config, sink->name, sink->diag);
-    if (!object) return NULL;
-    ib_describe_kind(object, sink->config.kind);
-    ib_describe_scale(object, ib_frame_spool_quant(sink->spool), ib_frame_spool_exponent(sink->spool));
-    json_object_set_new(object, "frames", json_integer(ib_frame_spool_count(sink->spool)));
+    ib_describe_kind(&object, sink->config.kind);
+    ib_describe_scale(&object, ib_frame_spool_quant(sink->spool), ib_frame_spool_exponent(sink->spool));
+    ib_json_set(&object, "frames", json_integer(ib_frame_spool_count(sink->spool)));
     return object;
 }
 

@@ -129,7 +129,7 @@ isobath_status ib_file_series_write(ib_file_series *s, int64_t index, const void
     isobath_status st = ib_write_file(path, data, size, 0, s->diag);
     free(path);
     if (st != ISOBATH_OK) return st;
-    ib_sha256_memory(data, size, r.sha256);
+    IB_TRY(ib_sha256_memory(data, size, s->diag, r.sha256));
     pthread_mutex_lock(&s->lock);
     int64_t at = index - s->first;
     if (at >= s->capacity) {
@@ -185,5 +185,6 @@ json_t *ib_file_series_describe(const ib_file_series *s, const char *format, int
         ib_sha256_update(hash, "\n", 1);
     }
     ib_sha256_finish(hash, sha256);
+    if (!sha256[0]) return NULL;
     return ib_describe_folder(format, &s->config, s->relative, s->pattern, frames, bytes, sha256);
 }

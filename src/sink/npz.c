@@ -371,10 +371,9 @@ static json_t *npz_describe(ib_sink *base)
 {
     npz_sink *sink = (npz_sink *)base;
     json_t *object = ib_describe_file("npz", &sink->config, sink->name, sink->diag);
-    if (!object) return NULL;
-    ib_describe_kind(object, sink->config.kind);
-    json_object_set_new(object, "frames", json_integer(sink->count));
-    json_object_set_new(object, "dtype", json_string(sink->config.npz_half ? "float16" : "float32"));
+    ib_describe_kind(&object, sink->config.kind);
+    ib_json_set(&object, "frames", json_integer(sink->count));
+    ib_json_set(&object, "dtype", json_string(sink->config.npz_half ? "float16" : "float32"));
     return object;
 }
 

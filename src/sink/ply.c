@@ -1,5 +1,6 @@
 /* ply: NAME_points/point%04d.ply, one coloured point cloud a frame, binary; metric depth only. In camera axes as the
  * reference writes them: X = (u - cx) Z / fx, Y = (v - cy) Z / fy, Y down, pixels row by row. */
+#include "sink/describe.h"
 #include "sink/camera.h"
 #include "sink/file.h"
 #include "sink/file_series.h"
@@ -171,8 +172,8 @@ static json_t *ply_describe(ib_sink *base)
 {
     ply_sink *sink = (ply_sink *)base;
     json_t *object = ib_file_series_describe(sink->series, "ply", sink->count);
-    if (object) json_object_set_new(object, "unit", json_string("metre"));
-    if (object) json_object_set_new(object, "points", json_integer(sink->points));
+    ib_json_set(&object, "unit", json_string("metre"));
+    ib_json_set(&object, "points", json_integer(sink->points));
     return object;
 }
 

@@ -112,15 +112,12 @@ static isobath_status write_sidecar(png16_sink *sink)
                              sink->config.width, "height", sink->config.height, "frames", (json_int_t)sink->count,
                              "bits", 16, "files", "frame_%05d.png", "start_number", sink->config.start_number);
     json_t *times = json_array();
-    for (int64_t i = 0; i < sink->count; i++) json_array_append_new(times, json_integer(sink->times_us[i]));
-    char *text = NULL;
-    if (json && times) {
-        ib_describe_kind(json, sink->config.kind);
-        ib_describe_scale(json, ib_png_store_quant(sink->store), ib_png_store_exponent(sink->store));
-        json_object_set_new(json, "fps", sink->config.fps > 0 ? json_real(sink->config.fps) : json_null());
-        if (json_object_set(json, "times_us", times) == 0) text = ib_json_text(json);
-    }
-    json_decref(times);
+    for (int64_t i = 0; i < sink->count; i++) ib_json_add(&times, json_integer(sink->times_us[i]));
+    ib_describe_kind(&json, sink->config.kind);
+    ib_describe_scale(&json, ib_png_store_quant(sink->store), ib_png_store_exponent(sink->store));
+    ib_json_set(&json, "fps", sink->config.fps > 0 ? json_real(sink->config.fps) : json_null());
+    ib_json_set(&json, "times_us", times);
+    char *text = json ? ib_json_text(json) : NULL;
     json_decref(json);
     char *path = ib_text("%s/depth.json", sink->folder);
     isobath_status st = text && path ? ib_write_file(path, text, strlen(text), 1, sink->diag)
@@ -143,15 +140,14 @@ static json_t *png16_describe(ib_sink *base)
     png16_sink *sink = (png16_sink *)base;
     char sha256[65];
     ib_png_store_digest(sink->store, sha256);
+    if (!sha256[0]) return NULL;
     json_t *object = ib_describe_folder("png16", &sink->config, sink->name, "frame_%05d.png", sink->count,
                                         ib_png_store_bytes(sink->store), sha256);
-    if (!object) return NULL;
-    ib_describe_kind(object, sink->config.kind);
-    ib_describe_scale(object, ib_png_store_quant(sink->store), ib_png_store_exponent(sink->store));
-    json_object_set_new(object, "clamped_values", json_integer(ib_png_store_clamped(sink->store)));
+    ib_describe_kind(&object, sink->config.kind);
+    ib_describe_scale(&object, ib_png_store_quant(sink->store), ib_png_store_exponent(sink->store));
+    ib_json_set(&object, "clamped_values", json_integer(ib_png_store_clamped(sink->store)));
     char *sidecar = ib_text("%s/depth.json", sink->name);
-    json_t *file = sidecar ? ib_describe_file("json", &sink->config, sidecar, sink->diag) : NULL;
-    if (file) json_object_set_new(object, "sidecar", file);
+    ib_json_set(&object, "sidecar", sidecar ? ib_describe_file("json", &sink->config, sidecar, sink->diag) : NULL);
     free(sidecar);
     return object;
 }

@@ -217,8 +217,7 @@ static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *
     free(path);
     if (st != ISOBATH_OK) return st;
     record->bytes = (int64_t)size;
-    ib_sha256_memory(data, size, record->sha256);
-    return ISOBATH_OK;
+    return ib_sha256_memory(data, size, store->diag, record->sha256);
 }
 
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread)

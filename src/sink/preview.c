@@ -224,15 +224,14 @@ static json_t *preview_describe(ib_sink *base)
 {
     preview_sink *sink = (preview_sink *)base;
     json_t *object = ib_describe_file("preview", &sink->config, sink->name, sink->diag);
-    if (!object) return NULL;
-    json_object_set_new(object, "frames", json_integer(ib_frame_spool_count(sink->spool)));
-    json_object_set_new(object, "encoder", json_string(sink->result.encoder));
-    json_object_set_new(object, "colormap", json_string(map_name(&sink->config)));
-    json_object_set_new(
-        object, "range",
+    ib_json_set(&object, "frames", json_integer(ib_frame_spool_count(sink->spool)));
+    ib_json_set(&object, "encoder", json_string(sink->result.encoder));
+    ib_json_set(&object, "colormap", json_string(map_name(&sink->config)));
+    ib_json_set(
+        &object, "range",
         json_pack("[f,f]", (double)ib_frame_spool_min(sink->spool), (double)ib_frame_spool_max(sink->spool)));
-    json_object_set_new(object, "side_by_side", json_boolean(sink->sources != NULL));
-    json_object_set_new(object, "sound", sink->result.has_sound ? json_string(sink->result.sound) : json_null());
+    ib_json_set(&object, "side_by_side", json_boolean(sink->sources != NULL));
+    ib_json_set(&object, "sound", sink->result.has_sound ? json_string(sink->result.sound) : json_null());
     return object;
 }
 

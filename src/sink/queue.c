@@ -113,7 +113,7 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
         workers[i].sequence = INT64_MAX;
         if (pthread_create(&workers[i].handle, NULL, worker_main, &workers[i]) != 0) {
             ib_frame_queue_destroy(queue);
-            return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start sink thread %d of %d", i + 1, threads);
+            return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start sink thread %d of %d", i + 1, threads);
         }
         queue->threads++;
     }

@@ -157,10 +157,9 @@ static json_t *src_describe(ib_sink *base)
 {
     src_sink *sink = (src_sink *)base;
     json_t *object = ib_describe_file("src", &sink->config, sink->name, sink->diag);
-    if (!object) return NULL;
-    json_object_set_new(object, "frames", json_integer(sink->count));
-    json_object_set_new(object, "encoder", json_string(sink->result.encoder));
-    json_object_set_new(object, "sound", sink->result.has_sound ? json_string(sink->result.sound) : json_null());
+    ib_json_set(&object, "frames", json_integer(sink->count));
+    ib_json_set(&object, "encoder", json_string(sink->result.encoder));
+    ib_json_set(&object, "sound", sink->result.has_sound ? json_string(sink->result.sound) : json_null());
     return object;
 }
 

@@ -236,7 +236,7 @@ const char *ib_checkpoint_metadata(const ib_checkpoint *c, const char *key)
 const char *ib_checkpoint_sha256(ib_checkpoint *c)
 {
     pthread_mutex_lock(&c->lock);
-    if (!c->sha256[0]) ib_sha256_memory(c->data, c->size, c->sha256);
+    if (!c->sha256[0]) ib_sha256_memory(c->data, c->size, NULL, c->sha256);
     const char *hex = c->sha256[0] ? c->sha256 : NULL;
     pthread_mutex_unlock(&c->lock);
     return hex;

@@ -68,7 +68,7 @@ static int set_up(void **state)
     memcpy(body, &n, 8);
     memcpy(body + 8, header, n);
     for (size_t i = 0; i < 70000; i++) body[8 + n + i] = (uint8_t)(i * i >> 7);
-    ib_sha256_memory(body, body_size, body_hash);
+    ib_sha256_memory(body, body_size, NULL, body_hash);
     snprintf(quoted_hash, sizeof quoted_hash, "\"%s\"", body_hash);
     return 0;
 }

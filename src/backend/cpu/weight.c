@@ -93,8 +93,9 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
         w->base.bytes += wino_bytes;
     }
     if (!w->data || (winograd && !w->wino) || (desc->kind == IB_WEIGHT_HEAD && !w->head)) {
+        size_t bytes = w->base.bytes;
         ib_cpu_weight_destroy(b, &w->base);
-        return ib_fail(b->diag, ISOBATH_ERR_MEMORY, "out of memory for a packed weight of %zu bytes", w->base.bytes);
+        return ib_fail(b->diag, ISOBATH_ERR_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
     }
     pack(cpu, desc, w);
     if (w->wino) ib_cpu_wino_pack(cpu, desc, w);
