@@ -44,8 +44,9 @@ isobath_status ib_av_mux_finish(ib_av_mux *mux, int64_t end_us);
 void ib_av_mux_close(ib_av_mux *mux);
 
 /* Finds the sound of `from` and adds a stream for it to `mux` (before the header is written). Returns NULL when there
- * is none, or none that the container takes; `why` says so, or names the codec. */
-ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_time_us, char *why, size_t why_size);
+ * is none, or none that the container takes; `why` says so, or names the codec. Out of
+ * memory: NULL and the diag is set. */
+ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_time_us, ib_diag *diag, char *why, size_t why_size);
 /* Copies packets that are shown before time_us. Returns a libav code: only write errors are errors. */
 int ib_sound_copy(ib_sound *sound, AVFormatContext *mux, int64_t time_us);
 void ib_sound_close(ib_sound *sound);

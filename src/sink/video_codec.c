@@ -145,18 +145,21 @@ isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_vid
     if (code < 0 || !stream || describe_stream(stream, codec, format, extradata, extradata_size) != ISOBATH_OK)
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", format->path);
     mux->format->flags |= AVFMT_FLAG_BITEXACT; /* no version, no date, no random identifiers */
-    for (int i = 0; i < format->tag_count; i++)
-        av_dict_set(&mux->format->metadata, format->tags[i].key, format->tags[i].value, 0);
+    for (int i = 0; code >= 0 && i < format->tag_count; i++)
+        code = av_dict_set(&mux->format->metadata, format->tags[i].key, format->tags[i].value, 0);
+    if (code < 0) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", format->path);
     if (format->sound_from) {
-        mux->sound = ib_sound_open(format->sound_from, mux->format, first_time_us, result->sound, sizeof result->sound);
+        mux->sound = ib_sound_open(format->sound_from, mux->format, first_time_us, diag, result->sound, sizeof result->sound);
+        if (!mux->sound) IB_TRY(ib_diag_status(diag)); /* no sound is no error, but out of memory is */
         result->has_sound = mux->sound != NULL;
     }
     code = avio_open(&mux->format->pb, tmp, AVIO_FLAG_WRITE);
     if (code < 0) return ib_av_fail(diag, ISOBATH_ERR_IO, format->path, "cannot create", code);
     AVDictionary *options = NULL;
-    if (mp4) av_dict_set(&options, "movflags", "+faststart", 0);
-    code = avformat_write_header(mux->format, &options);
+    if (mp4) code = av_dict_set(&options, "movflags", "+faststart", 0);
+    if (code >= 0) code = avformat_write_header(mux->format, &options);
     av_dict_free(&options);
+    if (code == AVERROR(ENOMEM)) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", format->path);
     if (code < 0) return ib_av_fail(diag, ISOBATH_ERR_IO, format->path, "cannot write", code);
     return ISOBATH_OK;
 }

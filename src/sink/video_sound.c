@@ -13,17 +13,16 @@ struct ib_sound {
     int waiting, ended; /* a packet waits for its time; the source is done */
 };
 
-ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_time_us, char *why, size_t why_size)
+ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_time_us, ib_diag *diag, char *why, size_t why_size)
 {
     struct stat sb;
     snprintf(why, why_size, "no sound: the source could not be opened for it");
     if (stat(from, &sb) != 0 || !S_ISREG(sb.st_mode)) return NULL; /* a pipe can be read once only */
     ib_sound *sound = calloc(1, sizeof *sound);
-    if (!sound) return NULL;
-    sound->last_ts = INT64_MIN;
-    sound->packet = av_packet_alloc();
     int video = -1;
-    if (!sound->packet || avformat_open_input(&sound->input, from, NULL, NULL) < 0 ||
+    if (!sound || !(sound->packet = av_packet_alloc())) goto memory;
+    sound->last_ts = INT64_MIN;
+    if (avformat_open_input(&sound->input, from, NULL, NULL) < 0 ||
         avformat_find_stream_info(sound->input, NULL) < 0)
         goto none;
     video = av_find_best_stream(sound->input, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
@@ -37,7 +36,7 @@ ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_ti
     snprintf(why, why_size, "no sound: %s does not go into this container", name);
     if (avformat_query_codec(mux->oformat, source->codecpar->codec_id, FF_COMPLIANCE_NORMAL) != 1) goto none;
     AVStream *target = avformat_new_stream(mux, NULL);
-    if (!target || avcodec_parameters_copy(target->codecpar, source->codecpar) < 0) goto none;
+    if (!target || avcodec_parameters_copy(target->codecpar, source->codecpar) < 0) goto memory;
     target->codecpar->codec_tag = 0;
     target->time_base = source->time_base;
     sound->target_index = target->index;
@@ -50,6 +49,8 @@ ib_sound *ib_sound_open(const char *from, AVFormatContext *mux, int64_t first_ti
         if ((int)i != sound->source_index) sound->input->streams[i]->discard = AVDISCARD_ALL;
     snprintf(why, why_size, "%s", name);
     return sound;
+memory:
+    ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for its sound", from);
 none:
     ib_sound_close(sound);
     return NULL;

@@ -88,7 +88,8 @@ static isobath_status end_segment(ib_video_stream *s)
                        s->segment.count, s->in_segment);
     if (s->encoder->extradata_size > 0) {
         s->segment.extradata = av_memdup(s->encoder->extradata, (size_t)s->encoder->extradata_size);
-        s->segment.extradata_size = s->segment.extradata ? s->encoder->extradata_size : 0;
+        if (!s->segment.extradata) return ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->format.path);
+        s->segment.extradata_size = s->encoder->extradata_size;
     }
     int64_t first = s->count - s->in_segment;
     ib_segment_key key = ib_segment_key_of(&s->format, s->codec, first, s->in_segment);

@@ -69,7 +69,8 @@ static isobath_status encode_group(encode_run *run, int64_t group, ib_segment *s
     if (st == ISOBATH_OK) st = encode_frames(run, ctx, frame, first, n, slot, thread);
     if (st == ISOBATH_OK && ctx->extradata_size > 0) {
         slot->extradata = av_memdup(ctx->extradata, (size_t)ctx->extradata_size);
-        slot->extradata_size = slot->extradata ? ctx->extradata_size : 0;
+        if (slot->extradata) slot->extradata_size = ctx->extradata_size;
+        else st = ib_fail(run->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", job->format.path);
     }
     av_frame_free(&frame);
     avcodec_free_context(&ctx);
