@@ -25,7 +25,7 @@
 
 #define CLI_MODEL_OPTIONS(o, metric) \
     {CLI_HEADING, .help = "Model"}, \
-    {CLI_STRING, "--model", 'm', "NAME|PATH", "checkpoint (.safetensors or .pth) or a known name (see isobath models)", &(o).model}, \
+    {CLI_STRING, "--model", 'm', "NAME|PATH", "checkpoint (.safetensors or .pth), a known name (see isobath models), or exec:COMMAND", &(o).model}, \
     {CLI_FLAG, "--metric", 0, NULL, "the checkpoint gives metres (else as the file says)", &(metric)}, \
     {CLI_DOUBLE, "--max-depth", 0, "M", "metres that a metric Depth Anything V2 ends at (default: as the file's name says)", &(o).max_depth}, \
     {CLI_INT, "--input-size", 0, "N", "size of the network's shorter side (default: the model's, 518)", &(o).input_size}, \

@@ -16,9 +16,10 @@ typedef struct isobath_run_options {
     const char *input;       /* file, URL, folder, glob or pattern of images, "-" for stdin */
     const char *output;      /* folder for the result, created when missing */
     const char *name;        /* NAME of the result files; NULL: the input's base name */
-    const char *model;       /* name or path of a checkpoint; NULL: the default model */
+    const char *model;       /* name or path of a checkpoint, or exec:COMMAND (docs/EXEC.md); NULL: the default model */
     int metric;              /* 1: the checkpoint gives metres, 0: relative disparity, -1: as the checkpoint says */
     double max_depth;        /* metres, of a metric Depth Anything V2 whose file does not say (20 indoor, 80 outdoor); 0: as it says */
+    double exec_timeout_s;   /* of a model exec:COMMAND: seconds that a frame may take; 0: 60 */
     int input_size;          /* of the network; 0: as the model recommends (518) */
     int max_res;             /* limit of the longer source side; 0: none; init sets 1280 */
     double target_fps;       /* 0: every frame */

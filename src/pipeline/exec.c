@@ -47,6 +47,7 @@ struct ib_exec {
     ib_exec_hello hello;
     ib_source *source;
     int wants_rgb;
+    const atomic_int *cancelled;
     ib_diag *diag;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -59,7 +60,7 @@ struct ib_exec {
     runner runners[IB_MAX_DEVICES];
 };
 
-static int must_stop(const ib_exec *e) { return e->stopped || (e->o.cancelled && atomic_load(e->o.cancelled)); }
+static int must_stop(const ib_exec *e) { return e->stopped || (e->cancelled && atomic_load(e->cancelled)); }
 
 /* With the lock held; returns at least every TICK_MS, for a cancel signals nobody. */
 static void wait_changed(ib_exec *e)
@@ -419,6 +420,7 @@ static void destroy(ib_window_stream *stream)
     e->queued = 0;
     for (int i = 0; i < e->open_count; i++) ib_window_free(&e->open[i]->base);
     e->open_count = 0;
+    e->source = NULL;
 }
 
 static const ib_window_stream_ops ops = {next, stop, stats, destroy};
@@ -470,11 +472,13 @@ void ib_exec_close(ib_exec *e)
 
 const ib_exec_hello *ib_exec_info(const ib_exec *exec) { return &exec->hello; }
 
-isobath_status ib_exec_start(ib_exec *e, ib_source *source, int wants_rgb, ib_diag *diag, ib_window_stream **out)
+isobath_status ib_exec_start(ib_exec *e, ib_source *source, int wants_rgb, const atomic_int *cancelled, ib_diag *diag,
+                             ib_window_stream **out)
 {
     *out = NULL;
     e->source = source;
     e->wants_rgb = wants_rgb;
+    e->cancelled = cancelled;
     e->diag = diag;
     e->alive = e->o.processes;
     for (int i = 0; i < e->o.processes; i++) {

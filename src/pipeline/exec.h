@@ -15,7 +15,6 @@ typedef struct ib_exec_options {
     int width, height;                 /* of the frames */
     double fps;                        /* 0: unknown */
     double start_timeout_s, frame_timeout_s; /* 0: 300 and 60 */
-    const atomic_int *cancelled;       /* NULL allowed */
     void (*note)(void *ctx, const char *line); /* a process was lost; any thread; NULL allowed */
     void *note_ctx;
 } ib_exec_options;
@@ -30,7 +29,8 @@ const ib_exec_hello *ib_exec_info(const ib_exec *exec);
 
 /* Windows of the whole video: `raw` has the new frames' slots (ib_plan_new_frames), the others are not written. A process that ends,
  * is silent for too long, or sends values that are not finite loses its frames to another; it is started anew once, then left
- * out. With none left, or for a frame that failed three times, the stream ends with ISOBATH_ERR_MODEL in diag. Once per object. */
-isobath_status ib_exec_start(ib_exec *exec, ib_source *source, int wants_rgb, ib_diag *diag, ib_window_stream **out);
+ * out. `cancelled` (NULL allowed) is polled. With none left, or for a frame that failed three times, the stream ends with ISOBATH_ERR_MODEL in diag. Once per object. */
+isobath_status ib_exec_start(ib_exec *exec, ib_source *source, int wants_rgb, const atomic_int *cancelled, ib_diag *diag,
+                             ib_window_stream **out);
 
 #endif

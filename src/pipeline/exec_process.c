@@ -1,6 +1,5 @@
 /* A process of a depth program; see exec_process.h. Frames go through a socket (a closed one is an error, not a signal), depth and
  * words come through pipes; all three are non-blocking, for a program that writes while we write must not lock us both. */
-#define _GNU_SOURCE
 #include "pipeline/exec_process.h"
 
 #include <errno.h>

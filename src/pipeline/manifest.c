@@ -87,10 +87,10 @@ isobath_status ib_run_write_manifest(ib_run *r)
     }
     const char *base = strrchr(s->model_path, '/');
     json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:o, s:s}, s:o, s:o, s:o, s:o}", "format",
-                          "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", r->device->kind, "unit",
+                          "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", s->plan.device, "unit",
                           s->config.metric ? "metre" : "relative disparity", "frames", (json_int_t)r->frame_count, "depth_min",
                           r->depth_min, "depth_max", r->depth_max, "input", input_json(r), "options", options_json(s), "model",
-                          "name", s->config.name, "file", ib_json_string(base ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
+                          "name", s->config.name, "file", ib_json_string(base && !s->exec ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
                           shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
     if (r->extra && json_object_update(m, r->extra) != 0) {

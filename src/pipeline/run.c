@@ -2,6 +2,7 @@
  * have threads of their own, with bounded queues between them. */
 #include "pipeline/run.h"
 
+#include "pipeline/exec.h"
 #include "pipeline/shots.h"
 #include "sink/describe.h"
 
@@ -77,7 +78,7 @@ static isobath_status open_all(ib_run *r)
     IB_TRY(open_status(r));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
-    IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
+    if (!s->exec) IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
     ib_backend_options host = {.act = IB_F32, .isa = s->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
     const isobath_plan *p = &s->plan;
@@ -98,7 +99,7 @@ static isobath_status open_all(ib_run *r)
     ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
                            .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
                            .cancelled = r->cancelled, .diag = r->diag};
-    IB_TRY(ib_worker_start(&w, &r->stream));
+    IB_TRY(s->exec ? ib_exec_start(s->exec, r->source, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream));
     atomic_store(&r->counters->source, r->source);
     atomic_store(&r->counters->windows, r->stream);
     return ISOBATH_OK;

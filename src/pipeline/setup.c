@@ -1,6 +1,7 @@
 /* What a run is made of; see setup.h. */
 #include "pipeline/setup.h"
 
+#include "pipeline/exec.h"
 #include "pipeline/plan.h"
 #include "pipeline/shots.h"
 #include "weights/models.h"
@@ -143,9 +144,11 @@ static isobath_status choose_sizes(ib_setup *s, ib_diag *diag)
     const isobath_run_options *o = &s->options;
     isobath_plan *p = &s->plan;
     int size = o->input_size ? o->input_size : s->config.input_size;
+    if (s->exec) size = 14; /* the program has said its size */
     if (size < 14 || size > 4096)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--input-size %d: expected 14 to 4096", size);
-    ib_plan_network_size(p->source_width, p->source_height, size, s->config.temporal, &p->network_width, &p->network_height);
+    if (!s->exec)
+        ib_plan_network_size(p->source_width, p->source_height, size, s->config.temporal, &p->network_width, &p->network_height);
     if (p->network_width > 14 * 1024 || p->network_height > 14 * 1024)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "network size %d x %d is too large: expected sides up to 14336",
                        p->network_width, p->network_height);
@@ -213,8 +216,10 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape)
 
 static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
-    ib_setup_batches(&s->config, s->device >= 0, &s->shape);
-    IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
+    if (!s->exec) {
+        ib_setup_batches(&s->config, s->device >= 0, &s->shape);
+        IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
+    }
     isobath_plan *p = &s->plan;
     size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
     size_t rgb = (size_t)p->source_width * (size_t)p->source_height * 3;
@@ -299,13 +304,17 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     s->threads = options->threads > 0 ? options->threads : ib_cpu_count();
     if (options->name) snprintf(s->name, sizeof s->name, "%s", options->name);
     else ib_setup_name(options->input, s->name, sizeof s->name);
-    IB_TRY(read_model(s, diag));
-    IB_TRY(choose_formats(s, diag));
-    IB_TRY(choose_device(s, diag));
+    if (!ib_setup_is_exec(s)) {
+        IB_TRY(read_model(s, diag));
+        IB_TRY(choose_device(s, diag));
+    }
     IB_TRY(open_media(s, diag));
+    if (ib_setup_is_exec(s)) IB_TRY(ib_setup_open_exec(s, diag));
+    IB_TRY(choose_formats(s, diag));
     IB_TRY(choose_sizes(s, diag));
     fill_sink_config(s);
     IB_TRY(plan_memory(s, diag));
+    if (s->exec) return ISOBATH_OK;
     ib_backend *probe; /* what cannot run is told before anything is written */
     IB_TRY(ib_setup_open_backend(s, s->act, NULL, diag, &probe));
     snprintf(s->plan.device, sizeof s->plan.device, "%s", probe->kind);
@@ -315,6 +324,8 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
 
 void ib_setup_free(ib_setup *s)
 {
+    ib_exec_close(s->exec);
+    s->exec = NULL;
     ib_media_close(s->media);
     s->media = NULL;
     for (int i = 0; i < s->string_count; i++) free(s->strings[i]);

@@ -22,6 +22,7 @@ typedef struct ib_setup {
     char cuda_reason[256]; /* why `auto` did not take a GPU */
     ib_media *media;
     ib_media_options media_options; /* what it was opened with */
+    struct ib_exec *exec; /* the depth program, where --model names one: config has no more than name and metric then */
     ib_vda_config config;
     ib_vda_shape shape;
     ib_vda_memory memory;
@@ -39,6 +40,11 @@ typedef struct ib_setup {
 /* Decides everything; touches nothing on disk. On failure the setup can still be freed. */
 isobath_status ib_setup_init(ib_setup *setup, const isobath_run_options *options, ib_diag *diag);
 void ib_setup_free(ib_setup *setup);
+
+/* Whether --model is exec:COMMAND; and the rest of the decisions then: starts the program and asks it (source sizes must be known).
+ * Errors: USAGE, MODEL, MEMORY. */
+int ib_setup_is_exec(const ib_setup *setup);
+isobath_status ib_setup_open_exec(ib_setup *setup, ib_diag *diag);
 
 /* NAME of the results of an input: its base name without the extension; the folder's name for a pattern or folder. */
 void ib_setup_name(const char *input, char *name, size_t size);
