@@ -30,7 +30,8 @@ typedef struct job {
 typedef struct runner {
     ib_exec *exec;
     pthread_t thread;
-    int index, running, restarts;
+    int index, running;
+    atomic_int restarts;
     ib_exec_process *process;
     job given[IN_FLIGHT]; /* oldest first */
     int given_count;
@@ -54,13 +55,14 @@ struct ib_exec {
     exec_window *open[OPEN_WINDOWS]; /* oldest first */
     int open_count;
     job queue[2 * IB_MAX_DEVICES + IN_FLIGHT * IB_MAX_DEVICES]; /* frames that wait for a process, next first */
-    int queued, alive, ended, stopped; /* ended: the source has no more */
+    int queued, alive, ended; /* ended: the source has no more */
+    atomic_int stopped;
     pthread_t feeder;
     int feeding;
     runner runners[IB_MAX_DEVICES];
 };
 
-static int must_stop(const ib_exec *e) { return e->stopped || (e->cancelled && atomic_load(e->cancelled)); }
+static int must_stop(const ib_exec *e) { return atomic_load(&e->stopped) || (e->cancelled && atomic_load(e->cancelled)); }
 
 /* With the lock held; returns at least every TICK_MS, for a cancel signals nobody. */
 static void wait_changed(ib_exec *e)
@@ -76,7 +78,7 @@ static void wait_changed(ib_exec *e)
 static void stop_all(ib_exec *e)
 {
     pthread_mutex_lock(&e->lock);
-    e->stopped = 1;
+    atomic_store(&e->stopped, 1);
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->lock);
     if (e->source) ib_source_stop(e->source);
@@ -247,7 +249,7 @@ static void *runner_main(void *arg)
             stop_all(e);
             return NULL;
         }
-        if (r->restarts++) {
+        if (atomic_fetch_add(&r->restarts, 1)) {
             tell(e, r->index, "is left out", diag.text);
             pthread_mutex_lock(&e->lock);
             int left = --e->alive;
@@ -394,8 +396,8 @@ static void stats(ib_window_stream *stream, ib_window_stats *out)
         snprintf(d->name, sizeof d->name, "exec:%d", i);
         d->windows = atomic_load(&r->frames) / IB_PLAN_STEP;
         d->busy_s = (double)atomic_load(&r->busy) * 1e-6;
-        d->restarts = r->restarts;
-        d->state = r->restarts > 1 ? IB_DEVICE_LEFT_OUT : IB_DEVICE_BUSY;
+        d->restarts = atomic_load(&r->restarts);
+        d->state = d->restarts > 1 ? IB_DEVICE_LEFT_OUT : IB_DEVICE_BUSY;
         out->busy_s += d->busy_s;
     }
 }
