@@ -137,6 +137,7 @@ int cmd_run(int argc, char **argv)
         {CLI_STRING, "--list", 0, "FILE", "more inputs, one a line (-: on stdin)", &list},
         CLI_MODEL_OPTIONS(o, metric),
         {CLI_CALL, "--guard", 0, "on|off", "on (default): a window whose alignment is not sane keeps the last good one;\noff: as the reference does", &o.guard, set_guard},
+        {CLI_DOUBLE, "--stabilize", 0, "S", "models that see one frame at a time: smooth scale and shift over S seconds", &o.stabilize_s},
         {CLI_DOUBLE, "--exec-timeout", 0, "S", "seconds that a frame may take when --model is exec:COMMAND (default 60)", &o.exec_timeout_s},
         {CLI_STRING, "--cuts", 0, "off|auto|FILE", "each shot is aligned by itself: at detected cuts, or at the frame numbers\nin FILE (one per line); off by default, likely cuts are reported", &o.cuts},
         CLI_SINK_OPTIONS(o, range),

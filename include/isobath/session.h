@@ -19,6 +19,8 @@ typedef struct isobath_run_options {
     const char *model;       /* name or path of a checkpoint, or exec:COMMAND (docs/EXEC.md); NULL: the default model */
     int metric;              /* 1: the checkpoint gives metres, 0: relative disparity, -1: as the checkpoint says */
     double max_depth;        /* metres, of a metric Depth Anything V2 whose file does not say (20 indoor, 80 outdoor); 0: as it says */
+    double stabilize_s;      /* models that see one frame at a time: scale and shift follow the model's with this time constant, so
+                                that depth does not flicker; 0: every frame as it is */
     double exec_timeout_s;   /* of a model exec:COMMAND: seconds that a frame may take; 0: 60 */
     int input_size;          /* of the network; 0: as the model recommends (518) */
     int max_res;             /* limit of the longer source side; 0: none; init sets 1280 */

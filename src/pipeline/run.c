@@ -86,6 +86,8 @@ static isobath_status open_all(ib_run *r)
                                p->network_height, p->network_width, r->diag));
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
     if (!r->tail) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the alignment");
+    if (s->options.stabilize_s > 0)
+        IB_TRY(ib_stabilizer_init(&r->stabilizer, (int64_t)p->network_height * p->network_width, p->metric, s->options.stabilize_s, r->diag));
     IB_TRY(ib_run_open_sinks(r));
     IB_TRY(ib_run_start_hash(r));
     ib_source_cuts cuts = {.detect = s->cuts_auto};
@@ -174,6 +176,7 @@ static isobath_status take_window(ib_run *r, ib_window *w)
 {
     if (w->k == 0) {
         ib_align_chain_restart(&r->chain);
+        ib_stabilizer_restart(&r->stabilizer);
         IB_TRY(append(r, (void **)&r->shot_first, &r->shot_count, &r->shot_cap, &w->shot_first, sizeof w->shot_first));
     }
     ib_window_record record = {.shot = w->shot, .redone = w->redone, .nonfinite = w->nonfinite};
@@ -190,7 +193,16 @@ static isobath_status take_window(ib_run *r, ib_window *w)
     IB_TRY(append(r, (void **)&r->windows, &r->window_count, &r->window_cap, &record, sizeof record));
     if (temporal) ib_plan_final_frames(w->k, w->frames_total, &first, &end);
     else ib_plan_new_frames(w->k, w->frames_total, &first, &end);
-    for (int64_t i = first; i < end && !*r->cancelled; i++) IB_TRY(render_frame(r, w, &record.alignment, i));
+    for (int64_t i = first; i < end && !*r->cancelled; i++) {
+        ib_alignment al = record.alignment;
+        if (r->stabilizer.previous) {
+            int64_t slot = i - IB_PLAN_STEP * w->k, begin = ib_now_us();
+            al = ib_stabilize(&r->stabilizer, w->raw + slot * r->stabilizer.count, w->pts_us[slot]);
+            ib_busy_add(&r->counters->align, begin);
+            atomic_fetch_add(&r->counters->guards, al.guarded);
+        }
+        IB_TRY(render_frame(r, w, &al, i));
+    }
     if (temporal) keep_tail(r, w, &record.alignment);
     atomic_fetch_add(&r->counters->windows_done, 1);
     return ISOBATH_OK;
@@ -263,6 +275,7 @@ void ib_run_free(ib_run *r)
     for (int i = 0; i < 8; i++) ib_source_frame_unref(r->tail_source[i]);
     free(r->tail);
     ib_align_chain_free(&r->chain);
+    ib_stabilizer_free(&r->stabilizer);
     ib_vda_destroy(r->vda);
     ib_backend_close(r->device);
     ib_backend_close(r->host);

@@ -3,6 +3,7 @@
 #define IB_PIPELINE_RUN_H
 
 #include "pipeline/align.h"
+#include "pipeline/stabilize.h"
 #include "pipeline/setup.h"
 #include "pipeline/status.h"
 #include "pipeline/worker.h"
@@ -42,6 +43,7 @@ typedef struct ib_run {
     ib_sink *sinks[IB_MAX_SINKS];
     int wants_rgb;
     ib_align_chain chain;
+    ib_stabilizer stabilizer; /* with --stabilize */
     float *tail;                        /* raw slots 24..31 of the window before: (8,h,w) */
     ib_source_frame *tail_source[8];    /* with wants_rgb */
     int64_t tail_pts_us[8];

@@ -310,6 +310,10 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     }
     IB_TRY(open_media(s, diag));
     if (ib_setup_is_exec(s)) IB_TRY(ib_setup_open_exec(s, diag));
+    if (options->stabilize_s != 0 && !(options->stabilize_s > 0 && options->stabilize_s < 1e6 && !s->config.temporal))
+        return ib_fail(diag, ISOBATH_ERR_USAGE, s->config.temporal
+                       ? "--stabilize is for models that see one frame at a time; %s is consistent by itself"
+                       : "--stabilize: expected seconds above 0 (%s)", s->config.name);
     IB_TRY(choose_formats(s, diag));
     IB_TRY(choose_sizes(s, diag));
     fill_sink_config(s);

@@ -85,8 +85,34 @@ static void metric_needs_its_largest_depth(void **state)
     free(near);
 }
 
+static void stabilize_is_for_single_frames(void **state)
+{
+    e2e *e = *state;
+    int64_t n;
+    char model[512];
+    snprintf(model, sizeof model, "%s", e2e_path(e, "depth_anything_v2_tiny.safetensors"));
+    e2e_clip(e, "v2.mkv", 40, 0);
+    float *plain = depth_of(e, options_for(e, model), &n);
+    isobath_run_options o = options_for(e, model);
+    o.stabilize_s = 2;
+    float *steady = depth_of(e, o, &n);
+    assert_int_equal(n, 40);
+    assert_memory_equal(plain, steady, 64 * 48 * sizeof *plain); /* the first frame is what it was */
+    assert_memory_not_equal(plain + 64 * 48, steady + 64 * 48, 39 * 64 * 48 * sizeof *plain);
+    free(plain);
+    free(steady);
+    o = options_for(e, e->model);
+    o.stabilize_s = 2;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_USAGE);
+    assert_non_null(strstr(e->error, "one frame at a time"));
+    o = options_for(e, model);
+    o.stabilize_s = -1;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_USAGE);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(frames_stand_alone), cmocka_unit_test(metric_needs_its_largest_depth)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(frames_stand_alone), cmocka_unit_test(metric_needs_its_largest_depth),
+                                       cmocka_unit_test(stabilize_is_for_single_frames)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
 }
