@@ -1,4 +1,4 @@
-/* What the NVIDIA driver says of its cards; see cuda_info.h. The six functions used have not changed since CUDA 4. */
+/* What the NVIDIA driver says of its cards; see cuda_info.h. The functions used have not changed since CUDA 4. */
 #include "backend/cuda_info.h"
 
 #include <dlfcn.h>
@@ -11,6 +11,7 @@ typedef struct driver {
     int (*name)(char *name, int length, int device);
     int (*attribute)(int *value, int attribute, int device);
     int (*memory)(size_t *bytes, int device);
+    int (*pci)(char *id, int length, int device); /* NULL allowed */
 } driver;
 
 enum { COMPUTE_MAJOR = 75, COMPUTE_MINOR = 76 }; /* CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_* */
@@ -36,6 +37,10 @@ static isobath_status ask(const driver *d, ib_diag *diag, ib_cuda_info *out)
         d->attribute(&out->device[i].major, COMPUTE_MAJOR, i);
         d->attribute(&out->device[i].minor, COMPUTE_MINOR, i);
         d->memory(&out->device[i].memory_bytes, i);
+        char *pci = out->device[i].pci;
+        if (!d->pci || d->pci(pci, sizeof out->device[i].pci, i) != 0) *pci = 0;
+        for (; *pci; pci++)
+            if (*pci >= 'A' && *pci <= 'F') *pci += 'a' - 'A';
     }
     return ISOBATH_OK;
 }
@@ -48,6 +53,7 @@ isobath_status ib_cuda_info_read(ib_diag *diag, ib_cuda_info *out)
     if (!library)
         return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "cuda: no NVIDIA driver on this machine (libcuda.so.1 does not load)");
     isobath_status st;
+    find(library, "cuDeviceGetPCIBusId", &d.pci);
     if (find(library, "cuInit", &d.init) && find(library, "cuDriverGetVersion", &d.version) &&
         find(library, "cuDeviceGetCount", &d.count) && find(library, "cuDeviceGetName", &d.name) &&
         find(library, "cuDeviceGetAttribute", &d.attribute) && find(library, "cuDeviceTotalMem_v2", &d.memory))

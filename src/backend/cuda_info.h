@@ -12,6 +12,7 @@ typedef struct ib_cuda_info {
     int count;   /* cards described below */
     struct {
         char name[96];
+        char pci[16]; /* "0000:3b:00.0", as in /sys/bus/pci/devices; "" when the driver does not say */
         int major, minor; /* compute capability */
         size_t memory_bytes;
     } device[IB_CUDA_INFO_MAX];

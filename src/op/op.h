@@ -276,6 +276,8 @@ typedef struct ib_op_table {
     isobath_status (*bind_thread)(ib_backend *);
     isobath_status (*host_alloc)(ib_backend *, size_t bytes, void **out);
     void (*host_free)(ib_backend *, void *host);
+    isobath_status (*host_register)(ib_backend *, void *host, size_t bytes);
+    void (*host_unregister)(ib_backend *, void *host);
     isobath_status (*fetch_begin)(ib_backend *, int slot, const ib_tensor *const *x, int count, void *host_dst);
     isobath_status (*fetch_end)(ib_backend *, int slot, int64_t *nonfinite);
     isobath_status (*stage_begin)(ib_backend *, int slot);

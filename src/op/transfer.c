@@ -18,6 +18,16 @@ void ib_host_free(ib_backend *be, void *host)
     else free(host);
 }
 
+isobath_status ib_host_register(ib_backend *be, void *host, size_t bytes)
+{
+    return be->ops->host_register ? be->ops->host_register(be, host, bytes) : ISOBATH_OK;
+}
+
+void ib_host_unregister(ib_backend *be, void *host)
+{
+    if (be->ops->host_unregister) be->ops->host_unregister(be, host);
+}
+
 isobath_status ib_fetch_begin(ib_backend *be, int slot, const ib_tensor *const *x, int count, void *host_dst)
 {
     if (be->ops->fetch_begin) return be->ops->fetch_begin(be, slot, x, count, host_dst);

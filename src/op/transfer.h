@@ -15,6 +15,10 @@ isobath_status ib_bind_thread(ib_backend *backend);
  * the same backend, from any thread. */
 isobath_status ib_host_alloc(ib_backend *backend, size_t bytes, void **out);
 void ib_host_free(ib_backend *backend, void *host);
+/* Makes memory that is the caller's (shared with another process, whole pages) as good as that of ib_host_alloc, until it is
+ * unregistered. Where that fails it is merely slower: the status may be ignored, and no error is recorded. */
+isobath_status ib_host_register(ib_backend *backend, void *host, size_t bytes);
+void ib_host_unregister(ib_backend *backend, void *host);
 
 /* Starts counting the values that are not finite in x[0..count) (contiguous float tensors, count <= IB_FETCH_TENSORS) and
  * copying x[0] to host_dst. The tensors may be read by ops that follow; x[0] must not be written until ib_fetch_end(slot),

@@ -83,6 +83,8 @@ isobath_status ib_cuda_sync(ib_backend *);
 isobath_status ib_cuda_bind_thread(ib_backend *);
 isobath_status ib_cuda_host_alloc(ib_backend *, size_t bytes, void **out);
 void ib_cuda_host_free(ib_backend *, void *host);
+isobath_status ib_cuda_host_register(ib_backend *, void *host, size_t bytes);
+void ib_cuda_host_unregister(ib_backend *, void *host);
 isobath_status ib_cuda_fetch_begin(ib_backend *, int slot, const ib_tensor *const *x, int count, void *host_dst);
 isobath_status ib_cuda_fetch_end(ib_backend *, int slot, int64_t *nonfinite);
 isobath_status ib_cuda_stage_begin(ib_backend *, int slot);

@@ -103,6 +103,20 @@ void ib_cuda_host_free(ib_backend *backend, void *host)
     if (host) cudaFreeHost(host);
 }
 
+isobath_status ib_cuda_host_register(ib_backend *backend, void *host, size_t bytes)
+{
+    (void)backend;
+    if (cudaHostRegister(host, bytes, cudaHostRegisterPortable) == cudaSuccess) return ISOBATH_OK;
+    (void)cudaGetLastError(); /* forgotten: the memory is slower, nothing is wrong */
+    return ISOBATH_ERR_MEMORY;
+}
+
+void ib_cuda_host_unregister(ib_backend *backend, void *host)
+{
+    (void)backend;
+    if (cudaHostUnregister(host) != cudaSuccess) (void)cudaGetLastError();
+}
+
 /* Counts on the main stream; the copy and the counts leave on the copy stream. */
 isobath_status ib_cuda_fetch_begin(ib_backend *backend, int slot, const ib_tensor *const *x, int count, void *host_dst)
 {
