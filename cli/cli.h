@@ -60,5 +60,6 @@ int cmd_convert(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_track(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
 
 #endif

@@ -93,6 +93,7 @@ int main(int argc, char **argv)
         printf("isobath %s\n", ISOBATH_VERSION);
         return 0;
     }
+    if (strcmp(argv[1], "worker") == 0) return cmd_worker(argc - 1, argv + 1); /* not for people: no help, no man page */
     const subcommand *c = find(argv[1]);
     if (c) return c->run(argc - 1, argv + 1);
     fprintf(stderr, "isobath: unknown command %s (see isobath --help)\n", argv[1]);

@@ -30,7 +30,7 @@
     {CLI_DOUBLE, "--max-depth", 0, "M", "metres that a metric Depth Anything V2 ends at (default: as the file's name says)", &(o).max_depth}, \
     {CLI_INT, "--input-size", 0, "N", "size of the network's shorter side (default: the model's, 518)", &(o).input_size}, \
     {CLI_STRING, "--precision", 0, "P", "auto, fp32, fp16 (GPU), bf16", &(o).precision}, \
-    {CLI_STRING, "--devices", 'd', "D", "auto, cpu or cuda:N", &(o).devices}, \
+    {CLI_STRING, "--devices", 'd', "D", "auto (every GPU, or the CPU where there is none) or a list:\ncuda:0,cuda:1 or cpu,cpu,cpu", &(o).devices}, \
     {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &(o).threads}, \
     {CLI_STRING, "--isa", 0, "I", "pin the CPU's instruction path: sse4, avx2, avx512, amx", &(o).cpu_isa}
 

@@ -33,7 +33,11 @@ typedef struct isobath_run_options {
     int deinterlace;         /* 1: frames flagged as interlaced use one field */
     int keep_hdr;            /* 1: PQ and HLG are not tone-mapped */
     const char *precision;   /* "auto", "fp32", "fp16", "bf16"; NULL: auto */
-    const char *devices;     /* "auto", "cpu", "cuda:0"; NULL: auto */
+    const char *devices;     /* NULL or "auto": every GPU, or the CPU where there is none; else a list, "cuda:0,cuda:1",
+                                "cpu,cpu,cpu". Several are worker processes */
+    int segment_windows;     /* several devices: windows that one computes in a row; 0: as memory allows, 4 to 8. Above 0 one
+                                device is a worker process, too. Never changes a byte */
+    const char *program;     /* of worker processes; NULL: this program when it is isobath, else the installed one */
     const char *cpu_isa;     /* NULL: best; "sse4", "avx2", "avx512", "amx" */
     int threads;             /* CPU threads; 0: all */
     const char *formats;     /* comma-separated sink names; NULL: "png16,preview" */
@@ -74,6 +78,7 @@ typedef struct isobath_plan {
     char model[64];
     int metric;
     char device[128];                  /* the kind: backend, path, precision */
+    int device_count;
     char precision[8];
     size_t host_bytes, device_bytes;   /* peak memory of the process and of the device */
     double disk_bytes;                 /* upper estimate for frames_hint frames; 0: unknown */

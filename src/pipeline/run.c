@@ -3,6 +3,7 @@
 #include "pipeline/run.h"
 
 #include "pipeline/exec.h"
+#include "pipeline/fleet.h"
 #include "pipeline/shots.h"
 #include "sink/describe.h"
 
@@ -48,10 +49,8 @@ isobath_status ib_run_open_log(ib_run *r)
 isobath_status ib_run_open_sinks(ib_run *r)
 {
     ib_setup *s = r->setup;
-    for (int i = 0; i < s->format_count; i++) {
-        r->wants_rgb |= s->formats[i]->wants_rgb || (s->options.side_by_side && strcmp(s->formats[i]->name, "preview") == 0);
-        IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
-    }
+    r->wants_rgb = ib_setup_wants_rgb(s);
+    for (int i = 0; i < s->format_count; i++) IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
     return ISOBATH_OK;
 }
 
@@ -70,6 +69,33 @@ static isobath_status open_status(ib_run *r)
     return ib_status_start(path, r->setup->name, NULL, &r->report, r->diag, &r->status);
 }
 
+/* Windows from this process, or from a user's program. */
+static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts)
+{
+    const ib_setup *s = r->setup;
+    const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, pool, r->diag, &r->source));
+    ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
+                           .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
+                           .cancelled = r->cancelled, .diag = r->diag};
+    return s->exec ? ib_exec_start(s->exec, r->source, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream);
+}
+
+/* Windows from worker processes, one a device. */
+static isobath_status start_fleet(ib_run *r, const ib_source_cuts *cuts)
+{
+    ib_setup *s = r->setup;
+    ib_fleet *fleet;
+    ib_fleet_options o = {.setup = s, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb, .cancelled = r->cancelled, .log = r->log,
+                          .diag = r->diag};
+    IB_TRY(ib_fleet_create(&o, &fleet));
+    r->stream = ib_fleet_stream(fleet);
+    ib_frame_pool pool = ib_fleet_pool(fleet);
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, &pool, r->diag, &r->source));
+    IB_TRY(ib_fleet_start(fleet, r->source));
+    return ib_setup_hash_model(s, r->diag, r->model_sha256);
+}
+
 static isobath_status open_all(ib_run *r)
 {
     ib_setup *s = r->setup;
@@ -78,7 +104,7 @@ static isobath_status open_all(ib_run *r)
     IB_TRY(open_status(r));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
-    if (!s->exec) IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
+    if (!s->exec && !s->fleet) IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
     ib_backend_options host = {.act = IB_F32, .isa = s->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
     const isobath_plan *p = &s->plan;
@@ -96,12 +122,7 @@ static isobath_status open_all(ib_run *r)
         cuts.list = r->cuts;
         cuts.count = r->cut_count;
     }
-    const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, pool, r->diag, &r->source));
-    ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
-                           .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
-                           .cancelled = r->cancelled, .diag = r->diag};
-    IB_TRY(s->exec ? ib_exec_start(s->exec, r->source, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream));
+    IB_TRY(s->fleet ? start_fleet(r, &cuts) : start_worker(r, &cuts));
     atomic_store(&r->counters->source, r->source);
     atomic_store(&r->counters->windows, r->stream);
     return ISOBATH_OK;

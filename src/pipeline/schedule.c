@@ -10,6 +10,7 @@ isobath_status ib_schedule_init(ib_schedule *s, int devices, int segment_max, in
 {
     memset(s, 0, sizeof *s);
     s->device_count = devices;
+    for (int d = 0; d < devices; d++) s->device[d].depth = IB_SCHEDULE_DEPTH;
     s->segment_max = segment_max;
     s->windows_hint = windows_hint;
     s->capacity = capacity;
@@ -162,7 +163,7 @@ int64_t ib_schedule_next(ib_schedule *s, int device, int free_slots, int64_t now
     ib_schedule_device *v = &s->device[device];
     ib_schedule_segment *g = &v->segment;
     int64_t first = oldest(s);
-    if (!v->working || v->flight_count == IB_SCHEDULE_DEPTH || free_slots < 1) return -1;
+    if (!v->working || v->flight_count >= v->depth || free_slots < 1) return -1;
     skip_done(s, g);
     if (first < s->appended && !holders(s, first)) g->end = g->next; /* of a lost device: before everything else */
     if (g->next == g->end && !take_new(s, v) && !(v->flight_count == 0 && take_late(s, v, now_us))) return -1;
@@ -195,14 +196,14 @@ int ib_schedule_done(ib_schedule *s, int device, int64_t now_us)
 void ib_schedule_join(ib_schedule *s, int device, int64_t now_us)
 {
     ib_schedule_device *v = &s->device[device];
-    *v = (ib_schedule_device){.working = 1, .last_us = now_us, .segments = v->segments, .segment.start_us = -1, .before.start_us = -1};
+    *v = (ib_schedule_device){.working = 1, .last_us = now_us, .segments = v->segments, .depth = v->depth, .segment.start_us = -1, .before.start_us = -1};
 }
 
 int ib_schedule_leave(ib_schedule *s, int device)
 {
     ib_schedule_device *v = &s->device[device];
     int lost = v->flight_count > 0 || v->segment.next < v->segment.end;
-    *v = (ib_schedule_device){.segments = v->segments, .segment.start_us = -1, .before.start_us = -1};
+    *v = (ib_schedule_device){.segments = v->segments, .depth = v->depth, .segment.start_us = -1, .before.start_us = -1};
     return lost;
 }
 

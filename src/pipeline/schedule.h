@@ -5,7 +5,7 @@
 
 #include "pipeline/window.h"
 
-#define IB_SCHEDULE_DEPTH 2    /* windows that a device has at a time: one in work, one waiting */
+#define IB_SCHEDULE_DEPTH 3    /* windows that a device has at a time: one or two in work, one waiting */
 #define IB_SCHEDULE_RESERVE 2  /* result slots that only the oldest window may take, with several devices */
 #define IB_SCHEDULE_LATE 3     /* times the median: then a second device gets the segment as well */
 #define IB_SCHEDULE_MEDIAN 63  /* windows that the median is taken over */
@@ -18,6 +18,7 @@ typedef struct ib_schedule_segment {
 } ib_schedule_segment;
 
 typedef struct ib_schedule_device {
+    int depth;                  /* windows that it may have: the caller's, up to IB_SCHEDULE_DEPTH (the default) */
     int working;                /* 0: starting, lost or left out */
     ib_schedule_segment segment, before; /* the one that it is given windows of, and the one before it */
     int64_t flight[IB_SCHEDULE_DEPTH]; /* windows that it has, oldest first */

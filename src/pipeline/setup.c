@@ -24,7 +24,7 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->cuts, &o->crop, &o->decoder, &o->raw_format, &o->colormap, &o->exr_compression};
+                             &o->formats, &o->output_size, &o->cuts, &o->crop, &o->decoder, &o->raw_format, &o->colormap, &o->exr_compression, &o->program};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -172,30 +172,31 @@ static isobath_status choose_sizes(ib_setup *s, ib_diag *diag)
 
 static isobath_status choose_device(ib_setup *s, ib_diag *diag)
 {
-    const char *d = s->options.devices ? s->options.devices : "auto";
-    s->device = IB_DEVICE_CPU;
-    if (strcmp(d, "auto") == 0) {
-        if (ib_cuda_device_count() > 0) s->device = 0;
-    } else if (strncmp(d, "cuda", 4) == 0) {
-        int end = 0;
-        s->device = 0;
-        if (d[4] && (sscanf(d, "cuda:%d%n", &s->device, &end) != 1 || d[end]))
-            return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, cpu or cuda:N (one device in this version)", d);
-    } else if (strcmp(d, "null") == 0) {
-        s->device = IB_DEVICE_NULL;
-    } else if (strcmp(d, "cpu") != 0) {
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, cpu or cuda:N (one device in this version)", d);
-    }
+    const char *d = s->options.devices;
+    int ask = !d || strcmp(d, "auto") == 0 || strstr(d, "cuda"), cpus = 0;
+    IB_TRY(ib_devices_parse(d, ask ? ib_cuda_device_count() : 0, diag, &s->devices));
+    for (int i = 0; i < s->devices.count; i++) cpus += s->devices.device[i] < 0;
+    s->device = s->devices.device[0];
+    s->fleet = s->devices.count > 1 || s->options.segment_windows > 0;
+    s->plan.device_count = s->devices.count;
     const char *p = s->options.precision ? s->options.precision : "auto";
     if (strcmp(p, "fp32") == 0) s->act = IB_F32;
     else if (strcmp(p, "fp16") == 0) s->act = IB_F16;
     else if (strcmp(p, "bf16") == 0) s->act = IB_BF16;
-    else if (strcmp(p, "auto") == 0) s->act = s->device >= 0 ? IB_F16 : IB_F32;
+    else if (strcmp(p, "auto") == 0) s->act = cpus ? IB_F32 : IB_F16; /* one for all devices */
     else return ib_fail(diag, ISOBATH_ERR_USAGE, "--precision %s: expected auto, fp32, fp16 or bf16", p);
-    if (s->act == IB_F16 && s->device < 0)
+    if (s->act == IB_F16 && cpus)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--precision fp16 needs a GPU; on the CPU use fp32 or bf16");
     snprintf(s->plan.precision, sizeof s->plan.precision, "%s", s->act == IB_F32 ? "fp32" : s->act == IB_F16 ? "fp16" : "bf16");
     return ISOBATH_OK;
+}
+
+int ib_setup_wants_rgb(const ib_setup *s)
+{
+    int wants = 0;
+    for (int i = 0; i < s->format_count; i++)
+        wants |= s->formats[i]->wants_rgb || (s->options.side_by_side && strcmp(s->formats[i]->name, "preview") == 0);
+    return wants;
 }
 
 isobath_status ib_setup_open_backend(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **out)
@@ -230,16 +231,17 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     size_t queue = s->device >= 0 ? (size_t)32 << 20 : (size_t)16 << 20;
     s->sink.queue_bytes = (int64_t)(4 * out > queue ? 4 * out : queue);
     /* A short video fills fewer buffers than a long one. */
-    size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = (size_t)s->shape.depth_slots + 2;
+    size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = s->fleet ? 0 : (size_t)s->shape.depth_slots + 2;
     /* Source frames: the queue, two windows' references, the cut detector's and the decoder's. */
-    size_t sources = s->source_queue_bytes / rgb + 32 + 22 + 12 + IB_CUT_LOOKAHEAD + 1, queued = (size_t)s->sink.queue_bytes / out + 1;
+    size_t sources = s->fleet ? 0 : s->source_queue_bytes / rgb + 32 + 22 + 12 + IB_CUT_LOOKAHEAD + 1, queued = (size_t)s->sink.queue_bytes / out + 1;
     sources = (sources < n ? sources : n) + (size_t)s->threads;
     queued = (queued < n ? queued : n) + (size_t)s->format_count * (size_t)s->threads; /* sinks share the frames that they hold */
     /* Raw windows in flight (computed, queued, rendered), a tail of 8 maps and the chain's 2; libraries and code. */
     size_t host = (windows * 32 + 8 + 2) * map + sources * rgb + queued * out + ((size_t)90 << 20);
-    p->host_bytes = host + (s->device == IB_DEVICE_CPU ? s->memory.total : 0);
+    p->host_bytes = host + (s->device == IB_DEVICE_CPU && !s->fleet ? s->memory.total : 0);
     p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
     p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * 32 / 22;
+    if (s->fleet) ib_setup_plan_fleet(s); /* frames and raw windows are in shared memory then */
     return ISOBATH_OK;
 }
 
@@ -319,6 +321,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     fill_sink_config(s);
     IB_TRY(plan_memory(s, diag));
     if (s->exec) return ISOBATH_OK;
+    if (s->fleet) return ib_setup_open_children(s, diag);
     ib_backend *probe; /* what cannot run is told before anything is written */
     IB_TRY(ib_setup_open_backend(s, s->act, NULL, diag, &probe));
     snprintf(s->plan.device, sizeof s->plan.device, "%s", probe->kind);
@@ -330,6 +333,10 @@ void ib_setup_free(ib_setup *s)
 {
     ib_exec_close(s->exec);
     s->exec = NULL;
+    for (int i = 0; i < IB_MAX_DEVICES; i++) {
+        ib_child_close(s->child[i]);
+        s->child[i] = NULL;
+    }
     ib_media_close(s->media);
     s->media = NULL;
     for (int i = 0; i < s->string_count; i++) free(s->strings[i]);

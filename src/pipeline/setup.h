@@ -5,12 +5,12 @@
 #include "backend/backend.h"
 #include "media/media.h"
 #include "model/vda.h"
+#include "pipeline/child.h"
+#include "pipeline/devices.h"
 #include "sink/sink.h"
 #include <isobath/session.h>
 
 #define IB_MAX_SINKS 8
-#define IB_DEVICE_CPU (-1)
-#define IB_DEVICE_NULL (-2) /* computes nothing: for tests of everything around the network */
 
 /* Owns copies of all strings. */
 typedef struct ib_setup {
@@ -27,7 +27,13 @@ typedef struct ib_setup {
     ib_vda_shape shape;
     ib_vda_memory memory;
     ib_dtype act;
-    int device; /* CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
+    ib_device_list devices;
+    int device; /* the first one: CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
+    int fleet;  /* 1: every device is a worker process; the members below count then */
+    int segment;             /* windows of a segment at most */
+    ib_shared_layout shared; /* look-ahead and results */
+    char program[4096];      /* of worker processes */
+    ib_child *child[IB_MAX_DEVICES]; /* opened already, for the fleet to take; or NULL */
     int threads;
     int cuts_auto; /* --cuts auto */
     size_t source_queue_bytes;
@@ -58,6 +64,18 @@ isobath_status ib_setup_open_backend(const ib_setup *setup, ib_dtype act, ib_poo
 /* Opens the backend and loads the network in `act`. Errors: DEVICE, MEMORY, MODEL. */
 isobath_status ib_setup_open_network(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
                                      ib_vda **vda, char model_sha256[65]);
+
+/* SHA-256 of the checkpoint. */
+isobath_status ib_setup_hash_model(const ib_setup *setup, ib_diag *diag, char sha256[65]);
+
+/* Do sinks want pictures? */
+int ib_setup_wants_rgb(const ib_setup *setup);
+
+/* setup_fleet.c: look-ahead and memory; worker processes that say what they are (plan.device); what each is told; its threads. */
+void ib_setup_plan_fleet(ib_setup *setup);
+isobath_status ib_setup_open_children(ib_setup *setup, ib_diag *diag);
+ib_msg_open ib_setup_child_open(const ib_setup *setup, int device);
+int ib_setup_threads_of(const ib_setup *setup, int device);
 
 /* Creates the output folder, refuses or removes an existing result, checks the room on the disk. */
 isobath_status ib_setup_prepare_output(const ib_setup *setup, ib_diag *diag);

@@ -40,8 +40,8 @@ static isobath_status take_memory(ib_shared *s, ib_diag *diag)
     s->free_frames = malloc((size_t)l->frames * sizeof *s->free_frames);
     s->free_raws = malloc((size_t)l->raws * sizeof *s->free_raws);
     if (!s->free_frames || !s->free_raws) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the list of shared places");
-    while (s->free_frame_count < l->frames) s->free_frames[s->free_frame_count++] = l->frames - 1 - s->free_frame_count;
-    while (s->free_raw_count < l->raws) s->free_raws[s->free_raw_count++] = l->raws - 1 - s->free_raw_count;
+    for (int i = l->frames; i--;) s->free_frames[s->free_frame_count++] = i;
+    for (int i = l->raws; i--;) s->free_raws[s->free_raw_count++] = i;
     if ((s->fd = memfd_create("isobath", MFD_CLOEXEC)) < 0)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "no shared memory for worker processes: %s", strerror(errno));
     if (ftruncate(s->fd, (off_t)l->bytes) == 0) s->base = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);

@@ -68,6 +68,9 @@ static isobath_status setup(isobath_stream *s)
         o.formats = NULL;
     }
     o.cuts = NULL;
+    o.segment_windows = 0;
+    if (!o.devices || strcmp(o.devices, "auto") == 0) o.devices = ib_cuda_device_count() > 0 ? "cuda:0" : "cpu";
+    if (strchr(o.devices, ',')) return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--devices %s: a stream runs on one device", o.devices);
     IB_TRY(ib_setup_init(&s->setup, &o, &s->diag));
     if (!s->options.run.output) {
         s->setup.format_count = 0;
