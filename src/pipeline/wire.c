@@ -70,7 +70,7 @@ static void end_strings(ib_message *m)
 
 const char *ib_message_check(ib_message *m, size_t bytes, uint32_t sequence)
 {
-    if (bytes < HEADER || m->magic != MAGIC) return "not a message";
+    if (bytes < HEADER || m->magic != MAGIC) return "bytes that are no message";
     if (m->type < 1 || m->type >= IB_MSG_TYPES) return "a message of no known type";
     if (m->bytes != bytes || bytes != HEADER + body_bytes(m->type)) return "a message of the wrong size";
     if (m->crc != checksum(m)) return "a message with a wrong checksum";
