@@ -15,6 +15,9 @@ typedef struct subcommand {
 static const subcommand commands[] = {
     {"run", cmd_run, "turn a video into consistent depth"},
     {"stream", cmd_stream, "depth of a live source, frame by frame"},
+    {"shard", cmd_shard, "cut a run into tasks for a cluster: the plan"},
+    {"work", cmd_work, "compute one segment of a plan"},
+    {"merge", cmd_merge, "make the result of a plan's segments"},
     {"status", cmd_status, "how a run is doing, from another terminal or machine"},
     {"check", cmd_check, "is this result complete and sane?"},
     {"track", cmd_track, "2-D tracks to 3-D positions"},

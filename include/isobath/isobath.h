@@ -12,6 +12,7 @@
 #include <isobath/report.h>
 #include <isobath/session.h>
 #include <isobath/status.h>
+#include <isobath/task.h>
 #include <isobath/track.h>
 #include <isobath/stream.h>
 

@@ -15,7 +15,7 @@ static json_t *input_json(const ib_run *r)
     return json_pack("{s:o, s:s, s:i, s:i, s:i, s:f, s:i, s:s, s:s}", "name",
                      ib_json_string(base && base[1] ? base + 1 : s->options.input),
                      "sha256", r->input_sha256, "width", info->width, "height", info->height, "rotation", info->rotation,
-                     "fps", info->fps, "stride", info->stride, "decoder", info->decoder, "colour", info->colour);
+                     "fps", info->fps, "stride", info->stride, "decoder", r->decoder ? r->decoder : info->decoder, "colour", info->colour);
 }
 
 static json_t *options_json(const ib_setup *s)
@@ -87,7 +87,7 @@ isobath_status ib_run_write_manifest(ib_run *r)
     }
     const char *base = strrchr(s->model_path, '/');
     json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:o, s:s}, s:o, s:o, s:o, s:o}", "format",
-                          "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", s->plan.device, "unit",
+                          "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", r->kind ? r->kind : s->plan.device, "unit",
                           s->config.metric ? "metre" : "relative disparity", "frames", (json_int_t)r->frame_count, "depth_min",
                           r->depth_min, "depth_max", r->depth_max, "input", input_json(r), "options", options_json(s), "model",
                           "name", s->config.name, "file", ib_json_string(base && !s->exec ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",

@@ -60,6 +60,7 @@ typedef struct ib_run {
     int64_t *pts_us;
     int64_t frame_count, frame_cap;
     double depth_min, depth_max;
+    const char *kind, *decoder; /* for the manifest, when others computed; NULL: of device and setup */
     json_t *extra; /* more keys of the manifest, or NULL */
     char *outputs[IB_MAX_SINKS + 2]; /* paths for the caller, ended by NULL */
 } ib_run;

@@ -121,7 +121,7 @@ isobath_status ib_png_store_open(const ib_sink_config *config, const char *folde
     store->quant = quant;
     store->diag = diag;
     store->threads = threads;
-    atomic_init(&store->exponent, ib_quant_exponent(&quant, 0));
+    atomic_init(&store->exponent, ib_quant_exponent(&quant, config->largest));
     atomic_init(&store->finish_status, ISOBATH_OK);
     store->folder = strdup(folder);
     store->scratch = calloc((size_t)threads, sizeof *store->scratch);

@@ -53,6 +53,7 @@ typedef struct ib_sink_config {
     int start_number;   /* first number in file names */
     /* png16 */
     double range_min, range_max; /* --range A:B; both 0: automatic */
+    float largest;               /* a depth of the video that needs the final step, where it is known before; 0: it is not */
     int png_level;               /* 0: default (fast), 9: smallest */
     /* npz */
     int npz_half;  /* 1: float16 */

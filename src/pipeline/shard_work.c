@@ -1,0 +1,175 @@
+/* One segment of a plan: its windows, from the input to the spool; see shard.h. */
+#include "pipeline/shard_task.h"
+#include "pipeline/worker.h"
+#include "sink/file.h"
+
+#include <libdeflate.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct work {
+    isobath_task *task;
+    char *path;
+    int64_t first, end; /* windows */
+    ib_pool *pool;
+    ib_backend *backend;
+    ib_vda *vda;
+    ib_source *source;
+    ib_window_stream *stream;
+    int64_t *cuts;
+    ib_spool_writer *spool;
+} work;
+
+static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
+{
+    work *w = ctx;
+    isobath_task *t = w->task;
+    if (t->options.note) t->options.note(t->options.note_ctx, "values that are not finite: the window is redone in fp32 (see the manifest)");
+    return ib_setup_open_network(&t->setup, IB_F32, w->pool, &t->diag, backend, vda, NULL);
+}
+
+/* 1: the segment is there, of this plan, and every block of it is sound. What is there and is not gets a line. */
+static int is_done(work *w)
+{
+    isobath_task *t = w->task;
+    ib_diag diag = IB_DIAG_INIT;
+    ib_spool *spool;
+    if (access(w->path, F_OK) != 0) return 0;
+    isobath_status st = ib_spool_open(w->path, &diag, &spool);
+    if (st == ISOBATH_OK) {
+        const ib_spool_head *h = ib_spool_get_head(spool);
+        if (strcmp(h->plan, t->shard.id) || h->segment != t->options.part || h->first != w->first || h->count != w->end - w->first ||
+            h->width != t->shard.network_width || h->height != t->shard.network_height)
+            st = ib_fail(&diag, ISOBATH_ERR_INPUT, "%s: is of another plan", w->path);
+        else st = ib_spool_verify(spool);
+    }
+    ib_spool_close(spool);
+    if (st != ISOBATH_OK && t->options.note) {
+        char line[IB_DIAG_TEXT + 32];
+        snprintf(line, sizeof line, "%s: it is done again", diag.text);
+        t->options.note(t->options.note_ctx, line);
+    }
+    ib_diag_destroy(&diag);
+    return st == ISOBATH_OK;
+}
+
+/* Where the network runs, and windows from the segment's first one on. */
+static isobath_status open_all(work *w)
+{
+    isobath_task *t = w->task;
+    ib_setup *s = &t->setup;
+    const ib_shard *p = &t->shard;
+    char digest[65] = "";
+    IB_TRY(ib_pool_create(s->threads, &t->diag, &w->pool));
+    IB_TRY(ib_setup_open_network(s, s->act, w->pool, &t->diag, &w->backend, &w->vda, digest));
+    if (strcmp(digest, p->model_sha256) != 0)
+        return ib_fail(&t->diag, ISOBATH_ERR_MODEL, "%s: not the checkpoint that was planned with", s->model_path);
+    int64_t k, shot = ib_shard_window(p, w->first, &k);
+    w->cuts = malloc((size_t)p->shot_count * sizeof *w->cuts);
+    if (!w->cuts) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a segment");
+    for (int64_t i = 1; i < p->shot_count; i++) w->cuts[i - 1] = p->shots[i].first;
+    ib_source_cuts cuts = {.list = w->cuts, .count = p->shot_count - 1};
+    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, NULL, &t->diag, &w->source));
+    for (int64_t i = 0; i < p->shots[shot].first; i++) {
+        ib_source_frame *f = ib_source_next(w->source);
+        ib_source_frame_unref(f);
+        if (!f) break;
+    }
+    ib_worker_options o = {.source = w->source, .vda = w->vda, .backend = w->backend, .shape = &s->shape, .memory = &s->memory,
+                           .redo = {s->act == IB_F32 ? NULL : open_redo, w}, .range = {shot, p->shots[shot].first, k, -1}, .wants_rgb = 1,
+                           .cancelled = &t->cancelled, .diag = &t->diag};
+    IB_TRY(ib_worker_start(&o, &w->stream));
+    ib_spool_head head = {.segment = t->options.part, .first = w->first, .count = w->end - w->first, .width = p->network_width,
+                          .height = p->network_height};
+    memcpy(head.plan, p->id, sizeof head.plan);
+    snprintf(head.kind, sizeof head.kind, "%s", s->plan.device);
+    snprintf(head.decoder, sizeof head.decoder, "%s", ib_media_get_info(s->media)->decoder);
+    return ib_spool_create(w->path, &head, &t->diag, &w->spool);
+}
+
+/* The frames that came with a window are those that were planned with. */
+static isobath_status check_frames(const work *w, const ib_window *win)
+{
+    isobath_task *t = w->task;
+    const ib_shard *p = &t->shard;
+    int64_t first = win->shot_first + IB_PLAN_STEP * win->k;
+    for (int slot = 0; slot < IB_PLAN_WINDOW; slot++) {
+        const ib_source_frame *f = win->source[slot];
+        int64_t i = first + slot;
+        if (!f) continue;
+        int same = i < p->frames && f->index == i && f->pts_us == p->pts_us[i];
+        if (same && f->rgb && i % IB_SHARD_CHECK_EVERY == 0)
+            same = libdeflate_crc32(0, f->rgb, (size_t)f->width * (size_t)f->height * 3) == p->checks[i / IB_SHARD_CHECK_EVERY];
+        if (!same)
+            return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: frame %lld is not the one that was planned with: the input has changed, or its "
+                           "decoder is another one", t->setup.options.input, (long long)i);
+    }
+    return ISOBATH_OK;
+}
+
+static isobath_status compute(work *w)
+{
+    isobath_task *t = w->task;
+    IB_TRY(open_all(w));
+    for (int64_t i = w->first; i < w->end; i++) {
+        int64_t k, shot = ib_shard_window(&t->shard, i, &k);
+        ib_window *win = t->cancelled ? NULL : ib_windows_next(w->stream);
+        if (!win) break;
+        isobath_status st = ISOBATH_OK;
+        if (win->shot != shot || win->k != k || win->shot_first != t->shard.shots[shot].first)
+            st = ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: other shots than were planned with: the input has changed", t->setup.options.input);
+        if (st == ISOBATH_OK) st = check_frames(w, win);
+        ib_spool_window about = {win->redone, win->nonfinite};
+        if (st == ISOBATH_OK) st = ib_spool_write(w->spool, &about, ib_shard_slots(&t->shard, i), win->raw);
+        ib_window_free(win);
+        IB_TRY(st);
+        atomic_fetch_add(&t->done, 1);
+    }
+    IB_TRY(ib_diag_status(&t->diag));
+    if (t->cancelled) return ib_fail(&t->diag, ISOBATH_ERR_INTERRUPTED, "stopped; segment %lld is to be done again", (long long)t->options.part);
+    if (atomic_load(&t->done) != w->end - w->first)
+        return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: ends before segment %lld does: it is not what was planned with", t->setup.options.input,
+                       (long long)t->options.part);
+    ib_spool_writer *spool = w->spool;
+    w->spool = NULL;
+    return ib_spool_commit(spool, &t->result.bytes);
+}
+
+static void close_all(work *w)
+{
+    if (w->source) ib_source_stop(w->source);
+    ib_windows_destroy(w->stream);
+    ib_source_destroy(w->source);
+    ib_spool_abort(w->spool);
+    ib_vda_destroy(w->vda);
+    ib_backend_close(w->backend);
+    ib_pool_destroy(w->pool);
+    free(w->cuts);
+    free(w->path);
+}
+
+isobath_status ib_shard_work(isobath_task *t)
+{
+    work w = {.task = t};
+    char file[64], what[64];
+    int64_t part = t->options.part;
+    if (part < 0 || part >= t->shard.segments)
+        return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "--segment %lld: the plan has segments 0 to %lld", (long long)part, (long long)t->shard.segments - 1);
+    ib_shard_segment(&t->shard, part, &w.first, &w.end);
+    w.path = ib_shard_path(&t->shard, "segment_%05lld.raw", (long long)part);
+    if (!w.path) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a segment");
+    isobath_status st = ISOBATH_OK;
+    t->result.skipped = !t->options.again && is_done(&w);
+    if (t->result.skipped) atomic_store(&t->done, w.end - w.first);
+    else {
+        snprintf(file, sizeof file, "segment_%05lld", (long long)part);
+        snprintf(what, sizeof what, "segment %lld", (long long)part);
+        st = ib_shard_setup(t, t->options.devices ? t->options.devices : "auto");
+        if (st == ISOBATH_OK) st = ib_shard_report(t, file, what, w.end - w.first);
+        if (st == ISOBATH_OK) st = compute(&w);
+    }
+    close_all(&w);
+    return st;
+}
