@@ -1,0 +1,145 @@
+/* Every device at once: the same bytes for any number of worker processes, any segments, any timing, on every instruction path. */
+#include "session.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define FRAMES 200
+#define PATHS 4
+
+static const char *const paths[PATHS] = {"clip_depths_png16", "clip_depths.npz", "clip_isobath.json", "clip_vis.mp4"};
+
+/* "cpu,cpu,cpu" */
+static const char *cpus(int count)
+{
+    static char text[64];
+    *text = 0;
+    for (int i = 0; i < count; i++) strcat(text, i ? ",cpu" : "cpu");
+    return text;
+}
+
+static void digests(e2e *e, const char *out, char hex[PATHS][65])
+{
+    char rel[256];
+    for (int i = 0; i < PATHS; i++) {
+        snprintf(rel, sizeof rel, "%s/%s", out, paths[i]);
+        e2e_digest(e2e_path(e, rel), hex[i]);
+    }
+}
+
+static void expect_same(char a[PATHS][65], char b[PATHS][65], const char *what)
+{
+    for (int i = 0; i < PATHS; i++)
+        if (strcmp(a[i], b[i])) fail_msg("%s: %s differs", what, paths[i]);
+}
+
+/* One reference in this process, then fleets of 1, 2, 3 and 5 workers whose windows take random times. */
+static int compare_fleets(e2e *e, const char *isa, const char *precision, const char *cuts, int side_by_side)
+{
+    static const struct { int workers, segment, delay_us; } fleets[] = {{1, 4, 0}, {2, 1, 9000}, {3, 8, 20000}, {5, 2, 15000}};
+    char want[PATHS][65], got[PATHS][65], what[128], delay[64], input[512], output[512], cut_file[512];
+    isobath_run_options o = e2e_options(e, "d.mkv", "d");
+    o.input = strcpy(input, o.input); /* e2e_path reuses its buffers */
+    o.output = strcpy(output, o.output);
+    if (cuts) cuts = strcpy(cut_file, cuts);
+    o.overwrite = 1;
+    o.formats = "png16,npz,preview";
+    o.cpu_isa = isa;
+    o.precision = precision;
+    o.cuts = cuts;
+    o.side_by_side = side_by_side;
+    o.program = ISOBATH_BINARY;
+    isobath_status st = e2e_run(e, &o);
+    if (st == ISOBATH_ERR_UNSUPPORTED) {
+        print_message("SKIPPED on this machine: %s %s: %s\n", isa, precision, e->error);
+        return 0;
+    }
+    if (st != ISOBATH_OK) fail_msg("%s %s: %s", isa, precision, e->error);
+    digests(e, "d", want);
+    for (size_t i = 0; i < sizeof fleets / sizeof *fleets; i++) {
+        snprintf(delay, sizeof delay, "delay_us=%d", fleets[i].delay_us);
+        setenv("ISOBATH_WORKER_TEST", delay, 1);
+        o.devices = cpus(fleets[i].workers);
+        o.segment_windows = fleets[i].segment;
+        snprintf(what, sizeof what, "%s %s, %s, segments of %d", isa, precision, o.devices, o.segment_windows);
+        if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s: %s", what, e->error);
+        assert_int_equal(e->plan.device_count, fleets[i].workers);
+        digests(e, "d", got);
+        expect_same(want, got, what);
+    }
+    unsetenv("ISOBATH_WORKER_TEST");
+    return (int)(sizeof fleets / sizeof *fleets);
+}
+
+static void same_bytes_for_any_workers(void **state)
+{
+    static const char *const kinds[][2] = {{"avx2", "fp32"}, {"avx512", "fp32"}, {"avx512", "bf16"}, {"amx", "bf16"}};
+    int compared = 0;
+    e2e_clip(*state, "d.mkv", FRAMES, 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) compared += compare_fleets(*state, kinds[i][0], kinds[i][1], NULL, 0);
+    print_message("%d fleets compared with one process\n", compared);
+    assert_true(compared >= 4);
+}
+
+/* Shots of 1, 2, 23 ... frames, so that segments cross cuts; and pictures that travel with the windows. */
+static void same_bytes_across_cuts_with_pictures(void **state)
+{
+    e2e *e = *state;
+    static const char cuts[] = "1\n3\n26\n70\n71\n72\n150\n";
+    e2e_clip(e, "d.mkv", FRAMES, 1);
+    assert_int_equal(clip_write_file(e2e_path(e, "cuts.txt"), cuts, sizeof cuts - 1), 0);
+    assert_int_equal(compare_fleets(e, "avx2", "fp32", e2e_path(e, "cuts.txt"), 1), 4);
+}
+
+static void a_short_clip_has_idle_workers(void **state)
+{
+    e2e *e = *state;
+    char want[PATHS][65], got[PATHS][65];
+    for (int n = 1; n <= 45; n += 22) {
+        e2e_clip(e, "s.mkv", n, 0);
+        isobath_run_options o = e2e_options(e, "s.mkv", "s");
+        o.overwrite = 1;
+        o.formats = "png16,npz,preview";
+        o.program = ISOBATH_BINARY;
+        if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+        digests(e, "s", want);
+        o.devices = "cpu,cpu,cpu";
+        if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+        digests(e, "s", got);
+        expect_same(want, got, "a short clip");
+    }
+}
+
+static void mistakes_are_told(void **state)
+{
+    e2e *e = *state;
+    static const struct { const char *devices, *program, *text; isobath_status st; } cases[] = {
+        {"cpu,gpu", ISOBATH_BINARY, "expected auto, or a list of cpu, cuda and cuda:N", ISOBATH_ERR_USAGE},
+        {"cuda:1,cuda:1", ISOBATH_BINARY, "cuda:1 is named twice", ISOBATH_ERR_USAGE},
+        {",", ISOBATH_BINARY, "expected auto, or a list", ISOBATH_ERR_USAGE},
+        {"cpu,cpu", "/nonexistent/isobath", "no such program to be a worker process", ISOBATH_ERR_UNSUPPORTED},
+        {"cpu,cpu", "/bin/true", "its worker process ended at its start", ISOBATH_ERR_DEVICE},
+        {"cpu,cpu", NULL, "worker processes need the program isobath", ISOBATH_ERR_UNSUPPORTED}};
+    e2e_clip(e, "m.mkv", 3, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        isobath_run_options o = e2e_options(e, "m.mkv", "m");
+        o.devices = cases[i].devices;
+        o.program = cases[i].program;
+        isobath_status st = e2e_run(e, &o);
+        if (st == ISOBATH_OK && !cases[i].program) continue; /* isobath is installed here */
+        if (st != cases[i].st || !strstr(e->error, cases[i].text)) fail_msg("%s: %d: %s", cases[i].devices, (int)st, e->error);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(same_bytes_for_any_workers),
+                                       cmocka_unit_test(same_bytes_across_cuts_with_pictures),
+                                       cmocka_unit_test(a_short_clip_has_idle_workers), cmocka_unit_test(mistakes_are_told)};
+    return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
+}
