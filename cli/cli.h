@@ -62,6 +62,8 @@ int cmd_models(int argc, char **argv);
 int cmd_convert(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_track(int argc, char **argv);
+int cmd_split(int argc, char **argv);
+int cmd_join(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 

@@ -20,6 +20,8 @@ static const subcommand commands[] = {
     {"merge", cmd_merge, "make the result of a plan's segments"},
     {"status", cmd_status, "how a run is doing, from another terminal or machine"},
     {"check", cmd_check, "is this result complete and sane?"},
+    {"split", cmd_split, "cut a video into overlapping chunks for another depth tool"},
+    {"join", cmd_join, "align and blend the depth of chunks into one result"},
     {"track", cmd_track, "2-D tracks to 3-D positions"},
     {"eval", cmd_eval, "compare a result with ground truth (AbsRel, RMSE, delta1, TAE)"},
     {"info", cmd_info, "what a checkpoint is, and what it takes to run it"},

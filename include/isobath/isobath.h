@@ -8,9 +8,11 @@
 #include <isobath/doctor.h>
 #include <isobath/eval.h>
 #include <isobath/info.h>
+#include <isobath/join.h>
 #include <isobath/models.h>
 #include <isobath/report.h>
 #include <isobath/session.h>
+#include <isobath/split.h>
 #include <isobath/status.h>
 #include <isobath/task.h>
 #include <isobath/track.h>

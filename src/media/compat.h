@@ -20,6 +20,21 @@ static inline const int32_t *ib_compat_stream_matrix(const AVStream *stream)
 #endif
 }
 
+/* Gives a stream that is written a display matrix. 0: out of memory. */
+static inline int ib_compat_set_stream_matrix(AVStream *stream, const int32_t *matrix)
+{
+    size_t size = 9 * sizeof(int32_t);
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100) /* 6.1 */
+    AVCodecParameters *par = stream->codecpar;
+    AVPacketSideData *sd = av_packet_side_data_new(&par->coded_side_data, &par->nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX, size, 0);
+    uint8_t *data = sd ? sd->data : NULL;
+#else
+    uint8_t *data = av_stream_new_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, size);
+#endif
+    for (size_t i = 0; data && i < size; i++) data[i] = ((const uint8_t *)matrix)[i];
+    return data != NULL;
+}
+
 static inline int ib_compat_interlaced(const AVFrame *frame)
 {
 #ifdef AV_FRAME_FLAG_INTERLACED /* 6.1 */
