@@ -154,9 +154,9 @@ isobath_status ib_cuda_transfers_open(ib_backend *backend)
                          "allocating counters"));
     IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_ready, cudaEventDisableTiming), "creating an event"));
     for (int i = 0; i < IB_FETCH_SLOTS; i++)
-        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_done[i], cudaEventDisableTiming), "creating an event"));
+        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_done[i], cudaEventDisableTiming | cudaEventBlockingSync), "creating an event"));
     for (int i = 0; i < IB_CUDA_RING_SLOTS; i++)
-        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->ring_free[i], cudaEventDisableTiming), "creating an event"));
+        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->ring_free[i], cudaEventDisableTiming | cudaEventBlockingSync), "creating an event"));
     IB_TRY(ib_cuda_check(backend, cudaStreamCreateWithFlags(&be->stage_stream, cudaStreamNonBlocking), "creating a stream"));
     for (int i = 0; i < IB_STAGE_SLOTS; i++) {
         IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->stage_ready[i], cudaEventDisableTiming), "creating an event"));
