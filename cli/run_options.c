@@ -12,6 +12,17 @@ int cli_set_on_error(void *target, const char *arg)
     return 0;
 }
 
+int cli_set_bytes(void *target, const char *arg)
+{
+    char unit;
+    double value;
+    int end = 0;
+    if (sscanf(arg, "%lf%c%n", &value, &unit, &end) != 2 || arg[end] || !(value > 0 && value < 1e6)) return -1;
+    if (unit != 'M' && unit != 'G') return -1;
+    *(size_t *)target = (size_t)(value * (unit == 'M' ? 1048576.0 : 1073741824.0));
+    return 0;
+}
+
 int cli_set_png_level(void *target, const char *arg)
 {
     if (strcmp(arg, "fast") && strcmp(arg, "max")) return -1;

@@ -20,6 +20,7 @@
     {CLI_INT64, "--max-frames", 0, "N", "stop after N frames", &(o).max_frames}, \
     {CLI_INT, "--max-res", 0, "N", "reduce sources whose longer side exceeds N (default 1280; 0: never)", &(o).max_res}, \
     {CLI_CALL, "--on-error", 0, "stop|repeat", "damaged frames: stop (default), or repeat the last good one", &(o).on_error_repeat, cli_set_on_error}, \
+    {CLI_CALL, "--device-memory", 0, "SIZE", "take at most this much of the GPU, e.g. 5.5G: smaller batches, the same result", &(o).device_memory, cli_set_bytes}, \
     {CLI_STRING, "--decoder", 0, "auto|software|cuda", "who decodes the video: the GPU of the network where it can (auto),\nthe processor, or the GPU or nobody", &(o).decoder}, \
     {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30", &(o).raw_format}
 
@@ -56,6 +57,7 @@
 
 int cli_set_on_error(void *target, const char *argument);
 int cli_set_png_level(void *target, const char *argument);
+int cli_set_bytes(void *target, const char *argument); /* a size_t from 800M or 5.5G */
 
 /* The plan, for people on stderr and as an event on stdout. */
 void cli_print_plan(const isobath_plan *plan, const isobath_run_options *options);

@@ -45,6 +45,8 @@ typedef struct isobath_run_options {
     int guard;               /* 1 (init): keep the last good alignment when a fit is not sane; 0: as the reference */
     int overwrite;           /* 1: replace an existing result */
     const char *output_size; /* "source" (NULL), "model" or "WxH" */
+    size_t device_memory;    /* bytes that this process may take of a GPU in all, 0: no limit. Less memory makes smaller batches,
+                                not another result. On the CPU: of the network's memory */
     const char *decoder;     /* NULL or "auto": the network's GPU where it can, "software", "cuda" (or fail) */
     const char *raw_format;  /* "WIDTHxHEIGHT:PIXFMT:FPS" of headerless raw video on stdin */
     int on_error_repeat;     /* 1: damaged frames repeat the last good one; 0: stop */

@@ -1,18 +1,37 @@
 /* A bump arena over one device buffer; see arena.h. */
 #include "model/arena.h"
 
-isobath_status ib_arena_init(ib_arena *arena, ib_backend *backend, size_t bytes)
+isobath_status ib_device_alloc(ib_backend *be, ib_budget *budget, size_t bytes, void **out)
 {
-    *arena = (ib_arena){.backend = backend, .size = bytes};
+    *out = NULL;
+    if (!ib_budget_take(budget, bytes))
+        return ib_fail(be->diag, ISOBATH_ERR_MEMORY, "%s: %.1f MiB asked for, %.1f of the %.1f MiB allowed are in use", be->ops->name,
+                       (double)bytes / 1048576.0, (double)atomic_load(&budget->used) / 1048576.0,
+                       (double)budget->limit / 1048576.0);
+    isobath_status st = be->ops->buffer_alloc(be, bytes, out);
+    if (st != ISOBATH_OK) ib_budget_give(budget, bytes);
+    return st;
+}
+
+void ib_device_free(ib_backend *be, ib_budget *budget, void *buffer, size_t bytes)
+{
+    if (!buffer) return;
+    be->ops->buffer_free(be, buffer);
+    ib_budget_give(budget, bytes);
+}
+
+isobath_status ib_arena_init(ib_arena *arena, ib_backend *backend, size_t bytes, ib_budget *budget)
+{
+    *arena = (ib_arena){.backend = backend, .size = bytes, .budget = budget};
     void *base = NULL;
-    IB_TRY(backend->ops->buffer_alloc(backend, bytes, &base));
+    IB_TRY(ib_device_alloc(backend, budget, bytes, &base));
     arena->base = base;
     return ISOBATH_OK;
 }
 
 void ib_arena_free(ib_arena *arena)
 {
-    if (arena->base) arena->backend->ops->buffer_free(arena->backend, arena->base);
+    if (arena->base) ib_device_free(arena->backend, arena->budget, arena->base, arena->size);
     arena->base = NULL;
 }
 

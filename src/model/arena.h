@@ -2,6 +2,7 @@
 #ifndef IB_MODEL_ARENA_H
 #define IB_MODEL_ARENA_H
 
+#include "model/budget.h"
 #include "op/op.h"
 
 /* One thread at a time. Allocations are 256-byte aligned and freed by going back to a mark. */
@@ -9,10 +10,15 @@ typedef struct ib_arena {
     ib_backend *backend;
     char *base;
     size_t size, used, peak;
+    ib_budget *budget;
 } ib_arena;
 
-/* Takes `bytes` from the backend. ISOBATH_ERR_MEMORY when the device has not that much. */
-isobath_status ib_arena_init(ib_arena *arena, ib_backend *backend, size_t bytes);
+/* Device memory within a budget (NULL: none). ISOBATH_ERR_MEMORY when the device or the budget has not that much. */
+isobath_status ib_device_alloc(ib_backend *backend, ib_budget *budget, size_t bytes, void **out);
+void ib_device_free(ib_backend *backend, ib_budget *budget, void *buffer, size_t bytes); /* NULL allowed */
+
+/* Takes `bytes` by ib_device_alloc. */
+isobath_status ib_arena_init(ib_arena *arena, ib_backend *backend, size_t bytes, ib_budget *budget);
 void ib_arena_free(ib_arena *arena);
 
 /* Contiguous tensors. ISOBATH_ERR_MEMORY when the arena is too small (a wrong plan: a bug). */

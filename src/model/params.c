@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void ib_params_init(ib_params *params, ib_backend *backend, const ib_checkpoint *checkpoint, ib_diag *diag)
+void ib_params_init(ib_params *params, ib_backend *backend, const ib_checkpoint *checkpoint, ib_budget *budget,
+                    ib_diag *diag)
 {
-    *params = (ib_params){.backend = backend, .checkpoint = checkpoint, .diag = diag};
+    *params = (ib_params){.backend = backend, .checkpoint = checkpoint, .budget = budget, .diag = diag};
 }
 
 void ib_params_free(ib_params *params)
@@ -21,6 +22,9 @@ void ib_params_free(ib_params *params)
     params->weights = NULL;
     params->buffers = NULL;
     params->weight_count = params->buffer_count = 0;
+    params->weight_cap = params->buffer_cap = 0;
+    ib_budget_give(params->budget, params->budget_bytes);
+    params->budget_bytes = 0;
 }
 
 void ib_params_prefix(ib_params *params, const char *format, ...)
@@ -29,6 +33,16 @@ void ib_params_prefix(ib_params *params, const char *format, ...)
     va_start(ap, format);
     vsnprintf(params->prefix, sizeof params->prefix, format, ap);
     va_end(ap);
+}
+
+/* Counts `bytes` against the budget. */
+static isobath_status charge(ib_params *params, size_t bytes)
+{
+    if (!ib_budget_take(params->budget, bytes))
+        return ib_fail(params->diag, ISOBATH_ERR_MEMORY, "%s: %.1f MiB of memory are allowed, the network's parameters alone take more",
+                       params->backend->ops->name, (double)params->budget->limit / 1048576.0);
+    params->budget_bytes += bytes;
+    return ISOBATH_OK;
 }
 
 /* Room for one more pointer in a growing list. */
@@ -66,6 +80,7 @@ isobath_status ib_params_upload(ib_params *params, const float *src, int64_t cou
     *out = ib_tensor_1d(NULL, IB_F32, count);
     size_t bytes = (size_t)count * sizeof *src;
     IB_TRY(grow(params, &params->buffers, params->buffer_count, &params->buffer_cap));
+    IB_TRY(charge(params, bytes));
     IB_TRY(be->ops->buffer_alloc(be, bytes, &out->data));
     params->buffers[params->buffer_count++] = out->data;
     params->vector_bytes += (bytes + 255) & ~(size_t)255;
@@ -92,7 +107,7 @@ isobath_status ib_params_pack(ib_params *params, const float *data, ib_weight_ki
     IB_TRY(st);
     IB_TRY(be->ops->weight_create(be, &desc, out));
     params->weights[params->weight_count++] = *out;
-    return ISOBATH_OK;
+    return charge(params, (*out)->bytes);
 }
 
 isobath_status ib_params_weight(ib_params *params, const char *name, ib_weight_kind kind, int64_t out_channels,

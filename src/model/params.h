@@ -3,6 +3,7 @@
 #ifndef IB_MODEL_PARAMS_H
 #define IB_MODEL_PARAMS_H
 
+#include "model/budget.h"
 #include "model/config.h"
 #include "op/op.h"
 
@@ -10,6 +11,8 @@
 typedef struct ib_params {
     ib_backend *backend;
     const ib_checkpoint *checkpoint; /* NULL on the null backend */
+    ib_budget *budget; /* NULL: none */
+    size_t budget_bytes;
     ib_diag *diag;
     ib_weight **weights;
     size_t weight_count, weight_cap;
@@ -19,7 +22,8 @@ typedef struct ib_params {
     char prefix[160];    /* put before every name */
 } ib_params;
 
-void ib_params_init(ib_params *params, ib_backend *backend, const ib_checkpoint *checkpoint, ib_diag *diag);
+void ib_params_init(ib_params *params, ib_backend *backend, const ib_checkpoint *checkpoint, ib_budget *budget,
+                    ib_diag *diag);
 void ib_params_free(ib_params *params);
 
 /* Sets the prefix of the names that follow, printf-style. */

@@ -1,25 +1,25 @@
 /* Source frames into network input; see staging.h. */
 #include "model/staging.h"
 
+#include "model/arena.h"
 #include "model/config.h"
 #include "model/vda.h"
 
-void ib_staging_free(ib_staging *s, ib_backend *be)
+void ib_staging_free(ib_staging *s, ib_backend *be, ib_budget *budget)
 {
-    for (int i = 0; i < IB_STAGE_SLOTS; i++)
-        if (s->stage[i]) be->ops->buffer_free(be, s->stage[i]);
-    if (s->rgb) be->ops->buffer_free(be, s->rgb);
+    for (int i = 0; i < IB_STAGE_SLOTS; i++) ib_device_free(be, budget, s->stage[i], s->stage_bytes[i]);
+    ib_device_free(be, budget, s->rgb, s->rgb_bytes);
     *s = (ib_staging){0};
 }
 
 /* A buffer of at least `wanted` bytes; its old content goes. */
-static isobath_status reserve(ib_backend *be, void **buffer, size_t *bytes, size_t wanted)
+static isobath_status reserve(ib_backend *be, ib_budget *budget, void **buffer, size_t *bytes, size_t wanted)
 {
     if (wanted <= *bytes) return ISOBATH_OK;
-    if (*buffer) be->ops->buffer_free(be, *buffer);
+    ib_device_free(be, budget, *buffer, *bytes);
     *buffer = NULL;
     *bytes = 0;
-    IB_TRY(be->ops->buffer_alloc(be, wanted, buffer));
+    IB_TRY(ib_device_alloc(be, budget, wanted, buffer));
     *bytes = wanted;
     return ISOBATH_OK;
 }
@@ -82,8 +82,8 @@ static isobath_status convert(ib_backend *be, const ib_yuv_planes *p, const ib_t
                                                    .y = ib_tensor_3d(rgb->data, IB_U8, p->height, p->width, 3)});
 }
 
-isobath_status ib_staging_preprocess(ib_staging *s, ib_backend *be, const ib_vda_frame *frames, int count, int batch,
-                                     const ib_tensor *input)
+isobath_status ib_staging_preprocess(ib_staging *s, ib_backend *be, ib_budget *budget, const ib_vda_frame *frames, int count,
+                                     int batch, const ib_tensor *input)
 {
     int slot = s->next;
     size_t largest = 0, converted = 0;
@@ -94,8 +94,8 @@ isobath_status ib_staging_preprocess(ib_staging *s, ib_backend *be, const ib_vda
     }
     if (largest * (size_t)batch > s->stage_bytes[slot] || converted > s->rgb_bytes) {
         IB_TRY(be->ops->sync(be)); /* the first frames, or larger ones: nothing may read what is freed */
-        IB_TRY(reserve(be, &s->stage[slot], &s->stage_bytes[slot], largest * (size_t)batch));
-        IB_TRY(reserve(be, &s->rgb, &s->rgb_bytes, converted));
+        IB_TRY(reserve(be, budget, &s->stage[slot], &s->stage_bytes[slot], largest * (size_t)batch));
+        IB_TRY(reserve(be, budget, &s->rgb, &s->rgb_bytes, converted));
     }
     ib_yuv_planes where[IB_WINDOW];
     IB_TRY(ib_stage_begin(be, slot));

@@ -2,6 +2,7 @@
 #ifndef IB_MODEL_STAGING_H
 #define IB_MODEL_STAGING_H
 
+#include "model/budget.h"
 #include "op/transfer.h"
 
 struct ib_vda_frame;
@@ -15,11 +16,11 @@ typedef struct ib_staging {
     size_t rgb_bytes;
 } ib_staging;
 
-void ib_staging_free(ib_staging *staging, ib_backend *backend);
+void ib_staging_free(ib_staging *staging, ib_backend *backend, ib_budget *budget);
 
 /* frames[0..count), all of one size, into input, f32 (count,h,w,3). `batch` >= count is the usual count: memory is taken for that
  * many. Errors: ISOBATH_ERR_MEMORY, ISOBATH_ERR_DEVICE. */
-isobath_status ib_staging_preprocess(ib_staging *staging, ib_backend *backend, const struct ib_vda_frame *frames, int count,
-                                     int batch, const ib_tensor *input);
+isobath_status ib_staging_preprocess(ib_staging *staging, ib_backend *backend, ib_budget *budget,
+                                     const struct ib_vda_frame *frames, int count, int batch, const ib_tensor *input);
 
 #endif

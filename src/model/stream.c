@@ -96,8 +96,8 @@ static isobath_status init(ib_stream *s, ib_backend *backend, const ib_checkpoin
     *v = (ib_vda){.backend = backend, .diag = diag, .config = config, .shape = *shape, .slots = 1};
     v->shape.encode_batch = v->shape.depth_batch = v->shape.depth_slots = 1;
     IB_TRY(ib_vda_create_network(v, checkpoint));
-    IB_TRY(ib_arena_init(&v->features_arena, backend, features));
-    IB_TRY(ib_arena_init(&v->arena, backend, activations));
+    IB_TRY(ib_arena_init(&v->features_arena, backend, features, shape->budget));
+    IB_TRY(ib_arena_init(&v->arena, backend, activations, shape->budget));
     return take_state(s);
 }
 
@@ -111,7 +111,9 @@ isobath_status ib_stream_plan(const ib_vda_config *config, const ib_vda_shape *s
     ib_vda *v = &s.net;
     ib_tensor input;
     isobath_status st;
-    IB_TRY_GOTO(st, init(&s, be, NULL, config, shape, IB_ENDLESS_ARENA, IB_ENDLESS_ARENA, diag), done);
+    ib_vda_shape unlimited = *shape;
+    unlimited.budget = NULL;
+    IB_TRY_GOTO(st, init(&s, be, NULL, config, &unlimited, IB_ENDLESS_ARENA, IB_ENDLESS_ARENA, diag), done);
     ib_null_reset_counts(be);
     size_t mark = ib_arena_mark(&v->arena);
     IB_TRY_GOTO(st, ib_arena_4d(&v->arena, IB_F32, 1, v->shape.height, v->shape.width, 3, &input), done);
@@ -152,7 +154,6 @@ isobath_status ib_stream_create(ib_backend *backend, const ib_checkpoint *checkp
 void ib_stream_destroy(ib_stream *s)
 {
     if (!s) return;
-    ib_staging_free(&s->net.staging, s->net.backend);
     ib_vda_free_network(&s->net);
     free(s);
 }

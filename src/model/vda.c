@@ -40,7 +40,7 @@ static isobath_status upload_positions(ib_vda *v)
 isobath_status ib_vda_create_network(ib_vda *v, const ib_checkpoint *checkpoint)
 {
     v->maps = ib_dpt_shape_for(v->shape.height / IB_PATCH, v->shape.width / IB_PATCH);
-    ib_params_init(&v->params, v->backend, checkpoint, v->diag);
+    ib_params_init(&v->params, v->backend, checkpoint, v->shape.budget, v->diag);
     IB_TRY(ib_vit_create(&v->params, v->config, &v->vit));
     IB_TRY(ib_dpt_create(&v->params, v->config, &v->dpt));
     return upload_positions(v);
@@ -83,6 +83,7 @@ static isobath_status rehearse(ib_vda *v, double *encode_flops, double *depth_fl
 
 void ib_vda_free_network(ib_vda *v)
 {
+    ib_staging_free(&v->staging, v->backend, v->shape.budget);
     ib_params_free(&v->params);
     ib_vit_free(&v->vit);
     ib_arena_free(&v->features_arena);
@@ -98,9 +99,10 @@ isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shap
     IB_TRY(ib_null_open(&options, &null_backend));
     ib_vda v = {.backend = null_backend, .diag = diag, .config = config, .shape = *shape, .slots = IB_WINDOW};
     isobath_status st;
+    v.shape.budget = NULL;
     IB_TRY_GOTO(st, ib_vda_create_network(&v, NULL), done);
-    IB_TRY_GOTO(st, ib_arena_init(&v.features_arena, null_backend, IB_ENDLESS_ARENA), done);
-    IB_TRY_GOTO(st, ib_arena_init(&v.arena, null_backend, IB_ENDLESS_ARENA), done);
+    IB_TRY_GOTO(st, ib_arena_init(&v.features_arena, null_backend, IB_ENDLESS_ARENA, NULL), done);
+    IB_TRY_GOTO(st, ib_arena_init(&v.arena, null_backend, IB_ENDLESS_ARENA, NULL), done);
     IB_TRY_GOTO(st, ib_vda_take_features(&v), done);
     IB_TRY_GOTO(st, rehearse(&v, &out->encode_flops, &out->depth_flops), done);
     out->weights = ib_params_bytes(&v.params);
@@ -113,31 +115,74 @@ done:
     return st;
 }
 
+/* Takes everything on the device; on failure nothing is left there. */
+static isobath_status load(ib_vda *v, const ib_checkpoint *checkpoint)
+{
+    ib_vda_memory memory;
+    IB_TRY(ib_vda_plan(v->config, &v->shape, v->backend->act, v->diag, &memory));
+    /* the large pieces first: what does not fit is told before the weights are read */
+    isobath_status st = ib_arena_init(&v->features_arena, v->backend, memory.features, v->shape.budget);
+    if (st == ISOBATH_OK) st = ib_arena_init(&v->arena, v->backend, memory.activations, v->shape.budget);
+    if (st == ISOBATH_OK) st = ib_vda_create_network(v, checkpoint);
+    if (st == ISOBATH_OK) st = ib_vda_take_features(v);
+    if (st != ISOBATH_OK) ib_vda_unload(v);
+    return st;
+}
+
 isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoint, const ib_vda_config *config,
                              const ib_vda_shape *shape, ib_diag *diag, ib_vda **out)
 {
     *out = NULL;
-    ib_vda_memory memory;
-    IB_TRY(ib_vda_plan(config, shape, backend->act, diag, &memory));
     ib_vda *v = calloc(1, sizeof *v);
     if (!v) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the network");
     *v = (ib_vda){.backend = backend, .diag = diag, .config = config, .shape = *shape, .slots = IB_WINDOW};
-    isobath_status st = ib_vda_create_network(v, checkpoint);
-    if (st == ISOBATH_OK) st = ib_arena_init(&v->features_arena, backend, memory.features);
-    if (st == ISOBATH_OK) st = ib_arena_init(&v->arena, backend, memory.activations);
-    if (st == ISOBATH_OK) st = ib_vda_take_features(v);
+    isobath_status st = load(v, checkpoint);
     if (st != ISOBATH_OK) {
-        ib_vda_destroy(v);
+        free(v);
         return st;
     }
     *out = v;
     return ISOBATH_OK;
 }
 
+void ib_vda_unload(ib_vda *v)
+{
+    ib_vda_free_network(v);
+    ib_vda_shape shape = v->shape;
+    ib_tap tap = v->tap;
+    *v = (ib_vda){.backend = v->backend, .diag = v->diag, .config = v->config, .shape = shape, .slots = IB_WINDOW, .tap = tap};
+}
+
+isobath_status ib_vda_reload(ib_vda *v, const ib_checkpoint *checkpoint) { return load(v, checkpoint); }
+
+void ib_vda_set_diag(ib_vda *v, ib_diag *diag)
+{
+    v->diag = v->params.diag = diag;
+}
+
+int ib_vda_shape_shrink(ib_vda_shape *shape)
+{
+    int64_t pixels = (int64_t)(shape->height / IB_PATCH) * (shape->width / IB_PATCH);
+    int64_t piece = shape->temporal_piece > 0 && shape->temporal_piece < pixels ? shape->temporal_piece : pixels;
+    if (shape->encode_batch > 4 || shape->depth_batch > 2) {
+        if (shape->encode_batch > 4) shape->encode_batch = 4;
+        if (shape->depth_batch > 2) shape->depth_batch = 2;
+    } else if (shape->encode_batch > 1 || shape->depth_batch > 1 || piece > 1024) {
+        shape->encode_batch = shape->depth_batch = 1;
+        if (piece > 1024) shape->temporal_piece = 1024;
+    } else if (shape->depth_slots > 1) {
+        shape->depth_slots = 1;
+    } else if (piece > 128) {
+        shape->temporal_piece = 128;
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
 void ib_vda_destroy(ib_vda *v)
 {
     if (!v) return;
-    ib_staging_free(&v->staging, v->backend);
     ib_vda_free_network(v);
     free(v);
 }
@@ -149,7 +194,7 @@ isobath_status ib_vda_encode_frames(ib_vda *v, const ib_vda_frame *frames, int c
         size_t mark = ib_arena_mark(&v->arena);
         ib_tensor input;
         IB_TRY(ib_arena_4d(&v->arena, IB_F32, T, v->shape.height, v->shape.width, 3, &input));
-        IB_TRY(ib_staging_preprocess(&v->staging, v->backend, frames + done, T, v->shape.encode_batch, &input));
+        IB_TRY(ib_staging_preprocess(&v->staging, v->backend, v->shape.budget, frames + done, T, v->shape.encode_batch, &input));
         ib_tap_show(&v->tap, "network_input", &input, first_slot + done);
         IB_TRY(ib_vda_encode_batch(v, &input, first_slot + done));
         ib_arena_release(&v->arena, mark);

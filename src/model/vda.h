@@ -2,6 +2,7 @@
 #ifndef IB_MODEL_VDA_H
 #define IB_MODEL_VDA_H
 
+#include "model/budget.h"
 #include "model/dpt.h"
 #include "model/vit.h"
 
@@ -14,6 +15,7 @@ typedef struct ib_vda_shape {
     int depth_batch;       /* frames of the head's last stages together, >= 1 */
     int64_t temporal_piece; /* pixels of a temporal module together; 0: all */
     int depth_slots;        /* windows whose depth may be in flight: 1, or 2 on devices (costs one more result buffer) */
+    ib_budget *budget;      /* of device memory; NULL: none. Must outlive the network */
 } ib_vda_shape;
 
 /* Device memory of a network at a shape, in bytes. */
@@ -32,6 +34,14 @@ isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shap
 isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoint, const ib_vda_config *config,
                              const ib_vda_shape *shape, ib_diag *diag, ib_vda **out);
 void ib_vda_destroy(ib_vda *vda); /* NULL allowed */
+/* The next smaller plan: micro-batches, then pieces, then windows in flight. 0: there is none. */
+int ib_vda_shape_shrink(ib_vda_shape *shape);
+/* Gives all device memory back; nothing but ib_vda_reload and ib_vda_destroy may follow. ib_vda_reload takes it again: the slots
+ * hold nothing then. Errors of ib_vda_reload: as of ib_vda_create; the object stays unloaded. */
+void ib_vda_unload(ib_vda *vda);
+isobath_status ib_vda_reload(ib_vda *vda, const ib_checkpoint *checkpoint);
+/* Where errors go from now on. */
+void ib_vda_set_diag(ib_vda *vda, ib_diag *diag);
 
 /* The window's slots 0..31 hold the features of the frames that it reads, in order. */
 

@@ -13,6 +13,8 @@ typedef struct flight {
     float *raw;
     int64_t k;
     int slot; /* of the network's windows in flight */
+    int done; /* 1: `raw` and `nonfinite` are there */
+    int64_t nonfinite;
 } flight;
 
 struct ib_compute {
@@ -21,6 +23,7 @@ struct ib_compute {
     ib_vda_memory memory;
     ib_vda *redo_vda;
     ib_backend *redo_backend;
+    int crowded;     /* both networks together do not fit */
     int64_t shot, k; /* the window that the network's slots hold; k -1: none */
     flight flights[MAX_FLIGHT]; /* oldest first */
     int flight_count;
@@ -41,6 +44,8 @@ isobath_status ib_compute_create(const ib_compute_options *options, ib_compute *
     return ISOBATH_OK;
 }
 
+static void close_redo(ib_compute *c);
+
 static void drop_flight(flight *f)
 {
     for (int i = 0; i < IB_PLAN_WINDOW; i++) {
@@ -55,11 +60,10 @@ void ib_compute_destroy(ib_compute *c)
     if (c->flight_count) ib_bind_thread(c->o.backend);
     for (int i = 0; i < c->flight_count; i++) { /* the device may be writing still */
         int64_t nonfinite;
-        ib_vda_depth_end(c->o.vda, c->flights[i].slot, &nonfinite);
+        if (!c->flights[i].done) ib_vda_depth_end(c->o.vda, c->flights[i].slot, &nonfinite);
         drop_flight(&c->flights[i]);
     }
-    ib_vda_destroy(c->redo_vda);
-    ib_backend_close(c->redo_backend);
+    close_redo(c);
     free(c);
 }
 
@@ -120,22 +124,66 @@ isobath_status ib_compute_begin(ib_compute *c, int64_t shot, int64_t k, ib_sourc
     return ISOBATH_OK;
 }
 
-/* The whole window again in fp32, from its source frames. */
-static isobath_status redo_window(ib_compute *c, flight *f, int64_t nonfinite)
+static isobath_status wait_flight(ib_compute *c, flight *f)
 {
+    if (f->done) return ISOBATH_OK;
+    f->done = 1;
+    return ib_vda_depth_end(c->o.vda, f->slot, &f->nonfinite);
+}
+
+/* Opens the fp32 network; without the memory for both, instead of the fast one. *swapped: the fast one is to be reloaded. */
+static isobath_status open_redo(ib_compute *c, int *swapped)
+{
+    *swapped = 0;
+    if (c->redo_vda) return ISOBATH_OK;
+    ib_diag attempt = IB_DIAG_INIT;
+    isobath_status st = ISOBATH_ERR_MEMORY;
+    if (!c->crowded) st = c->o.redo.open(c->o.redo.ctx, &attempt, &c->redo_backend, &c->redo_vda);
+    if (st == ISOBATH_ERR_MEMORY && c->o.redo.reload) {
+        for (int i = 0; i < c->flight_count; i++) IB_TRY(wait_flight(c, &c->flights[i]));
+        ib_vda_unload(c->o.vda);
+        c->k = -1;
+        c->crowded = *swapped = 1;
+        ib_diag_reset(&attempt);
+        st = c->o.redo.open(c->o.redo.ctx, &attempt, &c->redo_backend, &c->redo_vda);
+    }
+    if (st == ISOBATH_OK) {
+        c->redo_backend->diag = c->o.diag;
+        ib_vda_set_diag(c->redo_vda, c->o.diag);
+    } else {
+        st = ib_fail(c->o.diag, st, "a window must be redone in fp32: %s", attempt.text);
+    }
+    ib_diag_destroy(&attempt);
+    return st;
+}
+
+static void close_redo(ib_compute *c)
+{
+    ib_vda_destroy(c->redo_vda);
+    ib_backend_close(c->redo_backend);
+    c->redo_vda = NULL;
+    c->redo_backend = NULL;
+}
+
+/* The whole window again in fp32, from its source frames. */
+static isobath_status redo_window(ib_compute *c, flight *f)
+{
+    int swapped;
+    int64_t left = 0;
     if (!c->o.redo.open)
         return ib_fail(c->o.diag, ISOBATH_ERR_MODEL,
                        "window %lld: %lld values are not finite although it was computed in fp32: the checkpoint is damaged "
-                       "(try: isobath doctor)", (long long)f->k, (long long)nonfinite);
-    if (!c->redo_vda) IB_TRY(c->o.redo.open(c->o.redo.ctx, &c->redo_backend, &c->redo_vda));
+                       "(try: isobath doctor)", (long long)f->k, (long long)f->nonfinite);
+    IB_TRY(open_redo(c, &swapped));
     IB_TRY(encode_slots(c, c->redo_vda, f->frames, 0));
-    int64_t left = 0;
     IB_TRY(ib_vda_depth(c->redo_vda, f->raw, &left));
     if (left)
         return ib_fail(c->o.diag, ISOBATH_ERR_MODEL,
                        "window %lld: %lld values are not finite, and %lld in fp32: the checkpoint is damaged (try: isobath "
-                       "doctor)", (long long)f->k, (long long)nonfinite, (long long)left);
-    return ISOBATH_OK;
+                       "doctor)", (long long)f->k, (long long)f->nonfinite, (long long)left);
+    if (!swapped) return ISOBATH_OK;
+    close_redo(c);
+    return c->o.redo.reload(c->o.redo.ctx, c->o.vda);
 }
 
 isobath_status ib_compute_finish(ib_compute *c, int *redone, int64_t *nonfinite)
@@ -143,13 +191,13 @@ isobath_status ib_compute_finish(ib_compute *c, int *redone, int64_t *nonfinite)
     flight f = c->flights[0];
     memmove(c->flights, c->flights + 1, (size_t)--c->flight_count * sizeof *c->flights);
     int64_t start = ib_now_us();
-    *redone = 0;
-    *nonfinite = 0;
-    isobath_status st = ib_vda_depth_end(c->o.vda, f.slot, nonfinite);
+    isobath_status st = wait_flight(c, &f);
     count_flops(c, c->memory.depth_flops * IB_PLAN_WINDOW);
     ib_busy_add(&c->busy, start);
-    if (st == ISOBATH_OK && *nonfinite) {
-        st = redo_window(c, &f, *nonfinite);
+    *redone = 0;
+    *nonfinite = f.nonfinite;
+    if (st == ISOBATH_OK && f.nonfinite) {
+        st = redo_window(c, &f);
         *redone = 1;
     }
     drop_flight(&f);

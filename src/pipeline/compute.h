@@ -8,9 +8,12 @@
 #include "pipeline/plan.h"
 #include "pipeline/source.h"
 
-/* How to make the network again in fp32, should a window need it; open NULL: it is in fp32. */
+/* How to make the network again in fp32, should a window need it; open NULL: it is in fp32. When open says
+ * ISOBATH_ERR_MEMORY (and leaves the diag alone), the fast network makes room: it is unloaded, and brought back by `reload` when
+ * the window is done. */
 typedef struct ib_compute_redo {
-    isobath_status (*open)(void *ctx, ib_backend **backend, ib_vda **vda);
+    isobath_status (*open)(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda);
+    isobath_status (*reload)(void *ctx, ib_vda *vda);
     void *ctx;
 } ib_compute_redo;
 

@@ -68,6 +68,8 @@ static void load(ib_fleet *f, ib_fleet_device *d)
     snprintf(l->model_path, sizeof l->model_path, "%s", s->model_path);
     l->config = s->config;
     l->shape = s->shape;
+    l->shape.budget = NULL;
+    l->budget_bytes = s->budget.limit;
     ib_setup_batches(&s->config, d->device >= 0, &l->shape);
     l->shared = *ib_shared_get_layout(f->shared);
     d->state = IB_FLEET_LOADING;

@@ -111,11 +111,18 @@ static isobath_status open_device(remote *r)
     return ISOBATH_OK;
 }
 
-static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
+static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda)
 {
     remote *r = ctx;
     tell_tick(r, REDO_GRACE_S);
-    return ib_setup_open_network(&r->setup, IB_F32, r->pool, &r->diag, backend, vda, NULL);
+    return ib_setup_open_network(&r->setup, IB_F32, r->pool, diag, backend, vda, NULL);
+}
+
+static isobath_status reload_network(void *ctx, ib_vda *vda)
+{
+    remote *r = ctx;
+    tell_tick(r, REDO_GRACE_S);
+    return ib_setup_reload_network(&r->setup, vda, &r->diag);
 }
 
 static isobath_status load_network(remote *r)
@@ -133,13 +140,15 @@ static isobath_status load_network(remote *r)
     snprintf(s->model_path, sizeof s->model_path, "%s", m.u.load.model_path);
     s->config = m.u.load.config;
     s->shape = m.u.load.shape;
+    s->budget.limit = m.u.load.budget_bytes;
+    s->shape.budget = &s->budget;
     size_t raw_bytes = (size_t)IB_PLAN_WINDOW * (size_t)s->shape.height * (size_t)s->shape.width * sizeof(float);
     if (raw_bytes > r->layout.raw_stride || s->shape.depth_slots < 1 || s->shape.depth_slots > 2)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
     IB_TRY(ib_setup_open_network(s, s->act, r->pool, &r->diag, &r->backend, &r->vda, NULL));
     ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &s->shape, .memory = &r->memory,
-                            .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .tick = tick, .tick_ctx = r, .diag = &r->diag};
+                            .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .tick = tick, .tick_ctx = r, .diag = &r->diag};
     IB_TRY(ib_compute_create(&c, &r->compute));
     ib_message answer = {.type = IB_MSG_LOADED};
     tell(r, &answer);

@@ -18,14 +18,21 @@ static void *hash_main(void *arg)
     return NULL;
 }
 
-static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
+static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda)
 {
     ib_run *r = ctx;
     ib_log_event(r->log, "redo_opened", json_pack("{s:s}", "precision", "fp32"));
     if (r->setup->options.note)
         r->setup->options.note(r->setup->options.note_ctx,
                                "values that are not finite: the window is redone in fp32 (see the log and the manifest)");
-    return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, r->diag, backend, vda, NULL);
+    return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, diag, backend, vda, NULL);
+}
+
+static isobath_status reload_network(void *ctx, ib_vda *vda)
+{
+    ib_run *r = ctx;
+    ib_log_event(r->log, "reloaded", json_pack("{s:s}", "why", "the fp32 network did not fit beside the fast one"));
+    return ib_setup_reload_network(r->setup, vda, r->diag);
 }
 
 isobath_status ib_run_open_log(ib_run *r)
@@ -76,7 +83,7 @@ static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts)
     const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
     IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, pool, r->diag, &r->source));
     ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
-                           .redo = {s->act == IB_F32 ? NULL : open_redo, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
+                           .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
                            .cancelled = r->cancelled, .diag = r->diag};
     return s->exec ? ib_exec_start(s->exec, r->source, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream);
 }

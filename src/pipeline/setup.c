@@ -71,17 +71,17 @@ static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag 
     return ISOBATH_OK;
 }
 
-/* On the card of the network, unless it is said otherwise; a network elsewhere takes frames from the processor. */
+/* On the card of the network, unless it is said otherwise; networks elsewhere, and worker processes, take frames from the
+ * processor. */
 static isobath_status choose_decoder(const ib_setup *s, ib_media_options *m, ib_diag *diag)
 {
     const char *d = s->options.decoder ? s->options.decoder : "auto";
-    m->cuda_device = s->device;
+    int on_card = !ib_setup_is_exec(s) && !s->fleet && s->device >= 0;
+    m->cuda_device = on_card ? s->device : 0;
     if (strcmp(d, "software") == 0) m->decoder = IB_DECODER_SOFTWARE;
-    else if (strcmp(d, "auto") == 0) m->decoder = s->device >= 0 ? IB_DECODER_AUTO : IB_DECODER_SOFTWARE;
+    else if (strcmp(d, "auto") == 0) m->decoder = on_card ? IB_DECODER_AUTO : IB_DECODER_SOFTWARE;
     else if (strcmp(d, "cuda") == 0) m->decoder = IB_DECODER_CUDA;
     else return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoder %s: expected auto, software or cuda", d);
-    if (m->decoder == IB_DECODER_CUDA && s->device < 0)
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoder cuda: frames are decoded on the GPU of the network, which is on the CPU here");
     return ISOBATH_OK;
 }
 
@@ -215,10 +215,27 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape)
     shape->depth_slots = gpu ? 2 : 1;
 }
 
+/* What a CUDA process takes of a card before its first buffer: the context, the module's code, the workspace; measured on sm_90
+ * (docs/SPEED.md), with room to spare for larger cards' contexts. */
+#define CUDA_PROCESS_BYTES ((size_t)640 << 20)
+
+static isobath_status limit_memory(ib_setup *s, ib_diag *diag)
+{
+    size_t wanted = s->options.device_memory, own = s->device >= 0 ? CUDA_PROCESS_BYTES : 0;
+    if (!wanted) return ISOBATH_OK;
+    if (wanted <= own)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--device-memory: CUDA alone takes about %zu MiB of a card, before the network",
+                       own >> 20);
+    s->budget.limit = wanted - own;
+    s->shape.budget = &s->budget;
+    return ISOBATH_OK;
+}
+
 static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
     if (!s->exec) {
         ib_setup_batches(&s->config, s->device >= 0, &s->shape);
+        IB_TRY(limit_memory(s, diag));
         IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     }
     isobath_plan *p = &s->plan;
@@ -343,26 +360,58 @@ void ib_setup_free(ib_setup *s)
     s->string_count = 0;
 }
 
-isobath_status ib_setup_open_network(const ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
+/* One attempt at a shape; on failure nothing is left open. */
+static isobath_status try_network(const ib_setup *s, const ib_checkpoint *ckpt, ib_dtype act, const ib_vda_shape *shape,
+                                  ib_pool *pool, ib_diag *diag, ib_backend **backend, ib_vda **vda)
+{
+    isobath_status st = ib_setup_open_backend(s, act, pool, diag, backend);
+    if (st == ISOBATH_OK) st = ib_vda_create(*backend, ckpt, &s->config, shape, diag, vda);
+    if (st == ISOBATH_OK) return st;
+    ib_backend_close(*backend);
+    *backend = NULL;
+    return st;
+}
+
+isobath_status ib_setup_open_network(ib_setup *s, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
                                      ib_vda **vda, char sha256[65])
 {
     *backend = NULL;
     *vda = NULL;
     ib_checkpoint *ckpt;
     IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
-    isobath_status st = ib_setup_open_backend(s, act, pool, diag, backend);
-    if (st == ISOBATH_OK) st = ib_vda_create(*backend, ckpt, &s->config, &s->shape, diag, vda);
+    ib_vda_shape shape = s->shape;
+    ib_diag attempt = IB_DIAG_INIT;
+    isobath_status st;
+    int shrunk = 0;
+    while ((st = try_network(s, ckpt, act, &shape, pool, &attempt, backend, vda)) == ISOBATH_ERR_MEMORY && ib_vda_shape_shrink(&shape)) {
+        shrunk = 1;
+        ib_diag_reset(&attempt);
+    }
+    if (st == ISOBATH_OK) {
+        (*backend)->diag = diag;
+        ib_vda_set_diag(*vda, diag);
+    } else {
+        ib_fail(diag, st, "%s", attempt.text);
+    }
+    ib_diag_destroy(&attempt);
+    if (st == ISOBATH_OK && shrunk && act == s->act) {
+        s->shape = shape;
+        st = ib_vda_plan(&s->config, &s->shape, act, diag, &s->memory);
+        note(s, "memory is short: smaller batches, the same result");
+    }
     if (st == ISOBATH_OK && sha256) {
         const char *hash = ib_checkpoint_sha256(ckpt);
-        if (hash) snprintf(sha256, 65, "%s", hash);
-        else st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->model_path);
+        snprintf(sha256, 65, "%s", hash ? hash : "");
     }
     ib_checkpoint_close(ckpt);
-    if (st != ISOBATH_OK) {
-        ib_vda_destroy(*vda);
-        ib_backend_close(*backend);
-        *vda = NULL;
-        *backend = NULL;
-    }
+    return st;
+}
+
+isobath_status ib_setup_reload_network(const ib_setup *s, ib_vda *vda, ib_diag *diag)
+{
+    ib_checkpoint *ckpt;
+    IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+    isobath_status st = ib_vda_reload(vda, ckpt);
+    ib_checkpoint_close(ckpt);
     return st;
 }

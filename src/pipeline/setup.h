@@ -26,6 +26,7 @@ typedef struct ib_setup {
     ib_vda_config config;
     ib_vda_shape shape;
     ib_vda_memory memory;
+    ib_budget budget; /* of --device-memory; the shape points to it */
     ib_dtype act;
     ib_device_list devices;
     int device; /* the first one: CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
@@ -61,9 +62,12 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape)
 /* Opens a backend of the chosen device. Errors: DEVICE, UNSUPPORTED, MEMORY. */
 isobath_status ib_setup_open_backend(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend);
 
-/* Opens the backend and loads the network in `act`. Errors: DEVICE, MEMORY, MODEL. */
-isobath_status ib_setup_open_network(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
+/* Opens the backend and loads the network in `act`. Where memory is short, with smaller batches (the same bytes): setup->shape
+ * and memory then say what is open, if `act` is the run's. Errors: DEVICE, MEMORY, MODEL. */
+isobath_status ib_setup_open_network(ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend,
                                      ib_vda **vda, char model_sha256[65]);
+/* ib_vda_reload with the run's checkpoint. */
+isobath_status ib_setup_reload_network(const ib_setup *setup, ib_vda *vda, ib_diag *diag);
 
 /* SHA-256 of the checkpoint. */
 isobath_status ib_setup_hash_model(const ib_setup *setup, ib_diag *diag, char sha256[65]);

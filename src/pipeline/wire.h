@@ -36,7 +36,8 @@ typedef struct ib_msg_opened {
 typedef struct ib_msg_load {
     char model_path[4096];
     ib_vda_config config;
-    ib_vda_shape shape;
+    ib_vda_shape shape;   /* its budget does not travel */
+    uint64_t budget_bytes; /* 0: no limit */
     ib_shared_layout shared;
 } ib_msg_load;
 

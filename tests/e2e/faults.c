@@ -72,6 +72,59 @@ static void nan_is_redone_in_fp32(void **state)
     json_decref(m);
 }
 
+/* The same with memory for one of the two networks only: the fast one makes room and comes back; and the least memory that will
+ * do gives the same bytes, while less is one line. */
+static void redo_without_room(void **state)
+{
+    e2e *e = *state;
+    char model[512], input[512], output[512], want[65], got[65];
+    snprintf(model, sizeof model, "%s", e2e_path(e, "room.safetensors"));
+    assert_int_equal(synth_checkpoint_write("tiny", 1, model), 0);
+    patch_tensor(model, "pretrained.blocks.1.norm1.weight", 0, 1, 1, 0.0f);
+    patch_tensor(model, "pretrained.blocks.1.norm1.bias", 0, 1, 1, 0.0f);
+    patch_tensor(model, "pretrained.blocks.1.attn.qkv.weight", 0, 1, 1, 3.4e38f);
+    e2e_clip(e, "r.mkv", 50, 0);
+    isobath_run_options o = e2e_options(e, "r.mkv", "room");
+    snprintf(input, sizeof input, "%s", o.input); /* paths of e2e_path are short-lived */
+    snprintf(output, sizeof output, "%s", o.output);
+    o.input = input;
+    o.output = output;
+    o.model = model;
+    o.formats = "npz";
+    o.precision = "bf16";
+    o.overwrite = 1;
+    isobath_status st = e2e_run(e, &o);
+    if (st == ISOBATH_ERR_UNSUPPORTED) {
+        print_message("SKIPPED on this machine: %s\n", e->error);
+        skip();
+    }
+    assert_int_equal(st, ISOBATH_OK);
+    e2e_digest(e2e_path(e, "room/clip_depths.npz"), want);
+    size_t low = 1, high = (size_t)64 << 20; /* high does, low does not */
+    while (high - low > high / 50) {
+        o.device_memory = low + (high - low) / 2;
+        st = e2e_run(e, &o);
+        if (st != ISOBATH_OK) {
+            if (st != ISOBATH_ERR_MEMORY) fail_msg("%zu bytes: %s", o.device_memory, e->error);
+            assert_non_null(strstr(e->error, "MiB"));
+            low = o.device_memory;
+            continue;
+        }
+        e2e_digest(e2e_path(e, "room/clip_depths.npz"), got);
+        assert_string_equal(got, want);
+        high = o.device_memory;
+    }
+    o.device_memory = high;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_OK);
+    FILE *log = fopen(e2e_path(e, "room/clip_isobath.log.jsonl"), "r");
+    assert_non_null(log);
+    char line[1024];
+    int reloaded = 0;
+    while (fgets(line, sizeof line, log)) reloaded += strstr(line, "\"reloaded\"") != NULL;
+    fclose(log);
+    assert_true(reloaded > 0); /* the least memory is too little for both */
+}
+
 /* NaN in the weights themselves: fp32 cannot help; the run fails with a line and leaves no result. */
 static void nan_in_fp32_is_an_error(void **state)
 {
@@ -137,7 +190,8 @@ static void cancel_leaves_complete_files_or_none(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nan_is_redone_in_fp32), cmocka_unit_test(nan_in_fp32_is_an_error),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nan_is_redone_in_fp32), cmocka_unit_test(redo_without_room),
+                                       cmocka_unit_test(nan_in_fp32_is_an_error),
                                        cmocka_unit_test(existing_result_is_refused),
                                        cmocka_unit_test(cancel_leaves_complete_files_or_none)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);

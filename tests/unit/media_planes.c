@@ -77,11 +77,11 @@ static void compare(const char *path)
     }
     ib_media_close(b); /* pictures outlive the object */
     ib_tensor x = ib_tensor_4d(want, IB_F32, FRAMES, NET_H, NET_W, 3), y = ib_tensor_4d(got, IB_F32, FRAMES, NET_H, NET_W, 3);
-    assert_int_equal(ib_staging_preprocess(&staging, be, plain, FRAMES, FRAMES, &x), ISOBATH_OK);
-    assert_int_equal(ib_staging_preprocess(&staging, be, by_reference, FRAMES, FRAMES, &y), ISOBATH_OK);
+    assert_int_equal(ib_staging_preprocess(&staging, be, NULL, plain, FRAMES, FRAMES, &x), ISOBATH_OK);
+    assert_int_equal(ib_staging_preprocess(&staging, be, NULL, by_reference, FRAMES, FRAMES, &y), ISOBATH_OK);
     assert_memory_equal(want, got, sizeof want);
     for (int t = 0; t < FRAMES; t++) ib_media_picture_free(pictures[t]);
-    ib_staging_free(&staging, be);
+    ib_staging_free(&staging, be, NULL);
     ib_backend_close(be);
     ib_media_close(a);
 }
