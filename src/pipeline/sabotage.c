@@ -21,6 +21,7 @@ void ib_sabotage_init(ib_sabotage *s)
         if (strncmp(item, "delay_us=", 9) == 0) s->delay_us = atoi(item + 9);
         if (strncmp(item, "window=", 7) == 0) s->window = atoll(item + 7);
         if (strncmp(item, "once=", 5) == 0) snprintf(s->once, sizeof s->once, "%s", item + 5);
+        if (strcmp(item, "always") == 0) s->always = 1;
         for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
             if (strcmp(item, faults[i]) == 0) snprintf(s->fault, sizeof s->fault, "%s", item);
     }
@@ -29,7 +30,7 @@ void ib_sabotage_init(ib_sabotage *s)
 /* Is it this process's turn for this fault at this window? */
 static int strikes(ib_sabotage *s, const char *fault, int64_t order)
 {
-    return strcmp(s->fault, fault) == 0 && order == s->window && *s->once && unlink(s->once) == 0;
+    return strcmp(s->fault, fault) == 0 && order == s->window && (s->always || (*s->once && unlink(s->once) == 0));
 }
 
 void ib_sabotage_before(ib_sabotage *s, int64_t order)

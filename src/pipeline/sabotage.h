@@ -2,6 +2,7 @@
  * ISOBATH_WORKER_TEST: items separated by commas. Without it nothing here does anything.
  *   delay_us=N    sleeps up to N microseconds before each window, at random
  *   once=PATH     the following faults happen to the one process that can remove this file, and to no other
+ *   always        they happen to every process
  *   window=K      at this window of the run (default 0)
  *   die | hang | oom | nan | place | noise
  *                 it kills itself; stops; says that memory is out; writes NaN; names another place; sends bytes that are no message */
@@ -12,7 +13,7 @@
 
 typedef struct ib_sabotage {
     uint32_t state;
-    int delay_us;
+    int delay_us, always;
     int64_t window;
     char fault[8], once[256];
 } ib_sabotage;
