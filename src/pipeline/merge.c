@@ -329,14 +329,6 @@ static isobath_status finish_all(isobath_task *t, ib_chain *chain, int64_t parts
     return st;
 }
 
-/* The status file of what ends the run stays beside the result. */
-static isobath_status report_end(isobath_task *t, const char *what)
-{
-    char file[300];
-    snprintf(file, sizeof file, "../%s_isobath", t->shard.name);
-    return ib_shard_report(t, file, what, t->shard.frames);
-}
-
 isobath_status ib_merge_finish(isobath_task *t)
 {
     ib_chain chain;
@@ -348,7 +340,7 @@ isobath_status ib_merge_finish(isobath_task *t)
     for (int i = 0; i < t->setup.format_count; i++) series |= ib_part_format(t->setup.formats[i]);
     if (st == ISOBATH_OK && series && !parts)
         st = ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: nothing is rendered yet (isobath merge %s --render 0/N)", t->shard.options.output, t->shard.options.output);
-    if (st == ISOBATH_OK) st = report_end(t, "end");
+    if (st == ISOBATH_OK) st = ib_shard_report(t, NULL, "end", t->shard.frames);
     if (st == ISOBATH_OK) st = finish_all(t, &chain, series ? parts : 0);
     ib_chain_free(&chain);
     return st;
@@ -358,7 +350,7 @@ isobath_status ib_merge_all(isobath_task *t)
 {
     ib_chain chain;
     IB_TRY(ib_shard_setup(t, NULL));
-    IB_TRY(report_end(t, "merge"));
+    IB_TRY(ib_shard_report(t, NULL, "merge", t->shard.frames));
     if (ib_chain_read(&t->shard, NULL, &chain) != ISOBATH_OK) {
         IB_TRY(ib_chain_make(&t->shard, &t->setup, &t->done, &t->cancelled, &t->diag, &chain));
         atomic_store(&t->done, 0);

@@ -62,7 +62,8 @@ static int report_device(void *ctx, int i, isobath_device_progress *out)
 isobath_status ib_shard_report(isobath_task *t, const char *file, const char *what, int64_t total)
 {
     ib_status_source source = {report_progress, report_device, t};
-    char *path = ib_shard_path(&t->shard, "%s.status.json", file);
+    char *path = file ? ib_shard_path(&t->shard, "%s.status.json", file)
+                      : ib_text("%s/%s_isobath.status.json", t->shard.options.output, t->shard.name);
     if (!path) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a task");
     t->total = total;
     isobath_status st = ib_status_start(path, t->shard.name, what, &source, &t->diag, &t->status);

@@ -33,7 +33,7 @@ isobath_status ib_merge_all(isobath_task *task);
 /* Fills task->setup from the plan for a task that computes no network (devices NULL) or does, and checks that input and model are
  * what was planned. */
 isobath_status ib_shard_setup(isobath_task *task, const char *devices);
-/* The status file of this task: OUT/NAME_isobath.tasks/FILE.status.json. */
+/* The status file of this task: OUT/NAME_isobath.tasks/FILE.status.json; file NULL: that of the run, which stays. */
 isobath_status ib_shard_report(isobath_task *task, const char *file, const char *what, int64_t total);
 
 #endif

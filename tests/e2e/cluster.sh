@@ -1,0 +1,90 @@
+#!/bin/sh
+# A run cut into tasks: any number of segments in any order, twice, after damage and kills, merged at once or in parts: the bytes of
+# isobath run. usage: cluster.sh ISOBATH SYNTH CLIP
+set -u
+isobath=$1
+synth=$2
+clip=$3
+. "$(dirname "$0")/expect.sh"
+ok() { passed=$((passed + 1)); }
+bad() { failed=$((failed + 1)); echo "FAILED: $*"; }
+
+"$synth" tiny 1 "$dir/tiny.safetensors" || exit 1
+name=$(basename "${clip%.*}")
+formats=png16,npz,preview,exr
+printf '40\n73\n' > "$dir/cuts.txt"
+settings="--model $dir/tiny.safetensors --input-size 28 --max-res 96 --max-frames 100 --cuts $dir/cuts.txt --format $formats,src --side-by-side"
+"$isobath" run "$clip" -o "$dir/run" $settings --devices cpu --precision fp32 --decoder software --quiet > /dev/null || bad "run"
+
+# same FOLDER WHAT: every file as isobath run made it; the log and the status file hold times, the tasks' files are gone
+same() {
+    out=$(diff -rq "$dir/run" "$1" | grep -v -e 'isobath\.log\.jsonl' -e 'isobath\.status\.json')
+    if [ -z "$out" ]; then ok; else bad "$2: $out"; fi
+}
+
+# the plan
+expect 2 "a pipe can be read once only" "$isobath" shard - -o "$dir/p" $settings
+expect 2 "no folder" "$isobath" shard "$clip"
+expect 3 "missing.mp4" "$isobath" shard "$dir/missing.mp4" -o "$dir/p" $settings
+expect 3 "no plan is there" "$isobath" work "$dir" --segment 0
+expect 0 "100 frames, 6 windows, 3 segments" "$isobath" shard "$clip" -o "$dir/a" $settings --segments 3
+expect 8 "exists already" "$isobath" shard "$clip" -o "$dir/a" $settings --segments 3
+expect 0 "2 segments" "$isobath" shard "$clip" -o "$dir/a" $settings --segments 2 --overwrite
+expect 0 "6 segments" "$isobath" shard "$clip" -o "$dir/a" $settings --segments 999 --overwrite
+expect 2 "the plan has segments 0 to 5" "$isobath" work "$dir/a" --segment 6
+expect 3 "to be done again: isobath work $dir/a --name $name --segment 0" "$isobath" merge "$dir/a"
+
+# segments in any order, some twice at once; then everything in one process
+for i in 4 1 5 0 3; do "$isobath" work "$dir/a" --segment $i --devices cpu --quiet || bad "segment $i"; done
+"$isobath" work "$dir/a" --segment 2 --devices cpu --quiet & first=$!
+"$isobath" work "$dir/a" --segment 2 --devices cpu --quiet || bad "segment 2"
+wait $first || bad "segment 2, the other one"
+expect 0 "segment 3 is there" "$isobath" work "$dir/a" --segment 3
+rm "$dir/a/${name}_isobath.status.json" # of the merge that could not be
+expect 0 "segment 5: done" "$isobath" status "$dir/a"
+cp -r "$dir/a" "$dir/b" # for the same in parts, below
+"$isobath" merge "$dir/a" --quiet > /dev/null || bad "merge"
+same "$dir/a" "merged at once"
+expect 0 ": done" "$isobath" status "$dir/a"
+
+# damage: told in one line, done again
+tasks=$dir/b/${name}_isobath.tasks
+printf 'x' | dd of="$tasks/segment_00001.raw" bs=1 seek=5000 conv=notrunc 2> /dev/null
+expect 3 "has a wrong checksum: to be done again: isobath work" "$isobath" merge "$dir/b" --chain
+head -c 9999 "$tasks/segment_00004.raw" > "$dir/cut" && mv "$dir/cut" "$tasks/segment_00004.raw"
+expect 0 "its end is missing: it is done again" "$isobath" work "$dir/b" --segment 4
+expect 0 "segment 1: 1 windows" "$isobath" work "$dir/b" --segment 1
+# killed in mid-work: nothing half-made
+"$isobath" work "$dir/b" --segment 3 --again --devices cpu --quiet & first=$!
+sleep 0.2
+kill -9 $first
+wait $first 2> /dev/null
+expect 0 "segment 3 is there" "$isobath" work "$dir/b" --segment 3
+
+# in parts, in any order, one of them twice
+expect 3 "chain.bin" "$isobath" merge "$dir/b" --render 0/4
+expect 0 "6 windows" "$isobath" merge "$dir/b" --chain
+expect 3 "nothing is rendered yet" "$isobath" merge "$dir/b" --finish
+expect 2 "I/N" "$isobath" merge "$dir/b" --render 4/4
+for i in 3 1 0; do "$isobath" merge "$dir/b" --render $i/4 --quiet || bad "part $i"; done
+expect 3 "to be done again: isobath merge $dir/b" "$isobath" merge "$dir/b" --finish
+"$isobath" merge "$dir/b" --render 2/4 --quiet || bad "part 2"
+"$isobath" merge "$dir/b" --render 1/4 --again --quiet || bad "part 1 again"
+expect 0 "nothing to do" "$isobath" merge "$dir/b" --render 0/4
+printf 'x' | dd of="$tasks/render_00000_of_00004.bin" bs=1 seek=200 conv=notrunc 2> /dev/null
+expect 3 "checksum is wrong: to be done again" "$isobath" merge "$dir/b" --finish
+"$isobath" merge "$dir/b" --render 0/4 --quiet || bad "part 0 after damage"
+"$isobath" merge "$dir/b" --finish --quiet > /dev/null || bad "finish"
+same "$dir/b" "merged in parts"
+
+# another input in its place is refused
+cp "$clip" "$dir/film.mp4"
+"$isobath" shard "$dir/film.mp4" -o "$dir/c" --model "$dir/tiny.safetensors" --input-size 28 --max-res 96 --max-frames 60 --format npz --quiet || bad "shard"
+expect 4 "not the checkpoint that was planned with" sh -c "cp '$dir/tiny.safetensors' '$dir/keep' && '$synth' tiny 2 '$dir/tiny.safetensors' && '$isobath' work '$dir/c' --segment 0 --devices cpu"
+mv "$dir/keep" "$dir/tiny.safetensors"
+expect 0 "" "$isobath" run "$clip" -o "$dir/other" --model "$dir/tiny.safetensors" --input-size 28 --max-res 640 --max-frames 60 --format src --start-frame 30 --quiet
+cp "$dir/other/"*_src.mp4 "$dir/film.mp4"
+expect 3 "frame 0 is not the one that was planned with" "$isobath" work "$dir/c" --segment 0 --devices cpu
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
