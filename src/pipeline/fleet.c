@@ -173,6 +173,7 @@ static isobath_status prepare(ib_fleet *f)
     int64_t windows = s->plan.frames_hint > 0 && f->o.range.k_end < 0 ? ib_plan_windows(s->plan.frames_hint) : -1;
     if (windows >= 0) windows -= (f->o.range.shot_first + IB_PLAN_STEP - 1) / IB_PLAN_STEP + f->o.range.k;
     if (f->o.range.k_end >= 0) windows = f->o.range.k_end - f->o.range.k;
+    if (f->o.range.limit > 0 && (windows < 0 || windows > f->o.range.limit)) windows = f->o.range.limit;
     if ((f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return ib_fail(f->o.diag, ISOBATH_ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
     IB_TRY(ib_shared_create(&s->shared, f->o.diag, &f->shared));

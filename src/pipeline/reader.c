@@ -87,7 +87,7 @@ isobath_status ib_reader_next(ib_reader *r, const ib_window_frames **out)
     ib_window_frames *w = &r->window;
     int seek = 0;
     *out = NULL;
-    if (r->ended) return ISOBATH_OK;
+    if (r->ended || (r->range.limit > 0 && r->given == r->range.limit)) return ISOBATH_OK;
     r->ended = 1;
     if (!r->started) {
         w->shot = r->range.shot;
@@ -103,6 +103,7 @@ isobath_status ib_reader_next(ib_reader *r, const ib_window_frames **out)
     w->first = w->k == 0 ? 0 : IB_PLAN_OVERLAP;
     if (is_over(r) || w->frames_total == 0) return ISOBATH_OK;
     r->ended = 0;
+    r->given++;
     *out = w;
     return ISOBATH_OK;
 }

@@ -22,6 +22,7 @@ typedef struct ib_reader {
     ib_window_frames window;
     ib_source_frame *pending; /* the first frame of the next shot, read already */
     int started, ended;
+    int64_t given;
 } ib_reader;
 
 /* Fill the first five members, the rest zero. *out is NULL at the end of the range, after an error of the source and after a stop.

@@ -1,4 +1,5 @@
 /* One segment of a plan: its windows, from the input to the spool; see shard.h. */
+#include "pipeline/fleet.h"
 #include "pipeline/shard_task.h"
 #include "pipeline/worker.h"
 #include "sink/file.h"
@@ -22,12 +23,18 @@ typedef struct work {
     ib_spool_writer *spool;
 } work;
 
-static isobath_status open_redo(void *ctx, ib_backend **backend, ib_vda **vda)
+static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda)
 {
     work *w = ctx;
     isobath_task *t = w->task;
     if (t->options.note) t->options.note(t->options.note_ctx, "values that are not finite: the window is redone in fp32 (see the manifest)");
-    return ib_setup_open_network(&t->setup, IB_F32, w->pool, &t->diag, backend, vda, NULL);
+    return ib_setup_open_network(&t->setup, IB_F32, w->pool, diag, backend, vda, NULL);
+}
+
+static isobath_status reload_network(void *ctx, ib_vda *vda)
+{
+    isobath_task *t = ((work *)ctx)->task;
+    return ib_setup_reload_network(&t->setup, vda, &t->diag);
 }
 
 /* 1: the segment is there, of this plan, and every block of it is sound. What is there and is not gets a line. */
@@ -55,32 +62,65 @@ static int is_done(work *w)
     return st == ISOBATH_OK;
 }
 
-/* Where the network runs, and windows from the segment's first one on. */
+/* Frames from the shot's first one on: those before it are dropped. */
+static isobath_status start_source(work *w, const ib_frame_pool *pool, int64_t first)
+{
+    isobath_task *t = w->task;
+    const ib_shard *p = &t->shard;
+    w->cuts = malloc((size_t)p->shot_count * sizeof *w->cuts);
+    if (!w->cuts) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a segment");
+    for (int64_t i = 1; i < p->shot_count; i++) w->cuts[i - 1] = p->shots[i].first;
+    ib_source_cuts cuts = {.list = w->cuts, .count = p->shot_count - 1};
+    IB_TRY(ib_source_start(t->setup.media, t->setup.source_queue_bytes, &cuts, pool, &t->diag, &w->source));
+    for (int64_t i = 0; i < first; i++) {
+        ib_source_frame *f = ib_source_next(w->source);
+        if (!f) break; /* whoever reads on tells */
+        ib_source_frame_unref(f);
+    }
+    return ISOBATH_OK;
+}
+
+/* The network in this process; its frames carry pictures on the CPU, where they can be checked. */
+static isobath_status start_worker(work *w, const ib_range *range, char digest[65])
+{
+    isobath_task *t = w->task;
+    ib_setup *s = &t->setup;
+    int check = s->device < 0;
+    IB_TRY(ib_pool_create(s->threads, &t->diag, &w->pool));
+    IB_TRY(ib_setup_open_network(s, s->act, w->pool, &t->diag, &w->backend, &w->vda, digest));
+    IB_TRY(start_source(w, check ? NULL : &ib_frame_pool_by_reference, range->shot_first));
+    ib_worker_options o = {.source = w->source, .vda = w->vda, .backend = w->backend, .shape = &s->shape, .memory = &s->memory,
+                           .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, w}, .range = *range, .wants_rgb = check,
+                           .cancelled = &t->cancelled, .diag = &t->diag};
+    return ib_worker_start(&o, &w->stream);
+}
+
+/* Several devices of this machine on one segment. */
+static isobath_status start_fleet(work *w, const ib_range *range, char digest[65])
+{
+    isobath_task *t = w->task;
+    ib_fleet *fleet;
+    ib_fleet_options o = {.setup = &t->setup, .range = *range, .cancelled = &t->cancelled, .diag = &t->diag};
+    IB_TRY(ib_fleet_create(&o, &fleet));
+    w->stream = ib_fleet_stream(fleet);
+    ib_frame_pool pool = ib_fleet_pool(fleet);
+    IB_TRY(start_source(w, &pool, range->shot_first));
+    IB_TRY(ib_fleet_start(fleet, w->source));
+    return ib_setup_hash_model(&t->setup, &t->diag, digest);
+}
+
+/* Windows from the segment's first one on, and the file that takes them. */
 static isobath_status open_all(work *w)
 {
     isobath_task *t = w->task;
     ib_setup *s = &t->setup;
     const ib_shard *p = &t->shard;
     char digest[65] = "";
-    IB_TRY(ib_pool_create(s->threads, &t->diag, &w->pool));
-    IB_TRY(ib_setup_open_network(s, s->act, w->pool, &t->diag, &w->backend, &w->vda, digest));
+    int64_t k, shot = ib_shard_window(p, w->first, &k);
+    ib_range range = {.shot = shot, .shot_first = p->shots[shot].first, .k = k, .k_end = -1, .limit = w->end - w->first};
+    IB_TRY(s->fleet ? start_fleet(w, &range, digest) : start_worker(w, &range, digest));
     if (strcmp(digest, p->model_sha256) != 0)
         return ib_fail(&t->diag, ISOBATH_ERR_MODEL, "%s: not the checkpoint that was planned with", s->model_path);
-    int64_t k, shot = ib_shard_window(p, w->first, &k);
-    w->cuts = malloc((size_t)p->shot_count * sizeof *w->cuts);
-    if (!w->cuts) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a segment");
-    for (int64_t i = 1; i < p->shot_count; i++) w->cuts[i - 1] = p->shots[i].first;
-    ib_source_cuts cuts = {.list = w->cuts, .count = p->shot_count - 1};
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, &cuts, NULL, &t->diag, &w->source));
-    for (int64_t i = 0; i < p->shots[shot].first; i++) {
-        ib_source_frame *f = ib_source_next(w->source);
-        ib_source_frame_unref(f);
-        if (!f) break;
-    }
-    ib_worker_options o = {.source = w->source, .vda = w->vda, .backend = w->backend, .shape = &s->shape, .memory = &s->memory,
-                           .redo = {s->act == IB_F32 ? NULL : open_redo, w}, .range = {shot, p->shots[shot].first, k, -1}, .wants_rgb = 1,
-                           .cancelled = &t->cancelled, .diag = &t->diag};
-    IB_TRY(ib_worker_start(&o, &w->stream));
     ib_spool_head head = {.segment = t->options.part, .first = w->first, .count = w->end - w->first, .width = p->network_width,
                           .height = p->network_height};
     memcpy(head.plan, p->id, sizeof head.plan);
@@ -89,22 +129,25 @@ static isobath_status open_all(work *w)
     return ib_spool_create(w->path, &head, &t->diag, &w->spool);
 }
 
-/* The frames that came with a window are those that were planned with. */
+/* The frames that came with a window are those that were planned with: their times, and where there are pictures, these. */
 static isobath_status check_frames(const work *w, const ib_window *win)
 {
     isobath_task *t = w->task;
     const ib_shard *p = &t->shard;
-    int64_t first = win->shot_first + IB_PLAN_STEP * win->k;
-    for (int slot = 0; slot < IB_PLAN_WINDOW; slot++) {
+    int64_t k, first, end, shot = ib_shard_window(p, w->first + atomic_load(&t->done), &k);
+    if (win->shot != shot || win->k != k || win->shot_first != p->shots[shot].first)
+        return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: other shots than were planned with: the input has changed", t->setup.options.input);
+    ib_plan_new_frames(k, p->shots[shot].count, &first, &end);
+    for (int64_t i = first; i < end; i++) {
+        int slot = (int)(i - IB_PLAN_STEP * k);
+        int64_t index = win->shot_first + i;
         const ib_source_frame *f = win->source[slot];
-        int64_t i = first + slot;
-        if (!f) continue;
-        int same = i < p->frames && f->index == i && f->pts_us == p->pts_us[i];
-        if (same && f->rgb && i % IB_SHARD_CHECK_EVERY == 0)
-            same = libdeflate_crc32(0, f->rgb, (size_t)f->width * (size_t)f->height * 3) == p->checks[i / IB_SHARD_CHECK_EVERY];
+        int same = win->pts_us[slot] == p->pts_us[index];
+        if (same && f && f->rgb && index % IB_SHARD_CHECK_EVERY == 0)
+            same = libdeflate_crc32(0, f->rgb, (size_t)f->width * (size_t)f->height * 3) == p->checks[index / IB_SHARD_CHECK_EVERY];
         if (!same)
             return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: frame %lld is not the one that was planned with: the input has changed, or its "
-                           "decoder is another one", t->setup.options.input, (long long)i);
+                           "decoder is another one", t->setup.options.input, (long long)index);
     }
     return ISOBATH_OK;
 }
@@ -114,13 +157,9 @@ static isobath_status compute(work *w)
     isobath_task *t = w->task;
     IB_TRY(open_all(w));
     for (int64_t i = w->first; i < w->end; i++) {
-        int64_t k, shot = ib_shard_window(&t->shard, i, &k);
         ib_window *win = t->cancelled ? NULL : ib_windows_next(w->stream);
         if (!win) break;
-        isobath_status st = ISOBATH_OK;
-        if (win->shot != shot || win->k != k || win->shot_first != t->shard.shots[shot].first)
-            st = ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: other shots than were planned with: the input has changed", t->setup.options.input);
-        if (st == ISOBATH_OK) st = check_frames(w, win);
+        isobath_status st = check_frames(w, win);
         ib_spool_window about = {win->redone, win->nonfinite};
         if (st == ISOBATH_OK) st = ib_spool_write(w->spool, &about, ib_shard_slots(&t->shard, i), win->raw);
         ib_window_free(win);

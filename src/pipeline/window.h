@@ -26,6 +26,7 @@ typedef struct ib_range {
     int64_t shot, shot_first; /* the shot to begin in, and the video's frame that it begins with */
     int64_t k;                /* the first window, within that shot */
     int64_t k_end;            /* end before this window of that shot; -1: go on to the end of the video */
+    int64_t limit;            /* windows at most; 0: no limit */
 } ib_range;
 
 #define IB_RANGE_ALL ((ib_range){.k_end = -1})
