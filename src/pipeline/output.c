@@ -10,8 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* mkdir -p. */
-static isobath_status make_folder(const char *path, ib_diag *diag)
+isobath_status ib_make_folders(const char *path, ib_diag *diag)
 {
     char part[4096];
     if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part)
@@ -71,7 +70,7 @@ static void check_output(void *ctx, const char *path)
 isobath_status ib_setup_prepare_output(const ib_setup *s, ib_diag *diag)
 {
     const char *folder = s->options.output;
-    IB_TRY(make_folder(folder, diag));
+    IB_TRY(ib_make_folders(folder, diag));
     output_check c = {s, diag, ISOBATH_OK};
     for (int i = 0; i < s->format_count; i++) s->formats[i]->outputs(&s->sink, check_output, &c);
     char manifest[8192];

@@ -50,6 +50,11 @@ isobath_status ib_run_open_log(ib_run *r)
                                             p->output_height, "frames_hint", (json_int_t)p->frames_hint, "host_bytes",
                                             (json_int_t)p->host_bytes, "device_bytes", (json_int_t)p->device_bytes, "threads",
                                             s->threads));
+    const ib_precision_verdict *v = &s->precision;
+    if (*s->model_sha256) /* it was tested */
+        ib_log_event(r->log, "precision", json_pack("{s:s, s:b, s:b, s:I, s:f, s:f}", "chosen", p->precision, "sound", v->sound, "cached",
+                                                    v->cached, "nonfinite", (json_int_t)v->nonfinite, "median", v->median, "p9999",
+                                                    v->p9999));
     return ISOBATH_OK;
 }
 

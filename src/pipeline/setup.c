@@ -5,6 +5,7 @@
 #include "pipeline/plan.h"
 #include "pipeline/shots.h"
 #include "weights/models.h"
+#include <isobath/models.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -292,6 +293,40 @@ static isobath_status choose_formats(ib_setup *s, ib_diag *diag)
     return ISOBATH_OK;
 }
 
+/* --precision auto on cards: the first one is asked whether its fast type is sound for this network at this size; the answer is
+ * kept in the user's cache folder. */
+static isobath_status settle_precision(ib_setup *s, ib_diag *diag)
+{
+    const char *p = s->options.precision;
+    if ((p && strcmp(p, "auto") != 0) || s->device < 0 || s->act != IB_F16) return ISOBATH_OK;
+    char key[1024], folder[4096];
+    ib_backend *probe;
+    ib_checkpoint *ckpt;
+    ib_precision_verdict v = {0};
+    IB_TRY(ib_setup_open_backend(s, s->act, NULL, diag, &probe));
+    snprintf(s->plan.device, sizeof s->plan.device, "%s", probe->kind);
+    ib_backend_close(probe);
+    IB_TRY(ib_setup_hash_model(s, diag, s->model_sha256));
+    ib_precision_key(s->plan.device, s->device, s->model_sha256, s->shape.width, s->shape.height, key, sizeof key);
+    int have_folder = isobath_models_cache(folder, sizeof folder) == ISOBATH_OK;
+    if (!have_folder || !ib_precision_recall(folder, key, &v)) {
+        note(s, "precision: testing fp16 on this card, once per model and size");
+        IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+        int size = s->options.input_size ? s->options.input_size : s->config.input_size;
+        isobath_status st = ib_precision_test(ckpt, &s->config, s->device, s->act, NULL, s->plan.source_width, s->plan.source_height,
+                                              size, diag, &v);
+        ib_checkpoint_close(ckpt);
+        IB_TRY(st);
+        if (have_folder && ib_make_folders(folder, NULL) == ISOBATH_OK) ib_precision_keep(folder, key, &v);
+    }
+    s->precision = v;
+    if (v.sound) return ISOBATH_OK;
+    s->act = IB_F32;
+    snprintf(s->plan.precision, sizeof s->plan.precision, "fp32");
+    note(s, "precision: fp16 is not sound here for this model; the run is fp32 (--precision bf16 is faster, with less accuracy)");
+    return ISOBATH_OK;
+}
+
 static void fill_sink_config(ib_setup *s)
 {
     const isobath_run_options *o = &s->options;
@@ -335,6 +370,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
                        : "--stabilize: expected seconds above 0 (%s)", s->config.name);
     IB_TRY(choose_formats(s, diag));
     IB_TRY(choose_sizes(s, diag));
+    if (!s->exec) IB_TRY(settle_precision(s, diag));
     fill_sink_config(s);
     IB_TRY(plan_memory(s, diag));
     if (s->exec) return ISOBATH_OK;
@@ -400,7 +436,7 @@ isobath_status ib_setup_open_network(ib_setup *s, ib_dtype act, ib_pool *pool, i
         note(s, "memory is short: smaller batches, the same result");
     }
     if (st == ISOBATH_OK && sha256) {
-        const char *hash = ib_checkpoint_sha256(ckpt);
+        const char *hash = *s->model_sha256 ? s->model_sha256 : ib_checkpoint_sha256(ckpt);
         snprintf(sha256, 65, "%s", hash ? hash : "");
     }
     ib_checkpoint_close(ckpt);

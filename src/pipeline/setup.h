@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "media/media.h"
 #include "model/vda.h"
+#include "pipeline/precision.h"
 #include "pipeline/child.h"
 #include "pipeline/devices.h"
 #include "sink/sink.h"
@@ -28,6 +29,8 @@ typedef struct ib_setup {
     ib_vda_memory memory;
     ib_budget budget; /* of --device-memory; the shape points to it */
     ib_dtype act;
+    ib_precision_verdict precision; /* behind `act`, where it was tested */
+    char model_sha256[65];          /* "" until somebody needed it */
     ib_device_list devices;
     int device; /* the first one: CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
     int fleet;  /* 1: every device is a worker process; the members below count then */
@@ -80,6 +83,9 @@ void ib_setup_plan_fleet(ib_setup *setup);
 isobath_status ib_setup_open_children(ib_setup *setup, ib_diag *diag);
 ib_msg_open ib_setup_child_open(const ib_setup *setup, int device);
 int ib_setup_threads_of(const ib_setup *setup, int device);
+
+/* mkdir -p, and it can be written to. Errors: ISOBATH_ERR_IO, ISOBATH_ERR_USAGE. */
+isobath_status ib_make_folders(const char *path, ib_diag *diag);
 
 /* Creates the output folder, refuses or removes an existing result, checks the room on the disk. */
 isobath_status ib_setup_prepare_output(const ib_setup *setup, ib_diag *diag);
