@@ -133,6 +133,7 @@ int cmd_stream(int argc, char **argv)
         {CLI_HEADING, .help = "Streaming"},
         {CLI_CALL, "--pipe", 0, "f32|u16|y4m", "depth on stdout: raw float32, raw uint16, or Y4M of 16-bit grey", &o.pipe, set_pipe},
         {CLI_CALL, "--when-slow", 0, "block|drop", "block (default): the source waits; drop: the newest frame is next, and a\nfile plays at its own pace", &o.drop, set_when_slow},
+        {CLI_INT, "--lag", 0, "L", "frames of look-ahead, 0 to 16: better depth, later and for more work (default 0)", &o.lag},
         {CLI_DOUBLE, "--reconnect", 0, "S", "a source that ends or breaks off is opened again for S seconds (default 0)", &o.reconnect_s},
         CLI_SINK_OPTIONS(o.run, range),
         {CLI_HEADING, .help = "Reporting"},

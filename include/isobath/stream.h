@@ -36,6 +36,8 @@ typedef struct isobath_stream_options {
     int pipe_fd;              /* init: 1, stdout */
     int drop;                 /* too slow: 1: frames are dropped and the newest is next, and a file plays at its own pace;
                                * 0: the source waits */
+    int lag;                  /* frames of look-ahead, 0..16: 0: depth at once, as the reference streams; else a window every `lag`
+                               * frames, so that a frame waits for up to lag - 1 others: better depth for more work */
     double reconnect_s;       /* a source that ends or breaks off is opened again for so long; 0: it is the end */
     /* after every frame, from the thread of isobath_stream_run; NULL: none */
     void (*progress)(void *ctx, const isobath_stream_summary *so_far);

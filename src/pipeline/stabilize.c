@@ -7,24 +7,27 @@
 #define ROUNDS 5
 #define SAMPLES 65536 /* of a map that are looked at */
 
-int ib_robust_fit(const float *x, const float *y, int64_t n, int64_t step, int scale_only, double *scale, double *shift)
+int ib_robust_fit(const float *const *x, const float *const *y, int maps, int64_t n, int64_t step, int scale_only, double *scale,
+                  double *shift)
 {
     double s = 1, t = 0, width = HUGE_VAL;
     for (int round = 0; round < ROUNDS; round++) {
         double sw = 0, sx = 0, sy = 0, sxx = 0, sxy = 0, residuals = 0, seen = 0;
-        for (int64_t i = 0; i < n; i += step) {
-            double r = ((double)y[i] - (s * (double)x[i] + t)) / width, w = 1 / (1 + r * r);
-            sw += w;
-            sx += w * (double)x[i];
-            sy += w * (double)y[i];
-            sxx += w * (double)x[i] * (double)x[i];
-            sxy += w * (double)x[i] * (double)y[i];
-        }
+        for (int m = 0; m < maps; m++)
+            for (int64_t i = 0; i < n; i += step) {
+                double a = (double)x[m][i], b = (double)y[m][i], r = (b - (s * a + t)) / width, w = 1 / (1 + r * r);
+                sw += w;
+                sx += w * a;
+                sy += w * b;
+                sxx += w * a * a;
+                sxy += w * a * b;
+            }
         double spread = sw * sxx - sx * sx;
         if (scale_only ? !(sxx > 0) : !(spread > 1e-9 * sw * sxx)) return 0;
         s = scale_only ? sxy / sxx : (sw * sxy - sx * sy) / spread;
         t = scale_only ? 0 : (sy - s * sx) / sw;
-        for (int64_t i = 0; i < n; i += step, seen++) residuals += fabs((double)y[i] - (s * (double)x[i] + t));
+        for (int m = 0; m < maps; m++)
+            for (int64_t i = 0; i < n; i += step, seen++) residuals += fabs((double)y[m][i] - (s * (double)x[m][i] + t));
         width = residuals / seen;
         if (width <= 0) break; /* exact */
     }
@@ -54,7 +57,7 @@ ib_alignment ib_stabilize(ib_stabilizer *z, const float *depth, int64_t pts_us)
     int64_t step = z->count / SAMPLES + 1;
     if (z->has) {
         double s, t, dt = (double)(pts_us - z->previous_us) * 1e-6, a = exp(-(dt > 0 ? dt : 0) / z->time_constant_s);
-        if (ib_robust_fit(depth, z->previous, z->count, step, z->scale_only, &s, &t) && s > 0.25 && s < 4) {
+        if (ib_robust_fit(&depth, &(const float *){z->previous}, 1, z->count, step, z->scale_only, &s, &t) && s > 0.25 && s < 4) {
             al.fit_scale = s;
             al.fit_shift = t;
             al.scale = (float)pow(s, a);

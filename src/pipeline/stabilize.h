@@ -27,8 +27,9 @@ void ib_stabilizer_restart(ib_stabilizer *stabilizer);
  * frame as it is. */
 ib_alignment ib_stabilize(ib_stabilizer *stabilizer, const float *depth, int64_t pts_us);
 
-/* Fits y = scale*x + shift over n pairs by least squares with Cauchy weights 1 / (1 + (r/c)^2): 5 rounds, c the mean absolute
- * residual of the round before; with scale_only shift is 0. Every `step`-th pair. Returns 0 when there is no such fit. Pure. */
-int ib_robust_fit(const float *x, const float *y, int64_t n, int64_t step, int scale_only, double *scale, double *shift);
+/* Fits y = scale*x + shift over `maps` pairs of maps of n pixels by least squares with Cauchy weights 1 / (1 + (r/c)^2): 5 rounds, c the mean absolute
+ * residual of the round before; with scale_only shift is 0. Every `step`-th pixel. Returns 0 when there is no such fit. Pure. */
+int ib_robust_fit(const float *const *x, const float *const *y, int maps, int64_t n, int64_t step, int scale_only, double *scale,
+                  double *shift);
 
 #endif

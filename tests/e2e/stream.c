@@ -310,6 +310,70 @@ static void nan_is_redone_in_fp32(void **state)
     json_decref(j);
 }
 
+/* With look-ahead every frame is there once, whatever is left for the last window; threads change no bit; a window that half
+ * precision cannot compute becomes what fp32 gives. */
+static void lag_keeps_every_frame(void **state)
+{
+    e2e *e = *state;
+    static const int counts[] = {1, 3, 4, 5, 33, 70};
+    int64_t n, m2;
+    int h, w;
+    isobath_stream_summary m;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        e2e_clip(e, "lag.mkv", counts[i], 1);
+        float *depth[2];
+        for (int threads = 1; threads <= 2; threads++) {
+            isobath_stream_options o = options(e, "lag.mkv", "lag", "npz");
+            o.lag = 4;
+            o.run.threads = threads;
+            if (run_stream(e, &o, &m) != ISOBATH_OK) fail_msg("%d frames: %s", counts[i], e->error);
+            assert_int_equal(m.frames, counts[i]);
+            depth[threads - 1] = e2e_read_depth(e2e_path(e, "lag/clip_depths.npz"), &n, &h, &w);
+            assert_true(depth[threads - 1] && n == counts[i]);
+        }
+        assert_memory_equal(depth[0], depth[1], (size_t)(n * h * w) * sizeof(float));
+        ib_depth_reader *r;
+        clip c = {.fps = 25, .variable = 1};
+        assert_int_equal(ib_depth_reader_open(e2e_path(e, "lag/clip_depths.npz"), NULL, &r), ISOBATH_OK);
+        for (int f = 0; f < n; f++) assert_int_equal(ib_depth_reader_time_us(r, f), clip_time_us(&c, f));
+        ib_depth_reader_close(r);
+        free(depth[0]);
+        free(depth[1]);
+    }
+    isobath_stream_options o = options(e, "lag.mkv", "lag", "npz");
+    o.lag = 17;
+    assert_int_equal(run_stream(e, &o, NULL), ISOBATH_ERR_USAGE);
+    o = options(e, "lag.mkv", "l32", "npz");
+    char model[512];
+    snprintf(model, sizeof model, "%s", e2e_path(e, "lagnan.safetensors"));
+    assert_int_equal(synth_checkpoint_write("tiny", 1, model), 0);
+    patch(model, "pretrained.blocks.1.norm1.weight", 0);
+    patch(model, "pretrained.blocks.1.norm1.bias", 0);
+    patch(model, "pretrained.blocks.1.attn.qkv.weight", 3.4e38f);
+    e2e_clip(e, "lag.mkv", 6, 0);
+    o.run.model = model;
+    o.lag = 4;
+    if (run_stream(e, &o, &m) != ISOBATH_OK) fail_msg("fp32: %s", e->error);
+    float *a = e2e_read_depth(e2e_path(e, "l32/clip_depths.npz"), &n, &h, &w);
+    o = options(e, "lag.mkv", "l16", "npz");
+    o.run.model = model;
+    o.lag = 4;
+    o.run.precision = "bf16";
+    isobath_status st = run_stream(e, &o, &m);
+    if (st == ISOBATH_ERR_UNSUPPORTED) {
+        free(a);
+        print_message("SKIPPED on this machine: %s\n", e->error);
+        skip();
+    }
+    if (st != ISOBATH_OK) fail_msg("bf16: %s", e->error);
+    assert_int_equal(m.redone, 2);
+    float *b = e2e_read_depth(e2e_path(e, "l16/clip_depths.npz"), &m2, &h, &w);
+    assert_true(a && b && n == 6 && m2 == 6);
+    assert_memory_equal(a, b, (size_t)(n * h * w) * sizeof *a);
+    free(a);
+    free(b);
+}
+
 static void nan_in_fp32_is_an_error(void **state)
 {
     e2e *e = *state;
@@ -334,6 +398,6 @@ int main(void)
         cmocka_unit_test(pipe_says_what_the_file_says),  cmocka_unit_test(reader_gone_is_an_error),
         cmocka_unit_test(slow_consumer_drops_or_blocks), cmocka_unit_test(source_that_breaks_off_is_reopened),
         cmocka_unit_test(stopped_result_is_complete),    cmocka_unit_test(nan_is_redone_in_fp32),
-        cmocka_unit_test(nan_in_fp32_is_an_error)};
+        cmocka_unit_test(nan_in_fp32_is_an_error),       cmocka_unit_test(lag_keeps_every_frame)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
 }
