@@ -177,12 +177,14 @@ __global__ void __launch_bounds__(THREADS, 4 / GROUPS)
         }
         ib_mbarrier_init(ready, 1);
         ib_mbarrier_fence_init();
+        ib_grid_begin();
         ib_mbarrier_expect(ready, groups * TILE_BYTES);
         for (int i = 0; i < groups; i++) load_tile(sq + i * TILE_BYTES, &map, ready, head * D, q0 + i * 64, frame);
         for (int tile = 0; tile < 2 && tile < tiles; tile++)
             load_keys_values(ring + tile * 2 * TILE_BYTES, &map, full + 8 * tile, p.c, head, tile, frame);
     }
     __syncthreads(); /* the barriers exist */
+    ib_grid_begin();
     if (group >= groups) return;
     ib_mbarrier_wait(ready, 0);
 
@@ -295,6 +297,6 @@ isobath_status ib_cuda_attention_wgmma(ib_backend *backend, const ib_attention_a
         a->qkv.dtype == IB_F16 ? k_attention_wgmma<ib_f16> : k_attention_wgmma<ib_bf16>;
     IB_TRY(ib_cuda_check(backend, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SMEM_BYTES),
                          "attention: shared memory"));
-    kernel<<<grid, THREADS, SMEM_BYTES, be->stream>>>(map, p);
+    ib_cuda_launch(be, kernel, grid, THREADS, SMEM_BYTES, map, p);
     return ib_cuda_launched(backend, "attention");
 }

@@ -31,6 +31,7 @@ typedef struct ib_cuda_backend {
     int device;
     ib_cuda_path path;
     int code_arch;      /* what the loaded image was compiled for: 750, 800, 860, 890, 900, 1200 */
+    int early_launch;   /* 1: kernels may take their places before the one ahead has ended (sm_90 code) */
     int sm_count;       /* multiprocessors; may shape a grid, never a result */
     int l2_bytes;
     cudaStream_t stream;

@@ -9,6 +9,36 @@
 typedef __half ib_f16;
 typedef __nv_bfloat16 ib_bf16;
 
+/* ---- launches ----------------------------------------------------------------------------------------------------- */
+
+/* First statement of a kernel that reads or writes activations and is launched by ib_cuda_launch: waits until the kernels
+ * before it are done, then lets the next one take its place on the device. What stands before it may touch weights only. */
+__device__ __forceinline__ void ib_grid_begin()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;\n" ::: "memory");
+    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+#endif
+}
+
+/* Launches on the backend's stream; on sm_90 and newer the blocks take their places while the kernel before it ends, so the
+ * kernel must call ib_grid_begin. Errors are left for ib_cuda_launched. */
+template <typename... P, typename... A>
+static inline void ib_cuda_launch(const ib_cuda_backend *be, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... args)
+{
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = be->stream;
+    config.attrs = &early;
+    config.numAttrs = be->early_launch;
+    (void)cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);
+}
+
 /* ---- conversions: round to nearest even, NaN stays NaN, overflow becomes infinity -------------------------------- */
 
 __device__ __forceinline__ float ib_to_f32(float x) { return x; }
@@ -88,13 +118,15 @@ __device__ __forceinline__ float ib_relu(float x) { return x < 0.0f ? 0.0f : x; 
  * (Abramowitz and Stegun 7.1.26): within 1e-7 |x|. NaN stays, +inf stays, -inf gives NaN as -inf * 0 does. */
 __device__ __forceinline__ float ib_gelu(float x)
 {
-    const float t = __fdividef(1.0f, fmaf(0.3275911f * 0.70710678118654752440f, fabsf(x), 1.0f));
+    float t, e;
+    asm("rcp.approx.ftz.f32 %0, %1;\n" : "=f"(t) : "f"(fmaf(0.3275911f * 0.70710678118654752440f, fabsf(x), 1.0f)));
     float p = fmaf(t, 0.5f * 1.061405429f, 0.5f * -1.453152027f);
     p = fmaf(t, p, 0.5f * 1.421413741f);
     p = fmaf(t, p, 0.5f * -0.284496736f);
     p = fmaf(t, p, 0.5f * 0.254829592f);
     /* Rounded one by one, so that the bits do not depend on what follows. */
-    const float tail = __fmul_rn(__fmul_rn(p, t), exp2f(__fmul_rn(__fmul_rn(x, x), -0.72134752044448170368f)));
+    asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(e) : "f"(__fmul_rn(__fmul_rn(x, x), -0.72134752044448170368f)));
+    const float tail = __fmul_rn(__fmul_rn(p, t), e);
     return __fmul_rn(x, x > 0.0f ? __fsub_rn(1.0f, tail) : tail);
 }
 

@@ -5,6 +5,7 @@
 template <int V>
 __global__ void k_embed_tokens(ib_rows x, ib_rows cls, ib_rows pos, ib_rows y, int64_t rows, int channels)
 {
+    ib_grid_begin();
     int64_t n;
     int c;
     float v[V], w[V];
@@ -27,7 +28,6 @@ isobath_status ib_cuda_embed_tokens(ib_backend *backend, const ib_embed_tokens_a
                       ? 4
                       : 1;
     const dim3 grid = ib_rows_grid(a->y.dim[0], rows, channels, v);
-    (v == 4 ? k_embed_tokens<4> : k_embed_tokens<1>)<<<grid, IB_ROWS_THREADS, 0, ib_cuda(backend)->stream>>>(
-        ib_rows_of(&a->x), ib_rows_of(&a->cls), ib_rows_of(&a->pos), ib_rows_of(&a->y), rows, (int)channels);
+    ib_cuda_launch(ib_cuda(backend), v == 4 ? k_embed_tokens<4> : k_embed_tokens<1>, grid, dim3(IB_ROWS_THREADS), 0, ib_rows_of(&a->x), ib_rows_of(&a->cls), ib_rows_of(&a->pos), ib_rows_of(&a->y), rows, (int)channels);
     return ib_cuda_launched(backend, "embed_tokens");
 }

@@ -26,7 +26,8 @@ isobath_status ib_cuda_gemm(ib_cuda_backend *be, ib_gemm *g, const ib_cuda_weigh
         else
             ib_gemm_launch_simt_bf16(be->stream, *g, taps, bn);
     } else if (be->path < IB_CUDA_WGMMA || !g->vector_in ||
-               (!(taps == 9 && ib_gemm_launch_patch(be, *g)) && !ib_gemm_launch_wgmma(be, *g, taps, bn))) {
+               (!(taps == 9 && ib_gemm_launch_patch(be, *g)) && !(taps == 1 && ib_gemm_launch_slab(be, *g)) &&
+                !ib_gemm_launch_wgmma(be, *g, taps, bn))) {
         act == IB_F16 ? ib_gemm_launch_mma_f16(be->stream, *g, taps, bn)
                       : ib_gemm_launch_mma_bf16(be->stream, *g, taps, bn);
     }

@@ -13,6 +13,7 @@ void ib_gemm_launch_mma_bf16(cudaStream_t stream, const ib_gemm &g, int taps, in
 /* 1 when it ran; 0 when the copy engine cannot read x (alignment, strides) or the core is not
  * made for the shape: nothing was launched then. */
 int ib_gemm_launch_patch(const ib_cuda_backend *be, const ib_gemm &g);
+int ib_gemm_launch_slab(const ib_cuda_backend *be, const ib_gemm &g);
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns);
 
 #endif

@@ -10,7 +10,7 @@ static void launch(const ib_cuda_backend *be, const ib_gemm &g, const CUtensorMa
     const int bytes = ib_patch_shared_bytes(BN);
     /* Errors surface as the launch's own. */
     (void)cudaFuncSetAttribute(k_gemm_patch<T, RELU, BN>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    k_gemm_patch<T, RELU, BN><<<blocks, 256, bytes, be->stream>>>(g, x, w, grid);
+    ib_cuda_launch(be, k_gemm_patch<T, RELU, BN>, blocks, 256, bytes, g, x, w, grid);
 }
 
 template <typename T>

@@ -68,14 +68,16 @@ __global__ void __launch_bounds__(256, 2)
         ib_mbarrier_init(empty, 8);
         ib_mbarrier_init(ready, 1);
         ib_mbarrier_fence_init();
-        ib_mbarrier_expect(full, IB_PATCH_BYTES);
-        const ib_gemm_row r = ib_patch_origin(grid, blockIdx.x);
-        ib_tma_patch(patch, &x_map, full, r.j - 1, r.i - 1, r.t);
         ib_mbarrier_expect(ready, 9 * BN * 128);
         for (int tap = 0; tap < 9; tap++)
             ib_tma_rows(weights + tap * BN * 128, &w_map, ready, tap * g.ci_pad, 0);
+        ib_grid_begin();
+        ib_mbarrier_expect(full, IB_PATCH_BYTES);
+        const ib_gemm_row r = ib_patch_origin(grid, blockIdx.x);
+        ib_tma_patch(patch, &x_map, full, r.j - 1, r.i - 1, r.t);
     }
     __syncthreads();
+    ib_grid_begin();
     ib_mbarrier_wait(ready, 0);
 
     const int position = warp * IB_PATCH_W + lane % 16; /* of tap (0,0) */

@@ -9,13 +9,18 @@ static int is_flat(const ib_gemm &g, int64_t frames)
     return (h == 1 || g.x.si == w * g.x.sj) && (frames == 1 || g.x.st == w * h * g.x.sj);
 }
 
+int ib_gemm_map_rows_of(const ib_cuda_backend *be, const ib_gemm &g, int rows, CUtensorMap *map)
+{
+    const int64_t frames = (int64_t)g.rows / ((int64_t)g.by_w.divisor * g.by_h.divisor);
+    if ((size_t)g.x.data % 16 || g.x.sj % 8 || !is_flat(g, frames)) return 0;
+    return ib_cuda_map_rows(be, g.x.data, g.x_channels, g.rows, g.x.sj, rows, map);
+}
+
 static int map_x(const ib_cuda_backend *be, const ib_gemm &g, int taps, CUtensorMap *map)
 {
     const int64_t frames = (int64_t)g.rows / ((int64_t)g.by_w.divisor * g.by_h.divisor);
+    if (taps == 1) return ib_gemm_map_rows_of(be, g, IB_WGMMA_BM, map);
     if ((size_t)g.x.data % 16 || g.x.sj % 8) return 0;
-    if (taps == 1)
-        return is_flat(g, frames) &&
-               ib_cuda_map_rows(be, g.x.data, g.x_channels, g.rows, g.x.sj, IB_WGMMA_BM, map);
     /* Otherwise a step of 16 would mix taps in the mma core and not here: one shape has one order of sums. */
     if (g.x_channels % 16 || ib_gemm_way_out(g) != IB_GEMM_PLAIN) return 0;
     if (g.x.si % 8 || (frames > 1 && g.x.st % 8)) return 0;

@@ -18,6 +18,9 @@ constexpr int ib_wgmma_shared_bytes(int bn)
     return ib_wgmma_stages(bn) * ib_wgmma_stage_bytes(bn) + 8 * ib_gemm_scratch_bytes(32) + 128 + 1024;
 }
 
+/* Host: the tensor map of a linear layer's input for copies of 64 values of `rows` rows; 0 when its rows are not aligned or
+ * not at one pitch. */
+int ib_gemm_map_rows_of(const ib_cuda_backend *be, const ib_gemm &g, int rows, CUtensorMap *map);
 /* Host: the launches, one file per type. */
 void ib_gemm_run_wgmma_f16(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
                            const CUtensorMap &w);
@@ -52,6 +55,7 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
         ib_mbarrier_fence_init();
     }
     __syncthreads();
+    ib_grid_begin();
 
     if (warp >= 8) { /* the feeder: one thread of a warpgroup that gives its registers to the others */
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");

@@ -13,7 +13,7 @@ static void ib_wgmma_launch_one(const ib_cuda_backend *be, const ib_gemm &g, con
     auto kernel = k_gemm_wgmma<T, WINDOWS, RELU, WAY_OUT, BN>;
     /* Errors surface as the launch's own. */
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
-    kernel<<<(unsigned)blocks, IB_WGMMA_THREADS, bytes, be->stream>>>(g, x, w);
+    ib_cuda_launch(be, kernel, (unsigned)blocks, IB_WGMMA_THREADS, bytes, g, x, w);
 }
 
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT>

@@ -57,6 +57,7 @@ __device__ __forceinline__ int chunk_begin(const groupnorm_params &p, int chunk)
  * pixels of the chunk (rows of threads); wider frames are walked in passes of THREADS columns. */
 template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupnorm_sums(groupnorm_params p)
 {
+    ib_grid_begin();
     __shared__ float2 sums[THREADS * V]; /* [thread row][channel of this pass] */
     const T *x = (const T *)p.x + blockIdx.y * p.x_t;
     const int size = p.channels / p.groups, columns = p.channels / V;
@@ -118,6 +119,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupn
  * writes this chunk. */
 template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupnorm_apply(groupnorm_params p)
 {
+    ib_grid_begin();
     __shared__ float mean[THREADS * V], inverse[THREADS * V];
     const T *x = (const T *)p.x + blockIdx.y * p.x_t;
     T *y = (T *)p.y + blockIdx.y * p.y_t;
@@ -178,7 +180,7 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_groupn
 
 template <typename T, int V> static isobath_status launch(ib_backend *backend, groupnorm_params p, int64_t frames)
 {
-    cudaStream_t stream = ib_cuda(backend)->stream;
+    const ib_cuda_backend *be = ib_cuda(backend);
     const size_t frame_bytes = (size_t)p.chunks * p.groups * sizeof(float2);
     const int64_t at_once = (int64_t)(IB_CUDA_WORKSPACE_BYTES / frame_bytes);
     if (at_once < 1)
@@ -188,8 +190,8 @@ template <typename T, int V> static isobath_status launch(ib_backend *backend, g
         dim3 grid((unsigned)p.chunks, (unsigned)(frames - first < at_once ? frames - first : at_once));
         part.x = (const T *)p.x + first * p.x_t;
         part.y = (T *)p.y + first * p.y_t;
-        k_groupnorm_sums<T, V><<<grid, THREADS, 0, stream>>>(part);
-        k_groupnorm_apply<T, V><<<grid, THREADS, 0, stream>>>(part);
+        ib_cuda_launch(be, k_groupnorm_sums<T, V>, grid, THREADS, 0, part);
+        ib_cuda_launch(be, k_groupnorm_apply<T, V>, grid, THREADS, 0, part);
     }
     return ib_cuda_launched(backend, "groupnorm");
 }

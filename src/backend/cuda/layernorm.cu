@@ -61,6 +61,7 @@ __global__ void __launch_bounds__(THREADS) k_layernorm(layernorm_params p)
         bias[c] = ((const float *)p.bias.data)[c];
     }
     __syncthreads();
+    ib_grid_begin();
 
     constexpr int per_warp = 32 / lanes;
     const int lane = threadIdx.x % lanes, part = threadIdx.x % 32 / lanes;
@@ -120,6 +121,7 @@ __global__ void __launch_bounds__(THREADS) k_layernorm(layernorm_params p)
 /* Any C: a block per row, three passes over memory. */
 __global__ void __launch_bounds__(THREADS) k_layernorm_any(layernorm_params p)
 {
+    ib_grid_begin();
     __shared__ float partial[THREADS / 32];
     const int64_t t = blockIdx.y, n = blockIdx.x;
     const float *x = (const float *)p.x.data + t * p.x.stride_t + n * p.x.stride_n;
@@ -162,9 +164,9 @@ static void launch(const layernorm_params &p, int aligned, const ib_cuda_backend
                                                                      : 2);
     const unsigned blocks = (unsigned)(needed < resident ? needed : resident);
     if (aligned)
-        k_layernorm<lanes, V, vectors, true><<<blocks, THREADS, 0, be->stream>>>(p);
+        ib_cuda_launch(be, k_layernorm<lanes, V, vectors, true>, blocks, THREADS, 0, p);
     else
-        k_layernorm<lanes, V, vectors, false><<<blocks, THREADS, 0, be->stream>>>(p);
+        ib_cuda_launch(be, k_layernorm<lanes, V, vectors, false>, blocks, THREADS, 0, p);
 }
 
 isobath_status ib_cuda_layernorm(ib_backend *backend, const ib_layernorm_args *a)
@@ -178,7 +180,7 @@ isobath_status ib_cuda_layernorm(ib_backend *backend, const ib_layernorm_args *a
                           (uint32_t)a->x.dim[1],  (int)channels,        a->eps};
     if (!a->pos.data) p.pos.data = NULL;
     if (channels % 4 != 0 || channels > 1024)
-        k_layernorm_any<<<dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, be->stream>>>(p);
+        ib_cuda_launch(be, k_layernorm_any, dim3((unsigned)p.rows, (unsigned)frames), THREADS, 0, p);
     else if (channels <= 64)
         launch<16, 4, 1>(p, aligned, be);
     else if (channels <= 128)

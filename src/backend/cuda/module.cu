@@ -160,6 +160,7 @@ static isobath_status open_device(ib_cuda_backend *be)
                          "allocating pinned memory"));
     IB_TRY(ib_cuda_transfers_open(base));
     IB_TRY(choose_path(be));
+    be->early_launch = be->code_arch >= 900;
     version_text(runtime, version);
     snprintf(base->kind, sizeof base->kind, "cuda sm_%d%d %s %s code_%d %s", major, minor,
              path_names[be->path], ib_dtype_name(base->act), be->code_arch / 10, version);

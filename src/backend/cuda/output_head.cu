@@ -188,6 +188,7 @@ __device__ __forceinline__ void product(float (&d)[4], const uint32_t (&a)[4], u
 template <typename T, int form>
 __global__ void __launch_bounds__(THREADS, form == HALF ? 4 : 3) k_head_mma(head_params p)
 {
+    ib_grid_begin();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     typedef typename tile_form<form>::element E;
     constexpr int STEP = 32 / sizeof(E);
@@ -262,6 +263,7 @@ __global__ void __launch_bounds__(THREADS, form == HALF ? 4 : 3) k_head_mma(head
 /* fp32: a thread has 8 pixels (columns pg and pg + 8 of its warp's four rows) x 8 output channels. */
 template <typename T> __global__ void __launch_bounds__(THREADS) k_head_simt(head_params p)
 {
+    ib_grid_begin();
     __shared__ alignas(16) uint8_t tile[PATCH * PATCH * PITCH_BYTES(float)];
     constexpr int PITCH = PITCH_BYTES(float) / (int)sizeof(float);
     const int warp = threadIdx.x >> 5, lane = threadIdx.x & 31, pg = lane >> 2, cg = lane & 3;
@@ -325,7 +327,7 @@ static isobath_status launch(ib_backend *backend, const head_params &p, int64_t 
 {
     constexpr int form = product_form<T>::value;
     dim3 grid((unsigned)ib_ceil_div(p.out_w, TILE), (unsigned)ib_ceil_div(p.out_h, TILE), (unsigned)frames);
-    (tensor_cores ? k_head_mma<T, form> : k_head_simt<T>)<<<grid, THREADS, 0, ib_cuda(backend)->stream>>>(p);
+    ib_cuda_launch(ib_cuda(backend), tensor_cores ? k_head_mma<T, form> : k_head_simt<T>, grid, THREADS, 0, p);
     return ib_cuda_launched(backend, "output_head");
 }
 

@@ -4,6 +4,7 @@
 template <typename T, bool VECTOR>
 __global__ void k_patchify(const float *__restrict__ x, T *__restrict__ y, int64_t chunks, int rows, int columns)
 {
+    ib_grid_begin();
     const int64_t id = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (id >= chunks) return;
     const int k0 = (int)(id % (IB_PATCH_KPAD / 8)) * 8;
@@ -42,8 +43,8 @@ isobath_status ib_cuda_patchify(ib_backend *backend, const ib_patchify_args *a)
     const unsigned grid = (unsigned)ib_ceil_div(chunks, 256);
     const float *x = (const float *)a->x.data;
     if (ib_cuda_aligned(&a->y, 16))
-        IB_CUDA_DISPATCH(a->y.dtype, T, (k_patchify<T, true><<<grid, 256, 0, be->stream>>>(x, (T *)a->y.data, chunks, (int)rows, (int)columns)));
+        IB_CUDA_DISPATCH(a->y.dtype, T, (ib_cuda_launch(be, k_patchify<T, true>, grid, 256, 0, x, (T *)a->y.data, chunks, (int)rows, (int)columns)));
     else
-        IB_CUDA_DISPATCH(a->y.dtype, T, (k_patchify<T, false><<<grid, 256, 0, be->stream>>>(x, (T *)a->y.data, chunks, (int)rows, (int)columns)));
+        IB_CUDA_DISPATCH(a->y.dtype, T, (ib_cuda_launch(be, k_patchify<T, false>, grid, 256, 0, x, (T *)a->y.data, chunks, (int)rows, (int)columns)));
     return ib_cuda_launched(backend, "patchify");
 }

@@ -28,6 +28,7 @@ __device__ __forceinline__ void blend_row(float (&out)[V], const T *row, int64_t
  * down its column and keeps the two input rows, blended sideways, for as long as they are needed. */
 template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize_bilinear(resize_params p)
 {
+    ib_grid_begin();
     const uint32_t vectors = (uint32_t)p.channels / V, i = blockIdx.x * THREADS + threadIdx.x, column = i / vectors;
     const int c = (int)(i - column * vectors) * V;
     if (column >= (uint32_t)p.out_w) return;
@@ -61,17 +62,17 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize
     }
 }
 
-template <typename T, int V> static void launch(const resize_params &p, int64_t frames, cudaStream_t stream)
+template <typename T, int V> static void launch(const resize_params &p, int64_t frames, const ib_cuda_backend *be)
 {
     dim3 grid((unsigned)ib_ceil_div((int64_t)p.out_w * (p.channels / V), THREADS), (unsigned)ib_ceil_div(p.out_h, ROWS),
               (unsigned)frames);
-    k_resize_bilinear<T, V><<<grid, THREADS, 0, stream>>>(p);
+    ib_cuda_launch(be, k_resize_bilinear<T, V>, grid, THREADS, 0, p);
 }
 
 isobath_status ib_cuda_resize_bilinear(ib_backend *backend, const ib_resize_bilinear_args *a)
 {
     const int64_t frames = a->y.dim[0];
-    cudaStream_t stream = ib_cuda(backend)->stream;
+    const ib_cuda_backend *be = ib_cuda(backend);
     const resize_params p = {a->x.data,
                              a->y.data,
                              a->x.stride[0],
@@ -90,9 +91,9 @@ isobath_status ib_cuda_resize_bilinear(ib_backend *backend, const ib_resize_bili
     const int wide = p.channels % (16 / (int)ib_dtype_size(a->x.dtype)) == 0 && ib_cuda_aligned(&a->x, 16) &&
                      ib_cuda_aligned(&a->y, 16);
     switch (a->x.dtype) {
-    case IB_F16: wide ? launch<ib_f16, 8>(p, frames, stream) : launch<ib_f16, 1>(p, frames, stream); break;
-    case IB_BF16: wide ? launch<ib_bf16, 8>(p, frames, stream) : launch<ib_bf16, 1>(p, frames, stream); break;
-    default: wide ? launch<float, 4>(p, frames, stream) : launch<float, 1>(p, frames, stream); break;
+    case IB_F16: wide ? launch<ib_f16, 8>(p, frames, be) : launch<ib_f16, 1>(p, frames, be); break;
+    case IB_BF16: wide ? launch<ib_bf16, 8>(p, frames, be) : launch<ib_bf16, 1>(p, frames, be); break;
+    default: wide ? launch<float, 4>(p, frames, be) : launch<float, 1>(p, frames, be); break;
     }
     return ib_cuda_launched(backend, "resize_bilinear");
 }

@@ -103,6 +103,7 @@ __device__ __forceinline__ void attend(uint8_t *smem, uint32_t item_offset, int 
 template <typename T>
 __global__ void __launch_bounds__(THREADS, 4) k_temporal_mma(ib_temporal_params p, temporal_tiling tiling)
 {
+    ib_grid_begin();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     extern __shared__ uint4 temporal_smem[];
     uint8_t *smem = (uint8_t *)temporal_smem;
@@ -183,7 +184,7 @@ static isobath_status launch(ib_backend *backend, const ib_temporal_params &p, c
         "temporal attention: shared memory"));
     dim3 grid((unsigned)ib_ceil_div(p.pixels, (int64_t)1 << tiling.pixels_log2), (unsigned)(p.heads / tiling.heads),
               (unsigned)ib_ceil_div(p.tq, FRAMES));
-    k_temporal_mma<T><<<grid, THREADS, bytes, ib_cuda(backend)->stream>>>(p, tiling);
+    ib_cuda_launch(ib_cuda(backend), k_temporal_mma<T>, grid, THREADS, bytes, p, tiling);
     return ib_cuda_launched(backend, "temporal attention");
 }
 

@@ -111,6 +111,10 @@ template <int pending> __device__ __forceinline__ void ib_wgmma_wait()
 #define IB_R32_C                                                                                                       \
     ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,"  \
     "%60,%61,%62,%63"
+#define IB_R32_D                                                                                                       \
+    ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,"  \
+    "%92,%93,%94,%95"
+#define IB_D96(i) IB_D64(i), IB_D32(i + 16)
 #define IB_WGMMA(N, TYPE, T, REGS, D, A_SS, B_SS, A0, A1, A2, A3, B_RS)                                                \
     template <> struct ib_wgmma<T, N> {                                                                                \
         static __device__ __forceinline__ void shared(float (&d)[N / 8][4], uint64_t a, uint64_t b)                    \
@@ -132,7 +136,8 @@ template <typename T, int N> struct ib_wgmma;
 #define IB_WGMMA_ALL(TYPE, T)                                                                                          \
     IB_WGMMA(32, TYPE, T, IB_R16_A, IB_D16, "%16", "%17", "%16", "%17", "%18", "%19", "%20")                           \
     IB_WGMMA(64, TYPE, T, IB_R16_A IB_R16_B, IB_D32, "%32", "%33", "%32", "%33", "%34", "%35", "%36")                  \
-    IB_WGMMA(128, TYPE, T, IB_R16_A IB_R16_B IB_R32_C, IB_D64, "%64", "%65", "%64", "%65", "%66", "%67", "%68")
+    IB_WGMMA(128, TYPE, T, IB_R16_A IB_R16_B IB_R32_C, IB_D64, "%64", "%65", "%64", "%65", "%66", "%67", "%68")       \
+    IB_WGMMA(192, TYPE, T, IB_R16_A IB_R16_B IB_R32_C IB_R32_D, IB_D96, "%96", "%97", "%96", "%97", "%98", "%99", "%100")
 IB_WGMMA_ALL("f16", ib_f16)
 IB_WGMMA_ALL("bf16", ib_bf16)
 
