@@ -1,4 +1,5 @@
 /* isobath run: a video in, consistent depth out. */
+#include "again.h"
 #include "cli.h"
 #include "progress.h"
 #include "run_options.h"
@@ -14,12 +15,26 @@
 #include <string.h>
 #include <unistd.h>
 
-static isobath_session *volatile running; /* for the signal handler */
+static isobath_session *volatile running; /* for the signal handler, like the next two */
 static volatile sig_atomic_t interrupts;
+static char *again; /* the command that goes on */
+static size_t again_size;
 
+static void tell(const char *text, size_t size)
+{
+    if (write(STDERR_FILENO, text, size) < 0) { /* nobody listens */
+    }
+}
+
+/* The first one lets what is in flight finish; the second does not wait: a run can be killed at any instant. */
 static void on_signal(int number)
 {
-    if (++interrupts > 1) _exit(128 + number); /* the second one does not wait */
+    static const char first[] = "\nstopping when the windows in flight are done (again: at once)\n";
+    if (++interrupts > 1) {
+        if (running) tell(again, again_size);
+        _exit(128 + number);
+    }
+    if (running) tell(first, sizeof first - 1);
     if (running) isobath_session_cancel(running);
 }
 
@@ -54,6 +69,7 @@ static int run_session(const isobath_run_options *o, const run_flags *f, isobath
     }
     if (progress && s) isobath_session_progress(s, progress);
     int code = st == ISOBATH_OK ? 0 : cli_fail("run", st, s ? isobath_session_error(s) : "");
+    if (code && s && isobath_session_can_resume(s)) fputs(again, stderr);
     if (st == ISOBATH_OK && !f->json)
         for (int i = 0; isobath_session_output(s, i); i++) printf("%s\n", isobath_session_output(s, i));
     isobath_session_destroy(s);
@@ -141,6 +157,7 @@ int cmd_run(int argc, char **argv)
         {CLI_DOUBLE, "--exec-timeout", 0, "S", "seconds that a frame may take when --model is exec:COMMAND (default 60)", &o.exec_timeout_s},
         {CLI_STRING, "--cuts", 0, "off|auto|FILE", "each shot is aligned by itself: at detected cuts, or at the frame numbers\nin FILE (one per line); off by default, likely cuts are reported", &o.cuts},
         CLI_SINK_OPTIONS(o, range),
+        {CLI_FLAG, "--resume", 0, NULL, "go on with a run that was stopped; nothing there: begin; finished: verify it", &o.resume},
         {CLI_HEADING, .help = "Reporting"},
         {CLI_FLAG, "--json", 0, NULL, "events as JSON lines on stdout", &f.json},
         {CLI_FLAG, "--quiet", 'q', NULL, "no progress", &f.quiet},
@@ -156,6 +173,9 @@ int cmd_run(int argc, char **argv)
         {CLI_FLAG, "--save_npz", 0, NULL, NULL, &f.npz},
         {CLI_FLAG, "--save_exr", 0, NULL, NULL, &f.exr},
         {CLI_END}};
+    again = cli_again(argc, argv);
+    if (!again) return cli_fail("run", ISOBATH_ERR_MEMORY, "out of memory for the command line");
+    again_size = strlen(again);
     int rest, code = cli_parse(&command, options, argc, argv, &rest);
     if (code >= 0) return code;
     if (!rest && !input && !list) return cli_fail("run", ISOBATH_ERR_USAGE, "no INPUT (see isobath run --help)");
@@ -174,5 +194,7 @@ int cmd_run(int argc, char **argv)
     if (!f.quiet && !f.json) o.note = cli_print_note;
     catch_signals();
     char *only[1] = {(char *)(uintptr_t)input};
-    return run_inputs(&o, &f, rest ? argv + 1 : only, rest ? rest : input != NULL, list);
+    code = run_inputs(&o, &f, rest ? argv + 1 : only, rest ? rest : input != NULL, list);
+    free(again);
+    return code;
 }

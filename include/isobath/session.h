@@ -44,6 +44,7 @@ typedef struct isobath_run_options {
     const char *cuts;        /* NULL or "off": one shot; "auto": at detected cuts; else a file of frame numbers */
     int guard;               /* 1 (init): keep the last good alignment when a fit is not sane; 0: as the reference */
     int overwrite;           /* 1: replace an existing result */
+    int resume;              /* 1: go on with an unfinished result; nothing there: begin; a finished one: verify it */
     const char *output_size; /* "source" (NULL), "model" or "WxH" */
     size_t device_memory;    /* bytes that this process may take of a GPU in all, 0: no limit. Less memory makes smaller batches,
                                 not another result. On the CPU: of the network's memory */
@@ -115,8 +116,11 @@ isobath_status isobath_session_create(const isobath_run_options *options, isobat
 const isobath_plan *isobath_session_plan(const isobath_session *session);
 /* Runs to the end; blocks. ISOBATH_ERR_INTERRUPTED after isobath_session_cancel. */
 isobath_status isobath_session_run(isobath_session *session);
-/* Asks a run to stop; async-signal-safe, any thread. What is on disk then is complete or gone. */
+/* Asks a run to stop when what is in flight is done; a second call: at once. Async-signal-safe, any thread. What is on disk then
+ * is complete, hidden or gone. */
 void isobath_session_cancel(isobath_session *session);
+/* After a run that did not succeed: 1 when the same run with `resume` goes on where it stopped. */
+int isobath_session_can_resume(const isobath_session *session);
 /* Any thread, any time between create and destroy. */
 void isobath_session_progress(isobath_session *session, isobath_progress *out);
 /* The i-th device of the run: 1, or 0 when there are no more (none before it runs). Any thread, as isobath_session_progress. */

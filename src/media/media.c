@@ -7,6 +7,7 @@
 #include "media/images.h"
 #include "media/planes.h"
 
+#include <libavutil/imgutils.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,8 +181,8 @@ isobath_status ib_media_read(ib_media *m, uint8_t *rgb, ib_media_frame *frame, i
     IB_TRY(next_kept(m, &d, &next, got));
     if (!*got) return ISOBATH_OK;
     *got = 0;
-    IB_TRY(to_host(m, &d.frame));
-    IB_TRY(ib_convert_run(m->convert, d.frame, rgb));
+    if (rgb) IB_TRY(to_host(m, &d.frame));
+    if (rgb) IB_TRY(ib_convert_run(m->convert, d.frame, rgb));
     *frame = next;
     *got = 1;
     return ISOBATH_OK;
@@ -243,6 +244,17 @@ isobath_status ib_media_look(ib_media *m, const ib_media_picture *p, ib_yuv_plan
     IB_TRY(to_host(m, &frame));
     ib_planes_from_frame(frame, m->options.keep_hdr, planes);
     return ISOBATH_OK;
+}
+
+void ib_media_first_hash(const ib_media *m, char out[65])
+{
+    const AVFrame *f = m->first.frame;
+    int size = m->have_first ? av_image_get_buffer_size(f->format, f->width, f->height, 1) : -1;
+    uint8_t *buf = size > 0 ? malloc((size_t)size) : NULL;
+    out[0] = '\0';
+    if (buf && av_image_copy_to_buffer(buf, size, (const uint8_t *const *)f->data, f->linesize, f->format, f->width, f->height, 1) >= 0)
+        ib_sha256_memory(buf, (size_t)size, NULL, out);
+    free(buf);
 }
 
 isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65])

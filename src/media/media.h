@@ -74,7 +74,8 @@ isobath_status ib_media_open(const char *input, const ib_media_options *options,
 void ib_media_close(ib_media *media); /* NULL allowed */
 const ib_media_info *ib_media_get_info(const ib_media *media);
 
-/* Reads the next kept frame into rgb (height*width*3 bytes, contiguous). *got = 0 at the end (frame and rgb untouched).
+/* Reads the next kept frame into rgb (height*width*3 bytes, contiguous; NULL: the picture is not wanted and not converted).
+ * *got = 0 at the end (frame and rgb untouched).
  * Errors: ISOBATH_ERR_INPUT with the frame or byte position of a damaged packet (on_error stop). */
 isobath_status ib_media_read(ib_media *media, uint8_t *rgb, ib_media_frame *frame, int *got);
 
@@ -93,6 +94,9 @@ const ib_yuv_planes *ib_media_picture_planes(const ib_media_picture *picture);
 uint8_t *ib_media_picture_rgb(ib_media_picture *picture);
 /* Planes of the picture in host memory, until the next call on the media object: the picture's own, or copied from the card. */
 isobath_status ib_media_look(ib_media *media, const ib_media_picture *picture, ib_yuv_planes *planes);
+
+/* SHA-256 of the first picture as decoded, before any is read: what can be said of an input that can be read once only. */
+void ib_media_first_hash(const ib_media *media, char out[65]);
 
 /* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
  * known, so "" is written). out holds 65 bytes. */

@@ -47,6 +47,7 @@ struct ib_exec {
     char *command, *visible[IB_MAX_DEVICES];
     ib_exec_hello hello;
     ib_source *source;
+    ib_range range;
     int wants_rgb;
     const atomic_int *cancelled;
     ib_diag *diag;
@@ -332,8 +333,14 @@ static void *feeder_main(void *arg)
 {
     ib_exec *e = arg;
     exec_window *w = NULL;
-    int64_t shot = 0, shot_first = 0, n = 0, k = 0, first, end; /* n: frames of the shot so far */
+    int64_t shot = e->range.shot, shot_first = e->range.shot_first, k = e->range.k, n, first, end; /* n: frames of the shot so far */
+    ib_plan_new_frames(k, -1, &n, &end);
+    int64_t begin = shot_first + n;
     for (ib_source_frame *f; (f = ib_source_next(e->source));) {
+        if (f->index < begin) {
+            ib_source_frame_unref(f);
+            continue;
+        }
         if (f->starts_shot && n) {
             close_window(e, w, n);
             w = NULL;
@@ -474,11 +481,12 @@ void ib_exec_close(ib_exec *e)
 
 const ib_exec_hello *ib_exec_info(const ib_exec *exec) { return &exec->hello; }
 
-isobath_status ib_exec_start(ib_exec *e, ib_source *source, int wants_rgb, const atomic_int *cancelled, ib_diag *diag,
+isobath_status ib_exec_start(ib_exec *e, ib_source *source, const ib_range *range, int wants_rgb, const atomic_int *cancelled, ib_diag *diag,
                              ib_window_stream **out)
 {
     *out = NULL;
     e->source = source;
+    e->range = *range;
     e->wants_rgb = wants_rgb;
     e->cancelled = cancelled;
     e->diag = diag;

@@ -27,10 +27,10 @@ isobath_status ib_exec_open(const ib_exec_options *options, ib_diag *diag, ib_ex
 void ib_exec_close(ib_exec *exec);
 const ib_exec_hello *ib_exec_info(const ib_exec *exec);
 
-/* Windows of the whole video: `raw` has the new frames' slots (ib_plan_new_frames), the others are not written. A process that ends,
+/* Windows from the beginning of `range` on (its k_end does not count): `raw` has the new frames' slots (ib_plan_new_frames), the others are not written. A process that ends,
  * is silent for too long, or sends values that are not finite loses its frames to another; it is started anew once, then left
  * out. `cancelled` (NULL allowed) is polled. With none left, or for a frame that failed three times, the stream ends with ISOBATH_ERR_MODEL in diag. Once per object. */
-isobath_status ib_exec_start(ib_exec *exec, ib_source *source, int wants_rgb, const atomic_int *cancelled, ib_diag *diag,
+isobath_status ib_exec_start(ib_exec *exec, ib_source *source, const ib_range *range, int wants_rgb, const atomic_int *cancelled, ib_diag *diag,
                              ib_window_stream **out);
 
 #endif

@@ -249,19 +249,15 @@ static isobath_status fill_run(isobath_task *t, const ib_chain *chain, const ib_
     const ib_shard *p = &t->shard;
     r->window_count = p->windows;
     r->windows = calloc((size_t)p->windows, sizeof *r->windows);
-    r->shot_count = p->shot_count;
-    r->shot_first = calloc((size_t)p->shot_count, sizeof *r->shot_first);
     r->frame_count = p->frames;
-    r->pts_us = malloc((size_t)p->frames * sizeof *r->pts_us);
-    if (!r->windows || !r->shot_first || !r->pts_us) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
-    for (int64_t w = 0, k; w < p->windows; w++)
-        r->windows[w] = (ib_window_record){chain->alignments[w], ib_shard_window(p, w, &k), chain->windows[w].redone, chain->windows[w].nonfinite};
-    for (int64_t i = 0; i < p->shot_count; i++) r->shot_first[i] = p->shots[i].first;
-    for (int64_t i = 0; i < p->frames; i++) {
-        r->pts_us[i] = frames[i].pts_us;
-        if (i == 0 || frames[i].min < r->depth_min) r->depth_min = frames[i].min;
-        if (i == 0 || frames[i].max > r->depth_max) r->depth_max = frames[i].max;
+    r->frames = malloc((size_t)p->frames * sizeof *r->frames);
+    if (!r->windows || !r->frames) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
+    for (int64_t w = 0, k; w < p->windows; w++) {
+        int64_t shot = ib_shard_window(p, w, &k);
+        r->windows[w] = (ib_window_record){.alignment = chain->alignments[w], .shot = shot, .shot_first = p->shots[shot].first, .k = k,
+                                           .redone = chain->windows[w].redone, .nonfinite = chain->windows[w].nonfinite};
     }
+    memcpy(r->frames, frames, (size_t)p->frames * sizeof *r->frames);
     r->kind = chain->kind;
     r->decoder = chain->decoder;
     memcpy(r->input_sha256, p->input_sha256, sizeof r->input_sha256);
@@ -291,9 +287,8 @@ static isobath_status finish(isobath_task *t, output *o, collected *c, int64_t p
     }
     s->sink.resume = NULL;
     if (missing) IB_TRY(write_frames(o, 0, frames));
-    for (int i = 0; i < s->format_count; i++) IB_TRY(s->formats[i]->finish(r->sinks[i]));
     IB_TRY(fill_run(t, o->chain, c->frames));
-    return ib_run_write_manifest(r);
+    return ib_run_finish(r);
 }
 
 static void remove_path(void *ctx, const char *path)

@@ -52,7 +52,7 @@ static isobath_status remove_output(const char *path, ib_diag *diag)
 }
 
 typedef struct output_check {
-    const ib_setup *setup;
+    int replace;
     ib_diag *diag;
     isobath_status status;
 } output_check;
@@ -62,27 +62,37 @@ static void check_output(void *ctx, const char *path)
     output_check *c = ctx;
     struct stat sb;
     if (c->status != ISOBATH_OK || lstat(path, &sb) != 0) return;
-    c->status = c->setup->options.overwrite
-                    ? remove_output(path, c->diag)
-                    : ib_fail(c->diag, ISOBATH_ERR_EXISTS, "%s exists already: use --overwrite, or another -o or --name", path);
+    c->status = c->replace ? remove_output(path, c->diag)
+                           : ib_fail(c->diag, ISOBATH_ERR_EXISTS, "%s exists already: use --overwrite, or another -o or --name", path);
+}
+
+isobath_status ib_setup_make_folder(const ib_setup *s, ib_diag *diag) { return ib_make_folders(s->options.output, diag); }
+
+isobath_status ib_setup_check_outputs(const ib_setup *s, int replace, ib_diag *diag)
+{
+    output_check c = {replace, diag, ISOBATH_OK};
+    char manifest[8192];
+    snprintf(manifest, sizeof manifest, "%s/%s_isobath.json", s->options.output, s->name);
+    if (replace) check_output(&c, manifest); /* first, so that it never tells of files that are gone */
+    for (int i = 0; i < s->format_count; i++) s->formats[i]->outputs(&s->sink, check_output, &c);
+    check_output(&c, manifest);
+    return c.status;
+}
+
+isobath_status ib_setup_check_room(const ib_setup *s, double part, ib_diag *diag)
+{
+    struct statvfs v;
+    double bytes = s->plan.disk_bytes * part;
+    if (!(bytes > 0) || statvfs(s->options.output, &v) != 0) return ISOBATH_OK;
+    double room = (double)v.f_bavail * (double)v.f_frsize;
+    if (room >= bytes) return ISOBATH_OK;
+    return ib_fail(diag, ISOBATH_ERR_IO, "%s: the result may take %.1f GB, but the disk has %.1f GB left: free some, or "
+                   "choose fewer formats or a smaller --output-size", s->options.output, bytes * 1e-9, room * 1e-9);
 }
 
 isobath_status ib_setup_prepare_output(const ib_setup *s, ib_diag *diag)
 {
-    const char *folder = s->options.output;
-    IB_TRY(ib_make_folders(folder, diag));
-    output_check c = {s, diag, ISOBATH_OK};
-    for (int i = 0; i < s->format_count; i++) s->formats[i]->outputs(&s->sink, check_output, &c);
-    char manifest[8192];
-    snprintf(manifest, sizeof manifest, "%s/%s_isobath.json", folder, s->name);
-    check_output(&c, manifest);
-    IB_TRY(c.status);
-    struct statvfs v;
-    if (s->plan.disk_bytes > 0 && statvfs(folder, &v) == 0) {
-        double room = (double)v.f_bavail * (double)v.f_frsize;
-        if (room < s->plan.disk_bytes)
-            return ib_fail(diag, ISOBATH_ERR_IO, "%s: the result may take %.1f GB, but the disk has %.1f GB left: free some, or "
-                           "choose fewer formats or a smaller --output-size", folder, s->plan.disk_bytes * 1e-9, room * 1e-9);
-    }
-    return ISOBATH_OK;
+    IB_TRY(ib_setup_make_folder(s, diag));
+    IB_TRY(ib_setup_check_outputs(s, s->options.overwrite, diag));
+    return ib_setup_check_room(s, 1, diag);
 }

@@ -4,8 +4,11 @@
 
 #include "pipeline/exec.h"
 #include "pipeline/fleet.h"
+#include "pipeline/resume.h"
 #include "pipeline/shots.h"
 #include "sink/describe.h"
+#include "sink/file.h"
+#include "sink/manifest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +44,8 @@ isobath_status ib_run_open_log(ib_run *r)
     const isobath_plan *p = &s->plan;
     char path[8192];
     snprintf(path, sizeof path, "%s/%s_isobath.log.jsonl", s->options.output, s->name);
-    IB_TRY(ib_log_open(path, 0, r->diag, &r->log));
+    IB_TRY(ib_log_open(path, r->past.frame_count > 0, r->diag, &r->log));
+    if (r->past.frame_count) ib_log_event(r->log, "resume", json_pack("{s:I}", "frames", (json_int_t)r->past.frame_count));
     ib_log_event(r->log, "start", json_pack("{s:s, s:o, s:o, s:s, s:[i,i], s:[i,i], s:[i,i], s:I, s:I, s:I, s:i}", "isobath",
                                             ISOBATH_VERSION, "input", ib_json_string(s->options.input), "model",
                                             ib_json_string(s->model_path), "device",
@@ -62,7 +66,18 @@ isobath_status ib_run_open_sinks(ib_run *r)
 {
     ib_setup *s = r->setup;
     r->wants_rgb = ib_setup_wants_rgb(s);
-    for (int i = 0; i < s->format_count; i++) IB_TRY(s->formats[i]->open(&s->sink, r->diag, &r->sinks[i]));
+    ib_sink_resume resume = {.count = r->past.frame_count, .frames = r->frames};
+    ib_sink_config config = s->sink;
+    config.resumable = r->journal != NULL;
+    if (resume.count) config.resume = &resume;
+    for (int i = 0; i < s->format_count; i++) {
+        resume.state = r->past.sink_state[i];
+        const char *finished = r->past.finished[i];
+        if (finished) IB_TRY(ib_json_parse(finished, strlen(finished), "journal", r->diag, &r->described[i]));
+        else IB_TRY(s->formats[i]->open(&config, r->diag, &r->sinks[i]));
+        free(r->past.sink_state[i]);
+        r->past.sink_state[i] = NULL;
+    }
     return ISOBATH_OK;
 }
 
@@ -82,62 +97,87 @@ static isobath_status open_status(ib_run *r)
 }
 
 /* Windows from this process, or from a user's program. */
-static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts)
+static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts, const ib_range *range)
 {
     const ib_setup *s = r->setup;
     const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
     IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, pool, r->diag, &r->source));
     ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
-                           .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb,
+                           .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .range = *range, .wants_rgb = r->wants_rgb,
                            .cancelled = r->cancelled, .diag = r->diag};
-    return s->exec ? ib_exec_start(s->exec, r->source, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream);
+    return s->exec ? ib_exec_start(s->exec, r->source, range, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream);
 }
 
 /* Windows from worker processes, one a device. */
-static isobath_status start_fleet(ib_run *r, const ib_source_cuts *cuts)
+static isobath_status start_fleet(ib_run *r, const ib_source_cuts *cuts, const ib_range *range)
 {
     ib_setup *s = r->setup;
     ib_fleet *fleet;
-    ib_fleet_options o = {.setup = s, .range = IB_RANGE_ALL, .wants_rgb = r->wants_rgb, .cancelled = r->cancelled, .log = r->log,
+    ib_fleet_options o = {.setup = s, .range = *range, .wants_rgb = r->wants_rgb, .cancelled = r->cancelled, .log = r->log,
                           .diag = r->diag};
     IB_TRY(ib_fleet_create(&o, &fleet));
     r->stream = ib_fleet_stream(fleet);
     ib_frame_pool pool = ib_fleet_pool(fleet);
     IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, &pool, r->diag, &r->source));
-    IB_TRY(ib_fleet_start(fleet, r->source));
-    return ib_setup_hash_model(s, r->diag, r->model_sha256);
+    return ib_fleet_start(fleet, r->source);
 }
 
-static isobath_status open_all(ib_run *r)
+static isobath_status open_alignment(ib_run *r)
 {
-    ib_setup *s = r->setup;
-    IB_TRY(ib_setup_prepare_output(s, r->diag));
-    IB_TRY(ib_run_open_log(r));
-    IB_TRY(open_status(r));
-    IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
-    IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
-    if (!s->exec && !s->fleet) IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, r->model_sha256));
-    ib_backend_options host = {.act = IB_F32, .isa = s->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
+    const isobath_plan *p = &r->setup->plan;
+    ib_backend_options host = {.act = IB_F32, .isa = r->setup->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
-    const isobath_plan *p = &s->plan;
-    IB_TRY(ib_align_chain_init(&r->chain, r->host, p->metric, s->options.guard, p->output_height, p->output_width,
+    IB_TRY(ib_align_chain_init(&r->chain, r->host, p->metric, r->setup->options.guard, p->output_height, p->output_width,
                                p->network_height, p->network_width, r->diag));
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
     if (!r->tail) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the alignment");
-    if (s->options.stabilize_s > 0)
-        IB_TRY(ib_stabilizer_init(&r->stabilizer, (int64_t)p->network_height * p->network_width, p->metric, s->options.stabilize_s, r->diag));
-    IB_TRY(ib_run_open_sinks(r));
-    IB_TRY(ib_run_start_hash(r));
-    ib_source_cuts cuts = {.detect = s->cuts_auto};
+    double stabilize_s = r->setup->options.stabilize_s;
+    if (!(stabilize_s > 0)) return ISOBATH_OK;
+    return ib_stabilizer_init(&r->stabilizer, (int64_t)p->network_height * p->network_width, p->metric, stabilize_s, r->diag);
+}
+
+static isobath_status open_commit(ib_run *r)
+{
+    ib_commit_options c = {.journal = r->journal, .config = &r->setup->sink, .formats = r->setup->formats, .sinks = r->sinks,
+                           .count = r->setup->format_count, .first = r->past.frame_count, .diag = r->diag};
+    return ib_commit_start(&c, &r->commit);
+}
+
+/* Decoding and the network, from the window where the run begins. */
+static isobath_status open_stream(ib_run *r)
+{
+    ib_setup *s = r->setup;
+    ib_range range = ib_resume_range(r);
+    ib_source_cuts cuts = {.detect = s->cuts_auto, .first = range.shot_first,
+                           .skip_end = range.k > 0 ? range.shot_first + IB_PLAN_STEP * range.k - 10 : 0};
     if (s->options.cuts && !s->cuts_auto) {
         IB_TRY(ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count));
         cuts.list = r->cuts;
         cuts.count = r->cut_count;
     }
-    IB_TRY(s->fleet ? start_fleet(r, &cuts) : start_worker(r, &cuts));
+    IB_TRY(s->fleet ? start_fleet(r, &cuts, &range) : start_worker(r, &cuts, &range));
     atomic_store(&r->counters->source, r->source);
     atomic_store(&r->counters->windows, r->stream);
     return ISOBATH_OK;
+}
+
+static isobath_status open_all(ib_run *r)
+{
+    ib_setup *s = r->setup;
+    IB_TRY(ib_run_open_log(r));
+    IB_TRY(open_status(r));
+    if (r->past.ended) { /* only finishing is left */
+        IB_TRY(ib_run_open_sinks(r));
+        return ib_run_start_hash(r);
+    }
+    IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
+    IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
+    if (!s->exec && !s->fleet) IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, NULL));
+    IB_TRY(open_alignment(r));
+    IB_TRY(ib_run_open_sinks(r));
+    IB_TRY(open_commit(r));
+    IB_TRY(ib_run_start_hash(r));
+    return open_stream(r);
 }
 
 /* Appends to a growing array of `size`-byte items. */
@@ -154,17 +194,19 @@ static isobath_status append(ib_run *r, void **list, int64_t *count, int64_t *ca
     return ISOBATH_OK;
 }
 
-isobath_status ib_run_push(ib_run *r, ib_depth_frame *f)
+static isobath_status push(ib_run *r, ib_depth_frame *f, float scale, float shift)
 {
     int64_t start = ib_now_us();
     for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->push(r->sinks[s], f));
     ib_busy_add(&r->counters->write, start);
-    IB_TRY(append(r, (void **)&r->pts_us, &r->frame_count, &r->frame_cap, &f->pts_us, sizeof f->pts_us));
-    if (f->index == 0 || f->min < r->depth_min) r->depth_min = f->min;
-    if (f->index == 0 || f->max > r->depth_max) r->depth_max = f->max;
+    ib_frame_record record = {f->pts_us, f->min, f->max, scale, shift};
+    IB_TRY(append(r, (void **)&r->frames, &r->frame_count, &r->frame_cap, &record, sizeof record));
+    if (r->commit) IB_TRY(ib_commit_frame(r->commit, &record));
     atomic_fetch_add(&r->counters->frames_done, 1);
     return ISOBATH_OK;
 }
+
+isobath_status ib_run_push(ib_run *r, ib_depth_frame *f) { return push(r, f, 1, 0); }
 
 /* Renders frame i of the shot, which window w finishes, and hands it to every sink. */
 static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_alignment *al, int64_t i)
@@ -188,12 +230,12 @@ static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_align
                                         p->network_height, p->network_width, f->depth, p->output_height, p->output_width,
                                         &f->min, &f->max);
     ib_busy_add(&r->counters->align, start);
-    if (st == ISOBATH_OK) st = ib_run_push(r, f);
+    if (st == ISOBATH_OK) st = push(r, f, al->scale, al->shift);
     ib_depth_frame_unref(f);
     return st;
 }
 
-static void keep_tail(ib_run *r, const ib_window *w, const ib_alignment *al)
+void ib_run_keep_tail(ib_run *r, const ib_window *w, const ib_alignment *al)
 {
     size_t map = (size_t)r->setup->plan.network_height * (size_t)r->setup->plan.network_width;
     memcpy(r->tail, w->raw + 24 * map, 8 * map * sizeof *r->tail);
@@ -205,40 +247,72 @@ static void keep_tail(ib_run *r, const ib_window *w, const ib_alignment *al)
     }
 }
 
+/* Notes what the window gave; of a window that an earlier run has noted the same must come out. */
+static isobath_status note_window(ib_run *r, const ib_window_record *w)
+{
+    if (r->window_at < r->window_count) {
+        const ib_window_record *was = &r->windows[r->window_at++];
+        if (was->shot == w->shot && was->k == w->k && was->alignment.scale == w->alignment.scale && was->alignment.shift == w->alignment.shift)
+            return ISOBATH_OK;
+        return ib_fail(r->diag, ISOBATH_ERR_INTERNAL, "window %lld of shot %lld came out with scale %.9g and shift %.9g, before the run was "
+                       "stopped with %.9g and %.9g: this machine does not compute the same (--overwrite begins again)", (long long)w->k,
+                       (long long)w->shot, (double)w->alignment.scale, (double)w->alignment.shift, (double)was->alignment.scale,
+                       (double)was->alignment.shift);
+    }
+    ib_log_event(r->log, "window", json_pack("{s:I, s:I, s:f, s:f, s:b, s:b, s:I}", "shot", (json_int_t)w->shot, "k", (json_int_t)w->k, "scale",
+                                             (double)w->alignment.scale, "shift", (double)w->alignment.shift, "guarded",
+                                             w->alignment.guarded, "redone", w->redone, "nonfinite", (json_int_t)w->nonfinite));
+    IB_TRY(append(r, (void **)&r->windows, &r->window_count, &r->window_cap, w, sizeof *w));
+    r->window_at = r->window_count;
+    return ib_journal_window(r->journal, w);
+}
+
+/* Frame i of the shot, unless an earlier run has rendered it. */
+static isobath_status take_frame(ib_run *r, const ib_window *w, const ib_alignment *of_window, int64_t i)
+{
+    ib_stabilizer *z = &r->stabilizer;
+    int64_t slot = i - IB_PLAN_STEP * w->k, index = w->shot_first + i, start = ib_now_us();
+    if (index < r->frame_count) {
+        const ib_frame_record *f = &r->frames[index];
+        if (z->previous && index == r->frame_count - 1) ib_stabilizer_set(z, w->raw + slot * z->count, f->scale, f->shift, f->pts_us);
+        return ISOBATH_OK;
+    }
+    ib_alignment al = *of_window;
+    if (z->previous) {
+        al = ib_stabilize(z, w->raw + slot * z->count, w->pts_us[slot]);
+        ib_busy_add(&r->counters->align, start);
+        atomic_fetch_add(&r->counters->guards, al.guarded);
+    }
+    return render_frame(r, w, &al, i);
+}
+
 static isobath_status take_window(ib_run *r, ib_window *w)
 {
+    if (r->prime) {
+        r->prime = 0;
+        return ib_resume_prime(r, w);
+    }
+    ib_window_record record = {.shot = w->shot, .shot_first = w->shot_first, .k = w->k, .frames_total = w->frames_total,
+                               .redone = w->redone, .nonfinite = w->nonfinite};
+    int64_t start = ib_now_us(), first, end;
+    int temporal = r->setup->config.temporal; /* else every frame is final by itself: no chain, no cross-fade */
     if (w->k == 0) {
         ib_align_chain_restart(&r->chain);
         ib_stabilizer_restart(&r->stabilizer);
-        IB_TRY(append(r, (void **)&r->shot_first, &r->shot_count, &r->shot_cap, &w->shot_first, sizeof w->shot_first));
     }
-    ib_window_record record = {.shot = w->shot, .redone = w->redone, .nonfinite = w->nonfinite};
-    int64_t start = ib_now_us(), first, end;
-    int temporal = r->setup->config.temporal; /* else every frame is final by itself: no chain, no cross-fade */
     if (temporal) IB_TRY(ib_align_chain_window(&r->chain, w->raw, &record.alignment));
     else record.alignment = (ib_alignment){.scale = 1, .fit_scale = 1};
     ib_busy_add(&r->counters->align, start);
+    if (w->k == 0) ib_resume_keep_first(r, w->shot);
     atomic_fetch_add(&r->counters->guards, record.alignment.guarded + record.redone);
-    ib_log_event(r->log, "window", json_pack("{s:I, s:I, s:f, s:f, s:b, s:b, s:I}", "shot", (json_int_t)w->shot, "k", (json_int_t)w->k, "scale",
-                                             (double)record.alignment.scale, "shift", (double)record.alignment.shift, "guarded",
-                                             record.alignment.guarded, "redone", w->redone, "nonfinite",
-                                             (json_int_t)w->nonfinite));
-    IB_TRY(append(r, (void **)&r->windows, &r->window_count, &r->window_cap, &record, sizeof record));
+    IB_TRY(note_window(r, &record));
     if (temporal) ib_plan_final_frames(w->k, w->frames_total, &first, &end);
     else ib_plan_new_frames(w->k, w->frames_total, &first, &end);
-    for (int64_t i = first; i < end && !*r->cancelled; i++) {
-        ib_alignment al = record.alignment;
-        if (r->stabilizer.previous) {
-            int64_t slot = i - IB_PLAN_STEP * w->k, begin = ib_now_us();
-            al = ib_stabilize(&r->stabilizer, w->raw + slot * r->stabilizer.count, w->pts_us[slot]);
-            ib_busy_add(&r->counters->align, begin);
-            atomic_fetch_add(&r->counters->guards, al.guarded);
-        }
-        IB_TRY(render_frame(r, w, &al, i));
-    }
-    if (temporal) keep_tail(r, w, &record.alignment);
+    for (int64_t i = first; i < end && *r->cancelled < 2; i++) IB_TRY(take_frame(r, w, &record.alignment, i));
+    if (temporal) ib_run_keep_tail(r, w, &record.alignment);
     atomic_fetch_add(&r->counters->windows_done, 1);
-    return ISOBATH_OK;
+    ib_commit_kick(r->commit);
+    return ib_diag_status(r->diag);
 }
 
 /* Cuts that nobody asked to obey are told: across a cut the alignment has nothing to hold on to. */
@@ -246,7 +320,7 @@ static void report_cuts(ib_run *r)
 {
     int64_t likely = ib_source_likely_cuts(r->source);
     const isobath_run_options *o = &r->setup->options;
-    ib_log_event(r->log, "cuts", json_pack("{s:I, s:I}", "likely", (json_int_t)likely, "shots", (json_int_t)r->shot_count));
+    ib_log_event(r->log, "cuts", json_pack("{s:I, s:I}", "likely", (json_int_t)likely, "shots", (json_int_t)r->windows[r->window_count - 1].shot + 1));
     if (likely && !o->cuts && o->note) {
         char line[160];
         snprintf(line, sizeof line, "%lld likely cut%s: --cuts auto makes every shot its own (off by default)", (long long)likely,
@@ -255,29 +329,75 @@ static void report_cuts(ib_run *r)
     }
 }
 
+/* The finishing pass of one format; then the journal says so. */
+static isobath_status finish_sink(ib_run *r, int i)
+{
+    const ib_sink_format *format = r->setup->formats[i];
+    if (r->described[i]) return ISOBATH_OK; /* by an earlier run */
+    IB_TRY(format->finish(r->sinks[i]));
+    r->described[i] = format->describe(r->sinks[i]);
+    if (!r->described[i]) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "%s: cannot be read back, or out of memory", format->name);
+    if (!r->journal) return ISOBATH_OK;
+    IB_TRY(ib_sync_path(r->setup->options.output, r->diag));
+    char *text = json_dumps(r->described[i], JSON_COMPACT | JSON_SORT_KEYS);
+    isobath_status st = text ? ib_journal_finished(r->journal, i, text) : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the journal");
+    free(text);
+    return st == ISOBATH_OK ? ib_journal_sync(r->journal) : st;
+}
+
 isobath_status ib_run_finish(ib_run *r)
 {
     int64_t start = ib_now_us();
-    for (int s = 0; s < r->setup->format_count; s++) IB_TRY(r->setup->formats[s]->finish(r->sinks[s]));
+    for (int i = 0; i < r->setup->format_count; i++) IB_TRY(finish_sink(r, i));
     ib_busy_add(&r->counters->write, start);
     if (r->hashing) pthread_join(r->hash_thread, NULL);
     r->hashing = 0;
-    IB_TRY(ib_diag_status(r->diag)); /* of the hash */
-    return ib_run_write_manifest(r);
+    IB_TRY(ib_diag_status(r->diag));
+    IB_TRY(ib_run_write_manifest(r));
+    return r->journal ? ib_resume_clean(r) : ISOBATH_OK;
 }
 
-static isobath_status process(ib_run *r)
+static isobath_status render_all(ib_run *r)
 {
-    IB_TRY(open_all(r));
-    for (ib_window *w; !*r->cancelled && (w = ib_windows_next(r->stream));) {
+    for (ib_window *w; *r->cancelled < 2 && (w = ib_windows_next(r->stream));) {
         isobath_status st = take_window(r, w);
         ib_window_free(w);
         IB_TRY(st);
     }
     IB_TRY(ib_diag_status(r->diag));
-    if (*r->cancelled) return ib_fail(r->diag, ISOBATH_ERR_INTERRUPTED, "stopped; what is in %s is complete", r->setup->options.output);
+    if (*r->cancelled)
+        return ib_fail(r->diag, ISOBATH_ERR_INTERRUPTED, "stopped after %lld frames; what is in %s is complete", (long long)r->frame_count,
+                       r->setup->options.output);
     if (!r->frame_count) return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->setup->options.input);
     report_cuts(r);
+    return ISOBATH_OK;
+}
+
+/* However the rendering ended: what is done is kept. */
+static isobath_status settle(ib_run *r, isobath_status st)
+{
+    if (!r->commit) return st;
+    for (int i = 0; i < r->setup->format_count && *r->cancelled < 2; i++) {
+        isobath_status drained = r->setup->formats[i]->drain(r->sinks[i]);
+        if (st == ISOBATH_OK) st = drained;
+    }
+    isobath_status kept = ib_commit_finish(r->commit, st == ISOBATH_OK);
+    return st == ISOBATH_OK ? kept : st;
+}
+
+static isobath_status process(ib_run *r)
+{
+    IB_TRY(ib_resume_prepare(r));
+    if (r->complete) {
+        IB_TRY(ib_resume_verify(r));
+        ib_run_list_outputs(r);
+        return ib_resume_clean(r);
+    }
+    atomic_store(&r->counters->frames_done, r->past.frame_count);
+    atomic_store(&r->counters->frames_before, r->past.frame_count);
+    isobath_status st = open_all(r);
+    if (st == ISOBATH_OK && !r->past.ended) st = render_all(r);
+    IB_TRY(settle(r, st));
     return ib_run_finish(r);
 }
 
@@ -302,6 +422,7 @@ void ib_run_free(ib_run *r)
     if (r->source) ib_source_stop(r->source);
     ib_windows_destroy(r->stream);
     ib_source_destroy(r->source);
+    ib_commit_destroy(r->commit);
     if (r->hashing) pthread_join(r->hash_thread, NULL);
     for (int s = 0; s < r->setup->format_count; s++)
         if (r->sinks[s]) r->setup->formats[s]->close(r->sinks[s]);
@@ -315,9 +436,12 @@ void ib_run_free(ib_run *r)
     ib_pool_destroy(r->compute_pool);
     ib_pool_destroy(r->host_pool);
     free(r->cuts);
-    free(r->shot_first);
     free(r->windows);
-    free(r->pts_us);
+    free(r->frames);
+    for (int i = 0; i < IB_MAX_SINKS; i++) json_decref(r->described[i]);
+    ib_journal_state_free(&r->past);
+    ib_journal_close(r->journal);
+    ib_lock_release(r->lock);
     json_decref(r->extra);
     for (size_t i = 0; i < sizeof r->outputs / sizeof *r->outputs; i++) free(r->outputs[i]);
 }

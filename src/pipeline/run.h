@@ -3,24 +3,20 @@
 #define IB_PIPELINE_RUN_H
 
 #include "pipeline/align.h"
-#include "pipeline/stabilize.h"
+#include "pipeline/commit.h"
+#include "pipeline/journal.h"
+#include "pipeline/lock.h"
 #include "pipeline/setup.h"
+#include "pipeline/stabilize.h"
 #include "pipeline/status.h"
 #include "pipeline/worker.h"
 #include "base/clock.h"
 #include "sink/log.h"
 
-/* What the manifest says of a window. */
-typedef struct ib_window_record {
-    ib_alignment alignment;
-    int64_t shot;
-    int redone;
-    int64_t nonfinite;
-} ib_window_record;
-
 /* Numbers that other threads may read while the run goes on. */
 typedef struct ib_run_counters {
     atomic_int_fast64_t frames_done, windows_done, guards;
+    atomic_int_fast64_t frames_before; /* of frames_done: made by the run that this one goes on with */
     ib_busy align, write;
     atomic_int_fast64_t start_us;
     _Atomic(ib_source *) source; /* set when they run, alive until ib_run_free */
@@ -34,7 +30,7 @@ typedef struct ib_run {
     ib_status_source report; /* of the status file; progress NULL: none is written */
     ib_status *status;
     ib_run_counters *counters;
-    atomic_int *cancelled;
+    atomic_int *cancelled; /* 1: finish what is in flight; 2: at once */
     ib_pool *compute_pool, *host_pool;
     ib_backend *device, *host; /* the network's; and a CPU one for alignment and rendering */
     ib_vda *vda;
@@ -53,19 +49,26 @@ typedef struct ib_run {
     int hashing;
     int64_t *cuts; /* of --cuts FILE */
     int64_t cut_count;
-    int64_t *shot_first; /* first frames of all shots, for the manifest */
-    int64_t shot_count, shot_cap;
-    ib_window_record *windows; /* for the manifest */
+    ib_window_record *windows; /* for the manifest; of a run that goes on also those of the run before */
     int64_t window_count, window_cap;
-    int64_t *pts_us;
+    int64_t window_at; /* in `windows`: the next one that comes */
+    ib_frame_record *frames; /* likewise */
     int64_t frame_count, frame_cap;
-    double depth_min, depth_max;
     const char *kind, *decoder; /* for the manifest, when others computed; NULL: of device and setup */
+    ib_lock *lock;
+    ib_journal *journal;   /* NULL: a stream */
+    ib_commit *commit;
+    ib_journal_state past; /* of a run that goes on; its lists move to `windows` and `frames` */
+    int complete;   /* the result is there already */
+    int unfinished; /* a result without its manifest is there */
+    int prime;      /* the first window only primes the chain and the tail */
+    int64_t kept_from; /* the first shot whose first map is kept on disk */
+    json_t *described[IB_MAX_SINKS]; /* what finished formats say of themselves */
     json_t *extra; /* more keys of the manifest, or NULL */
     char *outputs[IB_MAX_SINKS + 2]; /* paths for the caller, ended by NULL */
 } ib_run;
 
-/* Runs to the end. On any failure the sinks leave complete files or none. */
+/* Runs to the end. On any failure the sinks leave complete files or none, and hidden ones that a resume goes on with. */
 isobath_status ib_run_all(ib_run *run);
 void ib_run_free(ib_run *run);
 
@@ -76,8 +79,11 @@ isobath_status ib_run_open_sinks(ib_run *run);
 isobath_status ib_run_start_hash(ib_run *run);
 isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
 isobath_status ib_run_finish(ib_run *run);
+/* What the next window fades from. */
+void ib_run_keep_tail(ib_run *run, const ib_window *window, const ib_alignment *alignment);
 
 /* NAME_isobath.json: only what is a function of input, model, options and kind (contract 2). */
 isobath_status ib_run_write_manifest(ib_run *run);
+void ib_run_list_outputs(ib_run *run); /* into run->outputs */
 
 #endif

@@ -43,8 +43,10 @@ isobath_status isobath_session_run(isobath_session *s)
     return st;
 }
 
-/* Only stores: the run's own thread notices between frames. A worker in the middle of a window notices between batches. */
-void isobath_session_cancel(isobath_session *s) { atomic_store(&s->cancelled, 1); }
+/* Only counts: the run's own thread notices between windows, then between frames; a worker between windows, then batches. */
+void isobath_session_cancel(isobath_session *s) { atomic_fetch_add(&s->cancelled, 1); }
+
+int isobath_session_can_resume(const isobath_session *s) { return s->run.journal != NULL; }
 
 static void fill_shares(isobath_progress *p)
 {
@@ -83,13 +85,16 @@ void isobath_session_progress(isobath_session *s, isobath_progress *p)
     p->align_share = (double)atomic_load(&c->align) * 1e-6 / t;
     p->write_share = (double)atomic_load(&c->write) * 1e-6 / t;
     fill_shares(p);
-    p->frames_per_s = (double)p->frames_done / t;
+    int64_t before = atomic_load(&c->frames_before);
+    p->frames_per_s = (double)(p->frames_done - before) / t;
     if (plan->frames_hint > 0) {
         int64_t n = plan->frames_hint, windows = ib_plan_windows(n);
         double total = (double)n * s->setup.memory.encode_flops + (double)(windows * IB_PLAN_WINDOW) * s->setup.memory.depth_flops;
-        p->fraction = flops / total < 1 ? flops / total : 1;
+        double done = before < n ? (double)before / (double)n : 1, now = flops / total;
+        if (now > 1 - done) now = 1 - done;
+        p->fraction = done + now;
         if (end && s->run.frame_count == p->frames_done && p->frames_done > 0) p->fraction = 1;
-        if (p->fraction > 0) p->left_s = p->elapsed_s * (1 - p->fraction) / p->fraction;
+        if (now > 0) p->left_s = p->elapsed_s * (1 - p->fraction) / now;
     }
 }
 

@@ -87,7 +87,11 @@ int ib_setup_threads_of(const ib_setup *setup, int device);
 /* mkdir -p, and it can be written to. Errors: ISOBATH_ERR_IO, ISOBATH_ERR_USAGE. */
 isobath_status ib_make_folders(const char *path, ib_diag *diag);
 
-/* Creates the output folder, refuses or removes an existing result, checks the room on the disk. */
+/* Before anything is written: creates the output folder; refuses an existing result, or removes it (`replace`); checks the room on
+ * the disk for this part of the result (1: all of it). And all three of them, with --overwrite. */
+isobath_status ib_setup_make_folder(const ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_check_outputs(const ib_setup *setup, int replace, ib_diag *diag);
+isobath_status ib_setup_check_room(const ib_setup *setup, double part, ib_diag *diag);
 isobath_status ib_setup_prepare_output(const ib_setup *setup, ib_diag *diag);
 
 #endif

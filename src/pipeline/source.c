@@ -16,6 +16,8 @@ struct ib_source {
     ib_source_cuts cuts;
     ib_frame_pool pool;
     int64_t next_cut; /* in cuts.list */
+    int64_t frames_read;
+    int64_t sure; /* frames before this one are known to be no cut, and the detector has not seen enough before them */
     ib_cut_detector detector;
     ib_source_frame *waiting[IB_CUT_LOOKAHEAD + 1]; /* decoded, not decided */
     int waiting_count;
@@ -78,6 +80,11 @@ static size_t frame_bytes(const ib_source_frame *f)
 /* One decoded frame, or NULL at the end and after an error. */
 static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
 {
+    for (int64_t next = s->frames_read++; next < s->cuts.first || (next > s->cuts.first && next < s->cuts.skip_end); next = s->frames_read++) {
+        ib_media_frame meta;
+        int got = 0;
+        if (ib_channel_stopped(s->channel) || ib_media_read(s->media, NULL, &meta, &got) != ISOBATH_OK || !got) return NULL;
+    }
     ib_source_frame *f = s->pool.take(s->pool.ctx, info->width, info->height);
     if (!f) {
         if (!ib_channel_stopped(s->channel))
@@ -105,7 +112,7 @@ static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
 static int release_frame(ib_source *s)
 {
     ib_source_frame *f = s->waiting[0];
-    int cut = ib_cut_detector_is_cut(&s->detector, f->index);
+    int cut = f->index >= s->sure && ib_cut_detector_is_cut(&s->detector, f->index);
     atomic_fetch_add_explicit(&s->likely_cuts, cut, memory_order_relaxed);
     if (s->cuts.detect) f->starts_shot = cut;
     while (s->next_cut < s->cuts.count && s->cuts.list[s->next_cut] < f->index) s->next_cut++;
@@ -143,6 +150,7 @@ static void *decode_main(void *arg)
             ib_source_frame_unref(f);
             break;
         }
+        s->detector.count = f->index; /* it may not have seen all frames */
         ib_cut_detector_push(&s->detector, &thumb);
         ib_busy_add(&s->busy, start);
         atomic_fetch_add_explicit(&s->decoded, 1, memory_order_relaxed);
@@ -167,6 +175,9 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
     s->pool = pool ? *pool : (ib_frame_pool){take_heap, NULL};
     if (s->pool.take == take_reference && !ib_media_has_planes(media)) s->pool.take = take_heap;
     ib_cut_detector_init(&s->detector);
+    if (cuts->first > 0) s->detector.last_cut = cuts->first;
+    if (cuts->first > 0) s->sure = cuts->first + 1;
+    if (cuts->skip_end > cuts->first) s->sure = cuts->skip_end + IB_CUT_LOOKAHEAD;
     isobath_status st = ib_channel_create(bytes, diag, &s->channel);
     if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0)
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the decoding thread");

@@ -39,6 +39,8 @@ typedef struct ib_source_cuts {
     int detect;          /* 1: by the detector; 0: at the frames listed */
     const int64_t *list; /* ascending frame numbers, must outlive the source; NULL: one shot */
     int64_t count;
+    int64_t first;    /* the first frame that is handed on, which begins a shot; those before are decoded only */
+    int64_t skip_end; /* frames (first, skip_end), of its shot, are decoded only, too; the next 10 are of it */
 } ib_source_cuts;
 
 /* Decodes ahead of the consumer, at most `bytes` of frames (and IB_CUT_LOOKAHEAD more inside the detector), into frames of

@@ -51,6 +51,16 @@ void ib_stabilizer_free(ib_stabilizer *z)
 
 void ib_stabilizer_restart(ib_stabilizer *z) { z->has = 0; }
 
+void ib_stabilizer_set(ib_stabilizer *z, const float *depth, float scale, float shift, int64_t pts_us)
+{
+    for (int64_t i = 0; i < z->count; i++) {
+        float v = depth[i] * scale + shift;
+        z->previous[i] = v < 0 ? 0 : v;
+    }
+    z->previous_us = pts_us;
+    z->has = 1;
+}
+
 ib_alignment ib_stabilize(ib_stabilizer *z, const float *depth, int64_t pts_us)
 {
     ib_alignment al = {.scale = 1, .fit_scale = 1};
@@ -66,11 +76,6 @@ ib_alignment ib_stabilize(ib_stabilizer *z, const float *depth, int64_t pts_us)
             al.guarded = 1;
         }
     }
-    for (int64_t i = 0; i < z->count; i++) {
-        float v = depth[i] * al.scale + al.shift;
-        z->previous[i] = v < 0 ? 0 : v;
-    }
-    z->previous_us = pts_us;
-    z->has = 1;
+    ib_stabilizer_set(z, depth, al.scale, al.shift, pts_us);
     return al;
 }

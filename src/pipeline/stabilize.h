@@ -20,6 +20,8 @@ typedef struct ib_stabilizer {
 isobath_status ib_stabilizer_init(ib_stabilizer *stabilizer, int64_t count, int scale_only, double time_constant_s, ib_diag *diag);
 void ib_stabilizer_free(ib_stabilizer *stabilizer);
 void ib_stabilizer_restart(ib_stabilizer *stabilizer);
+/* As if the frame at pts_us had just been given this alignment: where a run that was stopped goes on. */
+void ib_stabilizer_set(ib_stabilizer *stabilizer, const float *depth, float scale, float shift, int64_t pts_us);
 
 /* The alignment of the next frame, f32 (count): aligned = max(0, depth*scale + shift). With s, t the robust least-squares fit of the
  * frame to the one before as that was aligned, and a = exp(-dt / time constant): scale = s^a, shift = a*t. Scale and shift of

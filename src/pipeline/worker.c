@@ -71,8 +71,11 @@ static isobath_status new_window(worker *w, worker_window **out)
 
 static int must_stop(const worker *w)
 {
-    return atomic_load(&w->stopped) || (w->o.cancelled && atomic_load(w->o.cancelled));
+    return atomic_load(&w->stopped) || (w->o.cancelled && atomic_load(w->o.cancelled) > 1);
 }
+
+/* No window begins any more; those in flight are finished. */
+static int must_end(const worker *w) { return must_stop(w) || (w->o.cancelled && atomic_load(w->o.cancelled)); }
 
 static int tick(void *ctx) { return must_stop(ctx); }
 
@@ -112,7 +115,7 @@ static isobath_status begin_window(worker *w, const ib_window_frames *f)
 
 static isobath_status run_range(worker *w)
 {
-    for (const ib_window_frames *f; !must_stop(w);) {
+    for (const ib_window_frames *f; !must_end(w);) {
         IB_TRY(ib_reader_next(&w->reader, &f));
         if (!f) break;
         IB_TRY(begin_window(w, f));

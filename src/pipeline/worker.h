@@ -14,7 +14,7 @@ typedef struct ib_worker_options {
     ib_compute_redo redo;
     ib_range range;
     int wants_rgb;               /* 1: windows carry their source frames */
-    const atomic_int *cancelled; /* polled between batches; NULL allowed */
+    const atomic_int *cancelled; /* 1: no window begins any more; 2: stop at once, polled between batches. NULL allowed */
     ib_diag *diag;
 } ib_worker_options;
 

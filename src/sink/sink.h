@@ -31,6 +31,7 @@ typedef enum ib_depth_kind { IB_DEPTH_DISPARITY, IB_DEPTH_METRIC } ib_depth_kind
 typedef struct ib_frame_record {
     int64_t pts_us;
     float min, max;
+    float scale, shift; /* how the raw map was aligned */
 } ib_frame_record;
 
 /* Where a sink goes on: an earlier process has made frames [0, count). Read in `open` only. */

@@ -56,7 +56,7 @@ typedef struct ib_video_job {
  * that cannot be copied is no error: result->sound says why. */
 isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, ib_video_result *result);
 
-#define IB_VIDEO_SEGMENT_FRAMES 96
+#define IB_VIDEO_SEGMENT_FRAMES 48
 
 /* A video written frame by frame: segments of IB_VIDEO_SEGMENT_FRAMES frames, each by an encoder with a fixed number of
  * threads of its own: bytes that depend on the frames only. H.264 only. One thread at a time. */
