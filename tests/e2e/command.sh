@@ -28,7 +28,7 @@ expect 2 "an argument is missing after --max-frames" "$isobath" run "$clip" -o "
 expect 2 "expected auto, fp32, fp16 or bf16" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --precision fp8
 expect 2 "--format gif: unknown format" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format gif
 expect 2 "needs metres" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format ply
-expect 2 "expected auto, cpu or cuda:N" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --devices tpu
+expect 2 "expected auto, or a list of cpu" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --devices tpu
 expect 3 "missing.mp4" "$isobath" run "$dir/missing.mp4" -o "$dir/o" --model "$dir/tiny.safetensors"
 expect 4 "no-such-model" "$isobath" run "$clip" -o "$dir/o" --model no-such-model
 head -c 1000 "$dir/tiny.safetensors" > "$dir/cut.safetensors"
