@@ -88,7 +88,8 @@ int cmd_track(int argc, char **argv)
     const cli_option options[] = {
         {CLI_HEADING, .help = "Output"},
         {CLI_STRING, "--output", 'o', "FOLDER", "where the results go; created when missing", &o->output},
-        {CLI_STRING, "--format", 0, "LIST", "of json, csv, mot, kitti, svg (default json,csv,svg)", &o->formats},
+        {CLI_STRING, "--format", 0, "LIST", "of json, csv, mot, kitti, svg, png, overlay (default json,csv,svg)", &o->formats},
+        {CLI_STRING, "--video", 0, "FILE", "the tracks' video: also writes it with boxes, ids and distances (overlay)", &o->video},
         {CLI_STRING, "--name", 0, "NAME", "of the result files (default: the tracks' name)", &o->name},
         {CLI_FLAG, "--overwrite", 0, NULL, "replace existing results", &o->overwrite},
         {CLI_FLAG, "--quiet", 'q', NULL, "no summary", &f.quiet},

@@ -23,7 +23,8 @@ typedef struct isobath_track_options {
     const char *depth, *tracks; /* paths */
     const char *output;         /* folder, created when missing */
     const char *name;           /* of the result files; NULL: the base name of the tracks */
-    const char *formats;        /* of json, csv, mot, kitti, svg, comma-separated; NULL: "json,csv,svg" */
+    const char *formats;        /* of json, csv, mot, kitti, svg, png, overlay, comma-separated; NULL: "json,csv,svg" */
+    const char *video;          /* the tracks' video, for the overlay, which it asks for; NULL: none */
     int overwrite;
     /* tracks */
     const char *tracks_format, *columns; /* NULL: by content; see docs/TRACKS.md */
@@ -65,8 +66,8 @@ typedef struct isobath_track_summary {
 } isobath_track_summary;
 
 void isobath_track_options_init(isobath_track_options *options);
-/* Reads, lifts, smooths and writes NAME_tracks3d.json, NAME_tracks3d.csv, NAME_mot_COORDINATES_UNIT.txt, NAME_kitti_camera_UNIT.txt and
- * NAME_top.svg, all of them or none that did not exist. On failure `error` (may be NULL) holds one line. Errors: ISOBATH_ERR_USAGE, INPUT,
+/* Reads, lifts, smooths and writes NAME_tracks3d.json, NAME_tracks3d.csv, NAME_mot_COORDINATES_UNIT.txt, NAME_kitti_camera_UNIT.txt,
+ * NAME_top.svg, NAME_top.png and NAME_overlay.mp4, all of them or none that did not exist. On failure `error` (may be NULL) holds one line. Errors: ISOBATH_ERR_USAGE, INPUT,
  * EXISTS, IO, MEMORY. Thread-safe. */
 isobath_status isobath_track_run(const isobath_track_options *options, isobath_track_summary *summary, char *error, size_t error_size);
 /* Why detections were refused; NULL for reason 0 and beyond the last. */

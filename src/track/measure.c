@@ -37,20 +37,10 @@ double ib_median(double *v, size_t n)
     return (lower + upper) / 2;
 }
 
-static int inside(const float *xy, size_t n, double x, double y)
-{
-    int in = 0;
-    for (size_t i = 0, j = n - 1; i < n; j = i++) {
-        double xi = xy[2 * i], yi = xy[2 * i + 1], xj = xy[2 * j], yj = xy[2 * j + 1];
-        if ((yi > y) != (yj > y) && x < (xj - xi) * (y - yi) / (yj - yi) + xi) in = !in;
-    }
-    return in;
-}
-
-static int covers(const ib_tracks *tracks, const ib_detection *d, double x, double y)
+static int covers(const ib_measure_setup *s, const ib_tracks *tracks, const ib_detection *d, double x, double y)
 {
     if (x < d->box[0] || x >= d->box[2] || y < d->box[1] || y >= d->box[3]) return 0;
-    return d->points == 0 || inside(tracks->xy + 2 * d->polygon, d->points, x, y);
+    return !ib_has_mask(d) || ib_tracks_in_mask(tracks, d, x, y, s->video_width, s->video_height);
 }
 
 typedef struct area {
@@ -81,12 +71,12 @@ static void collect(const ib_measure_setup *s, const float *depth, const ib_trac
     for (int y = bounds[1] + (step_y - 1) / 2; y < bounds[3]; y += step_y)
         for (int x = bounds[0] + (step_x - 1) / 2; x < bounds[2]; x += step_x) {
             double u = (x + 0.5) / sx, v = (y + 0.5) / sy;
-            if (d->points && !inside(tracks->xy + 2 * d->polygon, d->points, u, v)) continue;
+            if (ib_has_mask(d) && !ib_tracks_in_mask(tracks, d, u, v, s->video_width, s->video_height)) continue;
             float z = depth[(int64_t)y * s->width + x];
             int valid = isfinite(z) && z > 0, hidden = 0;
             a->looked_at++;
             a->valid += (size_t)valid;
-            for (size_t k = 0; k < nearer_count && !hidden; k++) hidden = covers(tracks, nearer[k], u, v);
+            for (size_t k = 0; k < nearer_count && !hidden; k++) hidden = covers(s, tracks, nearer[k], u, v);
             a->hidden += (size_t)hidden;
             if (valid && !hidden) a->values[a->count++] = s->metric ? 1 / (double)z : (double)z;
         }
@@ -104,13 +94,13 @@ static void measure(const ib_measure_setup *s, const float *depth, const ib_trac
     if (out->reason != IB_LIFT_OK) return;
     const ib_detection *nearer[NEARER];
     size_t n = 0;
-    for (size_t i = 0; i < count && n < NEARER && d->points == 0; i++) { /* a mask is what is visible already */
+    for (size_t i = 0; i < count && n < NEARER && !ib_has_mask(d); i++) { /* a mask is what is visible already */
         const double *o = all[i].box;
         if (o[3] > b[3] && o[0] < b[2] && o[2] > b[0] && o[1] < b[3]) nearer[n++] = &all[i];
     }
     double w = (b[2] - b[0]) / 4, h = (b[3] - b[1]) / 4, half[4] = {b[0] + w, b[1] + h, b[2] - w, b[3] - h};
-    collect(s, depth, tracks, d, d->points ? b : half, nearer, n, a);
-    if (!enough(a) && (a->hidden || d->points == 0)) collect(s, depth, tracks, d, b, nearer, n, a);
+    collect(s, depth, tracks, d, ib_has_mask(d) ? b : half, nearer, n, a);
+    if (!enough(a) && (a->hidden || !ib_has_mask(d))) collect(s, depth, tracks, d, b, nearer, n, a);
     double looked_at = a->looked_at ? (double)a->looked_at : 1;
     out->valid_share = (double)a->valid / looked_at;
     out->hidden_share = (double)a->hidden / looked_at;

@@ -62,6 +62,79 @@ static int set_polygon(const ib_tracks_source *s, const json_t *list, ib_detecti
     return 1;
 }
 
+/* Several polygons, with a pair of NaN between them. */
+static int set_polygons(const ib_tracks_source *s, const json_t *list, ib_detection *d)
+{
+    size_t first = s->tracks->xy_count, i;
+    json_t *polygon;
+    json_array_foreach(list, i, polygon) {
+        ib_detection one = {0};
+        size_t before = s->tracks->xy_count;
+        if (!json_is_array(polygon)) return 0;
+        if (before > first && json_array_size(polygon) && !ib_tracks_add_point(s->tracks, NAN, NAN)) return 0;
+        if (!set_polygon(s, polygon, &one)) return 0;
+    }
+    d->polygon = first;
+    d->points = s->tracks->xy_count - first;
+    return 1;
+}
+
+/* COCO's run lengths as text: numbers of 5 bits a letter, each from the third on as the difference to the one two before. */
+static int decode_counts(const ib_tracks_source *s, const char *text, uint64_t pixels)
+{
+    int64_t counts[2] = {0, 0}; /* the one before, and the one before that */
+    uint64_t end = 0;
+    for (size_t m = 0; *text; m++) {
+        uint64_t bits = 0;
+        int shift = 0, more = 1;
+        for (; more; shift += 5) {
+            int c = *text++ - 48;
+            if (c < 0 || c > 63 || shift > 40) return 0; /* also the end of the text within a number */
+            bits |= (uint64_t)(c & 31) << shift;
+            more = c & 32;
+            if (!more && (c & 16)) bits |= ~(uint64_t)0 << (shift + 5);
+        }
+        int64_t count = (int64_t)bits + (m > 2 ? counts[1] : 0);
+        if (count < 0 || count > (int64_t)pixels || (end += (uint64_t)count) > pixels || !ib_tracks_add_run(s->tracks, (uint32_t)end)) return 0;
+        counts[1] = counts[0];
+        counts[0] = count;
+    }
+    return end == pixels;
+}
+
+/* {"size": [height, width], "counts": a list, or COCO's text}. */
+static int set_runs(const ib_tracks_source *s, const json_t *mask, ib_detection *d)
+{
+    const json_t *size = json_object_get(mask, "size"), *counts = json_object_get(mask, "counts");
+    json_int_t h = json_integer_value(json_array_get(size, 0)), w = json_integer_value(json_array_get(size, 1));
+    if (h < 1 || w < 1 || h > 65535 || w > 65535 || h * w > UINT32_MAX) return 0;
+    uint64_t pixels = (uint64_t)(h * w), end = 0;
+    d->run = s->tracks->run_count;
+    d->grid_width = (int)w;
+    d->grid_height = (int)h;
+    if (json_is_string(counts)) {
+        if (!decode_counts(s, json_string_value(counts), pixels)) return 0;
+    } else {
+        size_t i;
+        json_t *count;
+        if (!json_is_array(counts)) return 0;
+        json_array_foreach(counts, i, count) {
+            json_int_t n = json_integer_value(count);
+            if (!json_is_integer(count) || n < 0 || (uint64_t)n > pixels - end || !ib_tracks_add_run(s->tracks, (uint32_t)(end += (uint64_t)n))) return 0;
+        }
+        if (end != pixels) return 0;
+    }
+    d->runs = s->tracks->run_count - d->run;
+    return 1;
+}
+
+/* A segmentation of COCO: polygons, or runs. Missing, null or empty is none. */
+static int set_segmentation(const ib_tracks_source *s, const json_t *value, ib_detection *d)
+{
+    if (!value || json_is_null(value)) return 1;
+    return json_is_array(value) ? set_polygons(s, value, d) : json_is_object(value) && set_runs(s, value, d);
+}
+
 static isobath_status add(const ib_tracks_source *s, const ib_detection *d)
 {
     return ib_tracks_add(s->tracks, d) ? ISOBATH_OK : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->name);
@@ -146,7 +219,8 @@ static isobath_status plain(const ib_tracks_source *s, const json_t *root)
             const json_t *confidence = json_object_get(item, "confidence");
             if (!four(json_object_get(item, "bbox"), d.box) ||
                 !set_common(json_object_get(item, "track_id"), confidence ? confidence : json_object_get(item, "score"), &d) ||
-                !set_class(s, json_object_get(item, "class"), &d) || !set_polygon(s, json_object_get(item, "polygon"), &d))
+                !set_class(s, json_object_get(item, "class"), &d) || !set_polygon(s, json_object_get(item, "polygon"), &d) ||
+                !set_segmentation(s, json_object_get(item, "segmentation"), &d))
                 return fail(s, "frame_index", index, expected);
             IB_TRY(add(s, &d));
         }
@@ -227,8 +301,8 @@ static isobath_status coco(const ib_tracks_source *s, const json_t *root)
         if (!json_is_integer(id) || !four(json_object_get(item, "bbox"), d.box) ||
             !set_common(track ? track : json_object_get(item, "instance_id"), json_object_get(item, "score"), &d) ||
             !set_class(s, category_name(json_object_get(root, "categories"), json_object_get(item, "category_id")), &d) ||
-            (json_array_size(segmentation) == 1 && !set_polygon(s, json_array_get(segmentation, 0), &d))) {
-            st = fail(s, "item of annotations", (int64_t)i, "image_id, bbox of four numbers, track_id");
+            !set_segmentation(s, segmentation, &d)) {
+            st = fail(s, "item of annotations", (int64_t)i, "image_id, bbox of four numbers, track_id, segmentation of polygons or runs");
             break;
         }
         const coco_image *image = bsearch(&key, table, count, sizeof *table, by_id);
@@ -238,6 +312,7 @@ static isobath_status coco(const ib_tracks_source *s, const json_t *root)
             break;
         }
         d.frame = image->frame;
+        d.item = (int64_t)i;
         d.box[2] += d.box[0];
         d.box[3] += d.box[1];
         st = add(s, &d);

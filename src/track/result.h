@@ -42,5 +42,6 @@ char *ib_result_csv(const ib_result *result);
 char *ib_result_mot(const ib_result *result);
 char *ib_result_kitti(const ib_result *result);
 char *ib_result_svg(const ib_result *result);
+char *ib_result_png(const ib_result *result, size_t *size); /* the same plot as a picture: a PNG file */
 
 #endif

@@ -3,6 +3,7 @@
 #include "depthio/depth_reader.h"
 #include "sink/file.h"
 #include "track/lens.h"
+#include "track/overlay.h"
 #include "track/result.h"
 
 #include <inttypes.h>
@@ -283,11 +284,14 @@ static isobath_status lift_all(track_run *t)
 typedef struct output {
     const char *format, *suffix; /* a suffix without a dot gets coordinates, unit and .txt */
     char *(*make)(const ib_result *result);
+    char *(*make_bytes)(const ib_result *result, size_t *size);
 } output;
 
-static const output outputs[] = {{"json", "tracks3d.json", ib_result_json}, {"csv", "tracks3d.csv", ib_result_csv}, {"mot", "mot", ib_result_mot},
-                                 {"kitti", "kitti", ib_result_kitti}, {"svg", "top.svg", ib_result_svg}};
-enum { OUTPUTS = sizeof outputs / sizeof *outputs };
+static const output outputs[] = {{"json", "tracks3d.json", ib_result_json, NULL}, {"csv", "tracks3d.csv", ib_result_csv, NULL},
+                                 {"mot", "mot", ib_result_mot, NULL},             {"kitti", "kitti", ib_result_kitti, NULL},
+                                 {"svg", "top.svg", ib_result_svg, NULL},         {"png", "top.png", NULL, ib_result_png},
+                                 {"overlay", "overlay.mp4", NULL, NULL}};
+enum { OUTPUTS = sizeof outputs / sizeof *outputs, OVERLAY = OUTPUTS - 1 };
 
 /* Which of the formats are asked for. */
 static isobath_status wanted(const isobath_track_options *o, ib_diag *diag, int want[OUTPUTS])
@@ -297,11 +301,14 @@ static isobath_status wanted(const isobath_track_options *o, ib_diag *diag, int 
     for (;; p++) {
         size_t n = strcspn(p, ","), k = 0;
         while (k < OUTPUTS && (strlen(outputs[k].format) != n || strncmp(p, outputs[k].format, n) != 0)) k++;
-        if (k == OUTPUTS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %.*s: expected json, csv, mot, kitti, svg", (int)n, p);
+        if (k == OUTPUTS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %.*s: expected json, csv, mot, kitti, svg, png, overlay", (int)n, p);
         want[k] = 1;
         p += n;
-        if (!*p) return ISOBATH_OK;
+        if (!*p) break;
     }
+    if (want[OVERLAY] && !o->video) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format overlay: say which video with --video FILE");
+    if (o->video) want[OVERLAY] = 1;
+    return ISOBATH_OK;
 }
 
 static char *output_path(const track_run *t, const output *w)
@@ -320,20 +327,24 @@ static char *output_path(const track_run *t, const output *w)
 static isobath_status write_all(track_run *t, const int want[OUTPUTS])
 {
     char *paths[OUTPUTS] = {0}, *texts[OUTPUTS] = {0};
+    size_t sizes[OUTPUTS] = {0};
     isobath_status st = ISOBATH_OK;
     int written = 0;
     for (int k = 0; k < OUTPUTS && st == ISOBATH_OK; k++) {
         if (!want[k]) continue;
         paths[k] = output_path(t, &outputs[k]);
-        texts[k] = outputs[k].make(&t->result);
-        if (!paths[k] || !texts[k])
+        texts[k] = outputs[k].make ? outputs[k].make(&t->result) : outputs[k].make_bytes ? outputs[k].make_bytes(&t->result, &sizes[k]) : NULL;
+        if (texts[k] && outputs[k].make) sizes[k] = strlen(texts[k]);
+        if (!paths[k] || (!texts[k] && k != OVERLAY))
             st = ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
         else if (!t->o->overwrite && access(paths[k], F_OK) == 0)
             st = ib_fail(t->diag, ISOBATH_ERR_EXISTS, "%s exists already (--overwrite replaces it)", paths[k]);
     }
     if (st == ISOBATH_OK) st = ib_make_folder(t->o->output, t->diag);
     for (; written < OUTPUTS && st == ISOBATH_OK; written++)
-        if (want[written]) st = ib_write_file(paths[written], texts[written], strlen(texts[written]), 1, t->diag);
+        if (want[written])
+            st = written == OVERLAY ? ib_overlay_write(&t->result, t->o->video, paths[written], t->diag)
+                                    : ib_write_file(paths[written], texts[written], sizes[written], 1, t->diag);
     if (st != ISOBATH_OK && !t->o->overwrite)
         for (int k = 0; k < written - 1; k++)
             if (want[k]) unlink(paths[k]); /* those that this call made */

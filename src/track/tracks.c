@@ -11,6 +11,7 @@ void ib_tracks_free(ib_tracks *tracks)
     free(tracks->class_names);
     free(tracks->list);
     free(tracks->xy);
+    free(tracks->runs);
     memset(tracks, 0, sizeof *tracks);
 }
 
@@ -42,6 +43,52 @@ int ib_tracks_add_point(ib_tracks *tracks, double x, double y)
     tracks->xy[2 * tracks->xy_count + 1] = (float)y;
     tracks->xy_count++;
     return 1;
+}
+
+int ib_tracks_add_run(ib_tracks *tracks, uint32_t end)
+{
+    if (tracks->run_count == tracks->run_capacity) {
+        size_t capacity = tracks->run_capacity ? 2 * tracks->run_capacity : 1024;
+        uint32_t *runs = realloc(tracks->runs, capacity * sizeof *runs);
+        if (!runs) return 0;
+        tracks->runs = runs;
+        tracks->run_capacity = capacity;
+    }
+    tracks->runs[tracks->run_count++] = end;
+    return 1;
+}
+
+static int in_polygon(const float *xy, size_t n, double x, double y)
+{
+    int in = 0;
+    for (size_t i = 0, j = n - 1; i < n; j = i++) {
+        double xi = xy[2 * i], yi = xy[2 * i + 1], xj = xy[2 * j], yj = xy[2 * j + 1];
+        if ((yi > y) != (yj > y) && x < (xj - xi) * (y - yi) / (yj - yi) + xi) in = !in;
+    }
+    return in;
+}
+
+int ib_tracks_in_mask(const ib_tracks *t, const ib_detection *d, double u, double v, int width, int height)
+{
+    if (d->runs) {
+        double column = floor(u * d->grid_width / width), row = floor(v * d->grid_height / height);
+        if (!(column >= 0 && row >= 0 && column < d->grid_width && row < d->grid_height)) return 0;
+        uint32_t at = (uint32_t)((int64_t)column * d->grid_height + (int64_t)row);
+        size_t low = 0, high = d->runs; /* the first run that ends behind `at` */
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            if (t->runs[d->run + middle] > at) high = middle;
+            else low = middle + 1;
+        }
+        return low < d->runs && low % 2 == 1;
+    }
+    const float *xy = t->xy + 2 * d->polygon;
+    for (size_t first = 0, i = 0; i <= d->points; i++) {
+        if (i < d->points && !isnan(xy[2 * i])) continue;
+        if (i > first && in_polygon(xy + 2 * first, i - first, u, v)) return 1;
+        first = i + 1;
+    }
+    return 0;
 }
 
 int ib_tracks_class(ib_tracks *tracks, const char *name)

@@ -16,7 +16,12 @@ typedef struct ib_detection {
     double box[4]; /* x1 y1 x2 y2 */
     double confidence;
     int class_index;        /* into class_names, -1: none */
-    size_t polygon, points; /* mask: `points` (x,y) pairs from ib_tracks.xy[2 * polygon]; points 0: none */
+    /* A mask, or none (points and runs 0): `points` (x,y) pairs from ib_tracks.xy[2 * polygon], several polygons with a pair
+     * of NaN between them; or `runs` ends of runs from ib_tracks.runs[run], of a grid of grid_width x grid_height pixels
+     * over the video, column by column, the first run outside. */
+    size_t polygon, points, run, runs;
+    int grid_width, grid_height;
+    int64_t item; /* of JSON formats: number of its object among those of its list (coco) or file */
 } ib_detection;
 
 typedef struct ib_tracks {
@@ -24,6 +29,8 @@ typedef struct ib_tracks {
     size_t count, capacity;
     float *xy; /* polygons, x y x y */
     size_t xy_count, xy_capacity; /* in pairs */
+    uint32_t *runs;               /* ends of the runs of masks */
+    size_t run_count, run_capacity;
     char **class_names;
     int class_count;
     int width, height;  /* of the video as the file says, 0: it does not */
@@ -55,6 +62,10 @@ void ib_tracks_sort(ib_tracks *tracks);
 /* 0: out of memory. The order is filled in. */
 int ib_tracks_add(ib_tracks *tracks, const ib_detection *detection);
 int ib_tracks_add_point(ib_tracks *tracks, double x, double y);
+int ib_tracks_add_run(ib_tracks *tracks, uint32_t end);
+/* Is the point (u,v), in pixels of a video of width x height, in the mask of d? */
+int ib_tracks_in_mask(const ib_tracks *tracks, const ib_detection *d, double u, double v, int width, int height);
+static inline int ib_has_mask(const ib_detection *d) { return d->points > 0 || d->runs > 0; }
 /* Index of a class name (added when new), -1: out of memory. */
 int ib_tracks_class(ib_tracks *tracks, const char *name);
 

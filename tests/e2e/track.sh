@@ -31,6 +31,13 @@ expect 0 "1,7,229.00,173.00,48.00,118.00,1.0000,-0.9" sed -n 1p "$dir/out/walk_t
 expect 0 "0 7 Misc -1 -1 -10 229.00 173.00 277.00 291.00 1.6" sed -n 1p "$dir/out/walk_tracks_kitti_camera_metre.txt"
 expect 0 "camera coordinates, in metres" cat "$dir/out/walk_tracks_top.svg"
 expect 8 "exists already" $t --metric --hfov 60 $size
+# a picture from above, and the video with boxes: as many frames as the clip
+expect 0 "lifted" $t --metric --hfov 60 $size --name drawn --format png,overlay --video "$sample/walk.mp4"
+expect 0 "150 frames of 640x360" "$isobath" check "$dir/out/drawn_overlay.mp4"
+expect 0 "PNG" head -c 4 "$dir/out/drawn_top.png"
+expect 2 "say which video with --video" $t --metric --hfov 60 $size --name nothing --format overlay
+expect 3 "$depth" $t --metric --hfov 60 $size --name nothing --video "$depth"
+[ -e "$dir/out/nothing_tracks3d.json" ] && { echo "FAILED: a mistake left a file"; failed=$((failed + 1)); }
 # what was written is read again, as it says itself
 for format in mot kitti; do
     expect 0 "($format)" "$isobath" track "$depth" "$dir/out/walk_tracks_${format}_camera_metre.txt" -o "$dir/again" --metric --hfov 60 $size --name $format

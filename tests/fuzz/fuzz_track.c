@@ -15,8 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < tracks.count; i++) /* what later stages trust */
             if (tracks.list[i].frame < 0 || tracks.list[i].frame >= IB_TRACK_MAX_FRAME || tracks.list[i].id < -1 ||
                 tracks.list[i].class_index >= tracks.class_count ||
+                (tracks.list[i].runs && (tracks.list[i].run + tracks.list[i].runs > tracks.run_count || tracks.list[i].grid_width < 1)) ||
                 (tracks.list[i].points && tracks.list[i].polygon + tracks.list[i].points > tracks.xy_count))
                 __builtin_trap();
+        for (size_t i = 0; i < tracks.count; i++) ib_tracks_in_mask(&tracks, &tracks.list[i], (double)(i % 64), (double)(i % 48), 64, 48);
     }
     ib_tracks_free(&tracks);
     return 0;

@@ -118,6 +118,92 @@ static void test_json(void **state)
     refuse("[[{\"box\":{\"x1\":1}}]]", &by_content, "frame 0: expected a list of");
 }
 
+enum { GW = 31, GH = 23 };
+
+/* Two discs, one with a hole. */
+static int in_discs(int x, int y)
+{
+    int a = (x - 8) * (x - 8) + (y - 9) * (y - 9), b = (x - 24) * (x - 24) + (y - 15) * (y - 15);
+    return (a < 40 && a > 6) || b < 20;
+}
+
+/* COCO's text of run lengths, and the plain list. */
+static void encode_runs(char *text, char *list)
+{
+    int64_t counts[GW * GH + 1] = {0};
+    int n = 0, inside = 0;
+    for (int i = 0; i < GW * GH; i++) {
+        if (in_discs(i / GH, i % GH) != inside) inside = !inside, n++;
+        counts[n]++;
+    }
+    for (int i = 0; i <= n; i++) {
+        list += sprintf(list, i ? ",%d" : "%d", (int)counts[i]);
+        int64_t x = i > 2 ? counts[i] - counts[i - 2] : counts[i];
+        for (int more = 1; more;) {
+            int c = (int)(x & 31);
+            x >>= 5;
+            more = c & 16 ? x != -1 : x != 0;
+            *text++ = (char)(48 + (c | (more ? 32 : 0)));
+        }
+    }
+    *text = 0;
+}
+
+static void check_mask(const char *segmentation)
+{
+    ib_tracks t;
+    char *json = ib_text("{\"images\":[{\"id\":5,\"frame_index\":0,\"width\":%d,\"height\":%d}],\"annotations\":[{\"image_id\":5,\"track_id\":9,"
+                         "\"bbox\":[0,0,31,23],\"segmentation\":%s}]}", 2 * GW, 2 * GH, segmentation);
+    parse(json, &by_content, "coco", &t);
+    int wrong = 0;
+    assert_true(ib_has_mask(&t.list[0]));
+    for (int y = 0; y < GH; y++) /* the video has twice the mask's size */
+        for (int x = 0; x < GW; x++) wrong += ib_tracks_in_mask(&t, &t.list[0], 2 * x + 1, 2 * y + 1, 2 * GW, 2 * GH) != in_discs(x, y);
+    assert_int_equal(wrong, 0);
+    assert_int_equal(ib_tracks_in_mask(&t, &t.list[0], -1, 5, 2 * GW, 2 * GH) + ib_tracks_in_mask(&t, &t.list[0], 2 * GW + 1, 5, 2 * GW, 2 * GH), 0);
+    ib_tracks_free(&t);
+    free(json);
+}
+
+static void test_masks(void **state)
+{
+    (void)state;
+    char text[2000], list[4000];
+    encode_runs(text, list);
+    char *a = ib_text("{\"size\":[%d,%d],\"counts\":[%s]}", GH, GW, list), *b = ib_text("{\"size\":[%d,%d],\"counts\":\"%s\"}", GH, GW, text);
+    check_mask(a);
+    /* a backslash is one of the letters: as JSON has it */
+    char escaped[4000], *e = escaped;
+    for (const char *p = text; *p; p++) {
+        if (*p == '\\') *e++ = '\\';
+        *e++ = *p;
+    }
+    *e = 0;
+    free(b);
+    b = ib_text("{\"size\":[%d,%d],\"counts\":\"%s\"}", GH, GW, escaped);
+    check_mask(b);
+    free(a);
+    free(b);
+    /* a number of COCO's own tools: 6 x 6, one pixel at (2,2) is 14 outside, 1 inside, 21 outside */
+    ib_tracks t;
+    parse("{\"frames\":[{\"frame_index\":0,\"detections\":[{\"bbox\":[0,0,6,6],\"segmentation\":{\"size\":[6,6],\"counts\":\">1e0\"}}]}]}", &by_content, "json", &t);
+    for (int i = 0; i < 36; i++) assert_int_equal(ib_tracks_in_mask(&t, &t.list[0], i % 6 + 0.5, i / 6 + 0.5, 6, 6), i == 14);
+    ib_tracks_free(&t);
+    /* two polygons: in either of them, not between */
+    parse("{\"frames\":[{\"frame_index\":0,\"detections\":[{\"bbox\":[0,0,9,9],\"segmentation\":[[0,0,3,0,3,9,0,9],[6,0,9,0,9,9,6,9]]}]}]}", &by_content, "json", &t);
+    assert_int_equal(t.list[0].points, 9);
+    assert_true(ib_tracks_in_mask(&t, &t.list[0], 1, 5, 9, 9) && ib_tracks_in_mask(&t, &t.list[0], 7, 5, 9, 9) && !ib_tracks_in_mask(&t, &t.list[0], 4, 5, 9, 9));
+    ib_tracks_free(&t);
+    static const char *const bad[] = {"{\"size\":[6,6],\"counts\":[1,2]}", "{\"size\":[6,6],\"counts\":[40]}", "{\"size\":[6,6],\"counts\":[-1,37]}",
+                                      "{\"size\":[6],\"counts\":[36]}", "{\"size\":[6,6],\"counts\":\"o\"}", "{\"size\":[6,6],\"counts\":\"~~~~~~~~~~~~~~\"}",
+                                      "{\"size\":[6,6]}", "[[1,2,3]]", "[1,2,3,4,5,6]", "7"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char *json = ib_text("{\"frames\":[{\"frame_index\":0,\"detections\":[{\"bbox\":[0,0,6,6],\"segmentation\":%s}]}]}", bad[i]);
+        refuse(json, &by_content, "frame_index 0: expected");
+        free(json);
+    }
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -169,7 +255,7 @@ static void test_folder(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_labels), cmocka_unit_test(test_json),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_labels), cmocka_unit_test(test_json), cmocka_unit_test(test_masks),
                                        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_folder)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
