@@ -55,6 +55,7 @@ int cmd_info(int argc, char **argv);
 int cmd_shard(int argc, char **argv);
 int cmd_work(int argc, char **argv);
 int cmd_merge(int argc, char **argv);
+int cmd_slurm(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_eval(int argc, char **argv);

@@ -18,6 +18,7 @@ static const subcommand commands[] = {
     {"shard", cmd_shard, "cut a run into tasks for a cluster: the plan"},
     {"work", cmd_work, "compute one segment of a plan"},
     {"merge", cmd_merge, "make the result of a plan's segments"},
+    {"slurm", cmd_slurm, "a whole run on a Slurm cluster"},
     {"status", cmd_status, "how a run is doing, from another terminal or machine"},
     {"check", cmd_check, "is this result complete and sane?"},
     {"split", cmd_split, "cut a video into overlapping chunks for another depth tool"},

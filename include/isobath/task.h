@@ -65,11 +65,16 @@ typedef struct isobath_task_progress {
     int64_t segments, segments_done;
     int chain_done;
     int64_t parts, parts_done; /* of the rendering; parts 0: not begun */
+    int rendered;              /* 1: formats that are one file a frame are asked for, so there is rendering to do in parts */
     int finished;              /* the manifest is there */
 } isobath_task_progress;
 
 /* Errors: ISOBATH_ERR_INPUT (no plan, several, damaged). */
 isobath_status isobath_task_progress_read(const char *folder, const char *name, isobath_task_progress *out, char *error, size_t error_size);
+
+/* Which segments (WORK) or parts of `parts` (RENDER) are not there yet, ascending: *list is malloc'ed, the caller frees it. */
+isobath_status isobath_task_missing(const char *folder, const char *name, isobath_task_kind kind, int64_t parts, int64_t **list, int64_t *count,
+                                    char *error, size_t error_size);
 
 #ifdef __cplusplus
 }

@@ -2,11 +2,9 @@
 #include "pipeline/shard_task.h"
 
 #include "sink/file.h"
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void isobath_task_options_init(isobath_task_options *options) { *options = (isobath_task_options){.kind = ISOBATH_TASK_WORK, .parts = 1}; }
 
@@ -138,48 +136,4 @@ void isobath_task_destroy(isobath_task *t)
     for (int i = 0; i < 3; i++) free(t->strings[i]);
     ib_diag_destroy(&t->diag);
     free(t);
-}
-
-static int there(const ib_shard *s, const char *file)
-{
-    char *path = ib_shard_path(s, "%s", file);
-    int yes = path && access(path, F_OK) == 0;
-    free(path);
-    return yes;
-}
-
-isobath_status isobath_task_progress_read(const char *folder, const char *name, isobath_task_progress *out, char *error, size_t error_size)
-{
-    ib_diag diag = IB_DIAG_INIT;
-    ib_shard s;
-    *out = (isobath_task_progress){.frames = 0};
-    isobath_status st = ib_shard_read(folder, name, &diag, &s);
-    if (st == ISOBATH_OK) {
-        char *tasks = ib_shard_path(&s, "%s", ""), *manifest = ib_text("%s/%s_isobath.json", folder, s.name);
-        DIR *d = tasks ? opendir(tasks) : NULL;
-        long long n, of;
-        int end;
-        for (struct dirent *e; d && (e = readdir(d));) {
-            end = 0;
-            if (sscanf(e->d_name, "segment_%lld.raw%n", &n, &end) == 1 && end == (int)strlen(e->d_name)) out->segments_done++;
-            end = 0;
-            if (sscanf(e->d_name, "render_%lld_of_%lld.bin%n", &n, &of, &end) == 2 && end == (int)strlen(e->d_name)) {
-                out->parts_done++;
-                out->parts = of;
-            }
-        }
-        if (d) closedir(d);
-        snprintf(out->name, sizeof out->name, "%s", s.name);
-        out->frames = s.frames;
-        out->windows = s.windows;
-        out->segments = s.segments;
-        out->chain_done = there(&s, "chain.bin");
-        out->finished = manifest && access(manifest, F_OK) == 0;
-        free(tasks);
-        free(manifest);
-        ib_shard_free(&s);
-    }
-    if (error && error_size) snprintf(error, error_size, "%s", diag.text);
-    ib_diag_destroy(&diag);
-    return st;
 }
