@@ -9,13 +9,13 @@
 
 static int list(void)
 {
-    printf("%-12s %-9s %-13s %s\n", "model", "depth", "licence", "where");
+    printf("%-15s %-9s %-13s %s\n", "model", "depth", "licence", "where");
     for (size_t i = 0; i < isobath_models_count(); i++) {
         const isobath_known_model *m = isobath_models_at(i);
         char path[4096], missing[256];
         snprintf(missing, sizeof missing, m->repository ? "not here; from %s" : "not here; %s", m->page);
         int here = isobath_models_locate(m, path, sizeof path) == ISOBATH_OK;
-        printf("%-12s %-9s %-13s %s\n", m->name, m->metric ? "metres" : "relative", m->licence, here ? path : missing);
+        printf("%-15s %-9s %-13s %s\n", m->name, m->metric ? "metres" : "relative", m->licence, here ? path : missing);
     }
     printf("\nisobath models pull NAME fetches one. CC-BY-NC-4.0: for non-commercial use only.\n");
     return 0;

@@ -135,7 +135,11 @@ isobath_status ib_models_resolve(const char *model, int metric, ib_diag *diag, c
     if (known && metric && !known->metric) {
         char name[64];
         snprintf(name, sizeof name, "%s-metric", known->name);
-        known = isobath_models_find(name);
+        const isobath_known_model *metres = isobath_models_find(name);
+        if (!metres)
+            return ib_fail(diag, ISOBATH_ERR_MODEL, "model %s gives disparity; metres come from %s-indoor (up to 20 m) and %s-outdoor (up to 80 m)",
+                           known->name, known->name, known->name);
+        known = metres;
     }
     if (!known) {
         char names[512];

@@ -19,6 +19,8 @@
 #include <cmocka.h>
 
 #define FILE_NAME "video_depth_anything_vits.pth"
+/* The names of Depth Anything V2, as a list of all names ends. */
+#define V2 ", v2-vits, v2-vitb, v2-vitl, v2-vits-indoor, v2-vits-outdoor, v2-vitb-indoor, v2-vitb-outdoor, v2-vitl-indoor, v2-vitl-outdoor"
 
 static char folder[64];
 static uint8_t *body; /* a checkpoint of some 70 kB */
@@ -87,17 +89,20 @@ static int tear_down(void **state)
 static void table(void **state)
 {
     (void)state;
-    assert_int_equal(isobath_models_count(), 8);
-    assert_null(isobath_models_at(8));
+    assert_int_equal(isobath_models_count(), 17);
+    assert_null(isobath_models_at(17));
     for (size_t i = 0; i < isobath_models_count(); i++) {
         const isobath_known_model *m = isobath_models_at(i);
         assert_ptr_equal(isobath_models_find(m->name), m);
         assert_ptr_equal(isobath_models_find(m->file), m);
-        assert_int_equal(m->metric, strstr(m->name, "metric") != NULL);
+        int v2 = strncmp(m->name, "v2-", 3) == 0;
+        assert_int_equal(m->metric, strstr(m->name, v2 ? "door" : "metric") != NULL);
         assert_int_equal(m->noncommercial, strstr(m->licence, "NC") != NULL);
         if (!m->repository) continue;
-        assert_int_equal(m->metric, strstr(m->repository, "/Metric-") != NULL);
-        assert_int_equal(m->metric, strncmp(m->file, "metric_", 7) == 0);
+        assert_int_equal(m->metric, strstr(m->repository, v2 ? "-Metric-" : "/Metric-") != NULL);
+        assert_int_equal(m->metric, strstr(m->file, "metric_") != NULL);
+        assert_int_equal(strncmp(m->file, "depth_anything_v2_", 18) == 0, v2);
+        if (v2 && m->metric) assert_int_equal(strstr(m->name, "indoor") != NULL, strstr(m->file, "hypersim") != NULL);
         assert_int_equal(m->noncommercial, strstr(m->repository, "Small") == NULL);
     }
     const isobath_known_model *l = isobath_models_find("vitl");
@@ -128,9 +133,10 @@ static void expect_unresolved(const char *model, int metric, const char *line)
 static void places(void **state)
 {
     (void)state;
-    char cache[256], want[300];
+    char cache[256], want[1024];
     assert_int_equal(isobath_models_cache(cache, sizeof cache), ISOBATH_OK);
     assert_string_equal(cache, in_folder("cache/isobath"));
+    expect_unresolved("v2-vitb", 1, "model v2-vitb gives disparity; metres come from v2-vitb-indoor (up to 20 m) and v2-vitb-outdoor (up to 80 m)");
     expect_unresolved("vits", 0,
                       "model vits (" FILE_NAME ") is not on this machine: isobath models pull vits fetches it");
     expect_unresolved("vits", 1,
@@ -138,14 +144,14 @@ static void places(void **state)
                       "vits-metric fetches it");
     expect_unresolved("vitx", 0,
                       "vitx: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, vits-metric, "
-                      "vitb-metric, vitl-metric)");
+                      "vitb-metric, vitl-metric" V2 ")");
     expect_unresolved("no/such.pth", 0,
                       "no/such.pth: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, "
-                      "vits-metric, vitb-metric, vitl-metric)");
+                      "vits-metric, vitb-metric, vitl-metric" V2 ")");
     expect_unresolved(folder, 0,
                       (snprintf(want, sizeof want,
                                 "%s: no such file, and no known model (nano, nano-metric, "
-                                "vits, vitb, vitl, vits-metric, vitb-metric, vitl-metric)",
+                                "vits, vitb, vitl, vits-metric, vitb-metric, vitl-metric" V2 ")",
                                 folder),
                        want));
     /* In the cache; then $ISOBATH_MODELS goes before it, and a path before everything. */
