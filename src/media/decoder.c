@@ -13,6 +13,7 @@
 #include "media/hw.h"
 #include "media/input.h"
 #include "media/log.h"
+#include "media/seek.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -46,6 +47,8 @@ struct ib_decoder {
     int64_t delivered;
     uint64_t trail; /* hash of the times and flags of what was delivered (FNV-1a by words) */
     ib_clock clock;
+    int sought;            /* began at `point`, not at the beginning */
+    ib_seek_point point;
     char damage[512];      /* the first one */
     char broken[384];      /* how the container broke off, or "" */
     isobath_status status; /* behind STEP_FAILED */
@@ -306,6 +309,8 @@ static step receive(ib_decoder *d)
             s = damaged_packet(d, err);
         } else if (is_misfit(d, d->held)) {
             return STEP_RESTART;
+        } else if (d->sought && !d->have_last && d->held->best_effort_timestamp < d->point.pts) {
+            av_frame_unref(d->held); /* shown before the packet that we began at */
         } else if (is_flagged(d->held) && (may_restart(d) || expects_clean(d))) {
             char text[160];
             snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
@@ -385,6 +390,38 @@ static step next_step(ib_decoder *d, ib_decoded *out, int *got)
     return STEP_FRAME;
 }
 
+/* Goes to the packet of d->point in an input that was just opened or read; 0: the demuxer does not find it. */
+static int go_to_point(ib_decoder *d)
+{
+    const ib_seek_point *p = &d->point;
+    const int64_t two_seconds = llrint(2 / av_q2d(d->in.time_base));
+    const int64_t to[] = {p->pts, p->dts != AV_NOPTS_VALUE ? p->dts : p->pts - two_seconds / 8, p->pts - two_seconds, p->pos};
+    char text[384];
+    for (int i = 0; i < 4; i++) {
+        int bytes = i == 3;
+        if ((bytes && p->pos < 0) || av_seek_frame(d->in.format, bytes ? -1 : d->in.stream->index, to[i],
+                                                   bytes ? AVSEEK_FLAG_BYTE : AVSEEK_FLAG_BACKWARD) < 0)
+            continue;
+        while (ib_input_next(&d->in, d->packet, text, sizeof text) == IB_PACKET_OK) {
+            if (d->packet->dts != AV_NOPTS_VALUE && d->packet->dts > p->pts) break;
+            if (d->packet->pts != p->pts || d->packet->pos != p->pos) continue;
+            avcodec_flush_buffers(d->codec);
+            av_frame_unref(d->held);
+            av_frame_unref(d->last);
+            d->have_packet = 1;
+            d->have_held = d->have_last = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
+            d->missing_count = 0;
+            d->in.packets = p->packet + 1;
+            d->delivered = p->frame;
+            d->clock = p->clock;
+            d->trail = 0xcbf29ce484222325u;
+            d->sought = 1;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Starts again: after the card with software, after several threads with one; and goes to where we were. In badly broken
  * streams libavcodec's threads give other frames than one thread does: then what is out already cannot stand. */
 static isobath_status restart(ib_decoder *d)
@@ -401,6 +438,8 @@ static isobath_status restart(ib_decoder *d)
             d->hw = NULL;
         } else d->threads = 1;
         IB_TRY(open_stream(d));
+        if (d->sought && !go_to_point(d))
+            return ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: cannot be read again at frame %lld", d->in.name, (long long)d->point.frame);
         s = STEP_FRAME;
         while (got && s == STEP_FRAME && d->delivered < target) {
             ib_decoded skipped;
@@ -424,6 +463,44 @@ isobath_status ib_decoder_next(ib_decoder *d, ib_decoded *out, int *got)
     while ((s = next_step(d, out, got)) == STEP_RESTART) IB_TRY(restart(d));
     return s == STEP_FAILED ? d->status : ISOBATH_OK;
 }
+
+/* The frames between the point and the target must be those of the plan. */
+static int follows_plan(ib_decoder *d, const ib_seek_plan *plan)
+{
+    ib_decoded out;
+    int got;
+    while (d->delivered < plan->target) {
+        int64_t i = d->delivered - plan->point.frame;
+        if (ib_decoder_next(d, &out, &got) != ISOBATH_OK || !got || out.repeated || out.pts_us != plan->times_us[i]) return 0;
+    }
+    return 1;
+}
+
+isobath_status ib_decoder_skip(ib_decoder *d, int *moved)
+{
+    *moved = 0;
+    if (!d->in.format || !d->in.reopenable || !d->clock.have_base || d->damage[0]) return ISOBATH_OK;
+    ib_seek_plan plan;
+    isobath_status st = ib_seek_plan_make(d->name, &d->options, &d->clock, d->diag, &plan);
+    if (st == ISOBATH_OK && plan.found) {
+        ib_diag *diag = d->diag, quiet = IB_DIAG_INIT; /* what goes wrong here is told when it is met from the beginning */
+        d->diag = d->in.diag = &quiet;
+        d->point = plan.point;
+        *moved = 1;
+        int ok = go_to_point(d) && follows_plan(d, &plan);
+        d->diag = d->in.diag = diag;
+        if (!ok) {
+            close_stream(d);
+            d->sought = 0;
+            st = open_stream(d);
+        }
+        ib_diag_destroy(&quiet);
+    }
+    ib_seek_plan_free(&plan);
+    return st;
+}
+
+int64_t ib_decoder_began_at(const ib_decoder *d) { return d->sought ? d->point.frame : 0; }
 
 int ib_decoder_jump(ib_decoder *d, double fraction)
 {

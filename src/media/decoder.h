@@ -29,6 +29,12 @@ int64_t ib_decoder_frames_hint(const ib_decoder *decoder);   /* -1: unknown */
 const int32_t *ib_decoder_matrix(const ib_decoder *decoder); /* display matrix of the stream, or NULL */
 /* Width / height of a pixel of `frame`; 1: square or unknown. */
 double ib_decoder_pixel_aspect(const ib_decoder *decoder, const AVFrame *frame);
+/* After the first frame: goes near the start that the options ask for (start_s, start_frame), so that the next frame is one
+ * before it or it itself; numbers, times and pictures from there on are those of a decoder that began at the beginning.
+ * Where that cannot be shown it begins again. *moved = 0: nothing was done. Errors: as ib_decoder_next. */
+isobath_status ib_decoder_skip(ib_decoder *decoder, int *moved);
+/* Number of the frame that decoding began at: 0, or where ib_decoder_skip went. */
+int64_t ib_decoder_began_at(const ib_decoder *decoder);
 /* Goes to about `fraction` (0..1) of the input, so that the next frame is one from there; times and numbers of frames
  * mean nothing after it. 0 when the input cannot do that. */
 int ib_decoder_jump(ib_decoder *decoder, double fraction);

@@ -131,6 +131,11 @@ isobath_status ib_media_open(const char *input, const ib_media_options *options,
             ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no frame could be decoded%s%s", m->name, *damage ? ": " : "", damage);
     }
     if (st == ISOBATH_OK) st = prepare(m);
+    if (st == ISOBATH_OK && !options->sequential && (options->start_s > 0 || options->start_frame > 0)) {
+        int moved;
+        st = ib_decoder_skip(m->decoder, &moved);
+        if (st == ISOBATH_OK && moved) st = ib_decoder_next(m->decoder, &m->first, &m->have_first);
+    }
     if (st != ISOBATH_OK) {
         ib_media_close(m);
         return st;

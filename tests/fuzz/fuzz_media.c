@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] & 4) o.max_res = 48;
     if (data[0] & 32) o.crop = IB_CROP_AUTO;
     if (data[0] & 64) o.square_pixels = o.deinterlace = 1;
-    if (data[0] & 128) o.start_frame = 2, o.start_s = 0.05;
+    if (data[0] & 128) o.start_frame = data[0] & 64 ? 70 : 2, o.start_s = 0.05; /* 70: by the index */
     if (data[0] & 8) o.raw_format = "16x16:yuv420p:25";
     char folder[] = "/tmp/fuzz_media_XXXXXX", image[64];
     if ((data[0] & 16) && mkdtemp(folder)) {
