@@ -176,7 +176,9 @@ static isobath_status prepare(ib_fleet *f)
     if (f->o.range.limit > 0 && (windows < 0 || windows > f->o.range.limit)) windows = f->o.range.limit;
     if ((f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return ib_fail(f->o.diag, ISOBATH_ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
-    IB_TRY(ib_shared_create(&s->shared, f->o.diag, &f->shared));
+    int frames, raws;
+    ib_setup_shared_places(s, &frames, &raws);
+    IB_TRY(ib_shared_create(&s->shared, frames, raws, f->o.diag, &f->shared));
     IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->shared.frames + 8, f->o.diag));
     f->jobs = calloc((size_t)f->schedule.capacity, sizeof *f->jobs);
     if (!f->jobs) return ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for the look-ahead");

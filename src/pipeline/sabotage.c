@@ -19,6 +19,7 @@ void ib_sabotage_init(ib_sabotage *s)
     snprintf(text, sizeof text, "%s", named);
     for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
         if (strncmp(item, "delay_us=", 9) == 0) s->delay_us = atoi(item + 9);
+        if (strncmp(item, "pause_us=", 9) == 0) s->pause_us = atoi(item + 9);
         if (strncmp(item, "window=", 7) == 0) s->window = atoll(item + 7);
         if (strncmp(item, "once=", 5) == 0) snprintf(s->once, sizeof s->once, "%s", item + 5);
         if (strcmp(item, "always") == 0) s->always = 1;
@@ -39,6 +40,7 @@ void ib_sabotage_before(ib_sabotage *s, int64_t order)
         s->state = s->state * 1664525u + 1013904223u;
         usleep((s->state >> 8) % (uint32_t)s->delay_us);
     }
+    if (s->pause_us) usleep((useconds_t)s->pause_us);
     if (strikes(s, "die", order)) raise(SIGKILL);
     if (strikes(s, "hang", order)) raise(SIGSTOP);
 }

@@ -81,6 +81,7 @@ int ib_setup_wants_rgb(const ib_setup *setup);
 /* setup_fleet.c: look-ahead and memory; worker processes that say what they are (plan.device); what each is told; its threads. */
 void ib_setup_plan_fleet(ib_setup *setup);
 isobath_status ib_setup_open_children(ib_setup *setup, ib_diag *diag);
+void ib_setup_shared_places(const ib_setup *setup, int *frames, int *raws); /* that a video of the hinted length uses */
 ib_msg_open ib_setup_child_open(const ib_setup *setup, int device);
 int ib_setup_threads_of(const ib_setup *setup, int device);
 

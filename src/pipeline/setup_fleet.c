@@ -10,7 +10,7 @@
 #define SEGMENT_MOST 8
 #define SEGMENT_LEAST 4
 #define START_LIMIT_S 120 /* a driver that wakes a machine's cards takes a while */
-#define PROCESS_BYTES ((size_t)60 << 20)      /* code and libraries of a worker process */
+#define PROCESS_BYTES ((size_t)25 << 20)      /* code and libraries of a worker process */
 #define CUDA_PROCESS_BYTES ((size_t)400 << 20) /* with a CUDA context */
 
 /* Places for `segment` windows a device. Frames: what all devices still have to compute of their segments, one window that is
@@ -27,14 +27,11 @@ static ib_shared_layout layout_for(const ib_setup *s, int segment)
                                 (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float), (int)raws);
 }
 
-/* Bytes of the layout that a video of the hinted length uses. */
-static size_t used_bytes(const ib_setup *s)
+void ib_setup_shared_places(const ib_setup *s, int *frames, int *raws)
 {
-    const ib_shared_layout *l = &s->shared;
-    uint64_t frames = (uint64_t)l->frames, raws = (uint64_t)l->raws, n = (uint64_t)s->plan.frames_hint;
-    if (s->plan.frames_hint > 0 && n < frames) frames = n;
-    if (s->plan.frames_hint > 0 && (uint64_t)ib_plan_windows((int64_t)n) < raws) raws = (uint64_t)ib_plan_windows((int64_t)n);
-    return (size_t)(frames * l->frame_stride + raws * l->raw_stride);
+    int64_t n = s->plan.frames_hint;
+    *frames = n > 0 && n < s->shared.frames ? (int)n : s->shared.frames;
+    *raws = n > 0 && ib_plan_windows(n) < s->shared.raws ? (int)ib_plan_windows(n) : s->shared.raws;
 }
 
 int ib_setup_threads_of(const ib_setup *s, int device)
@@ -55,7 +52,9 @@ void ib_setup_plan_fleet(ib_setup *s)
         if (s->segment == SEGMENT_LEAST && s->shared.bytes <= available / 2) break;
     }
     s->source_queue_bytes = 2 * (size_t)s->shared.frame_stride; /* the look-ahead is in shared memory */
-    size_t bytes = used_bytes(s);
+    int frames, raws;
+    ib_setup_shared_places(s, &frames, &raws);
+    size_t bytes = (size_t)frames * s->shared.frame_stride + (size_t)raws * s->shared.raw_stride;
     for (int i = 0; i < s->devices.count; i++) {
         int d = s->devices.device[i];
         bytes += d >= 0 ? CUDA_PROCESS_BYTES : PROCESS_BYTES + (d == IB_DEVICE_CPU ? s->memory.total : 0);

@@ -2,6 +2,7 @@
 #include "pipeline/shared.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,7 +35,15 @@ ib_shared_layout ib_shared_layout_for(int width, int height, int frames, size_t 
     return l;
 }
 
-static isobath_status take_memory(ib_shared *s, ib_diag *diag)
+/* Pages of [offset, offset + bytes) are there afterwards. 0 on success. */
+static int reserve(int fd, uint64_t offset, uint64_t bytes)
+{
+    int error = 0;
+    while (bytes && fallocate(fd, 0, (off_t)offset, (off_t)bytes) != 0 && (error = errno) == EINTR) error = 0;
+    return error == EOPNOTSUPP ? 0 : error;
+}
+
+static isobath_status take_memory(ib_shared *s, int frames, int raws, ib_diag *diag)
 {
     const ib_shared_layout *l = &s->layout;
     s->free_frames = malloc((size_t)l->frames * sizeof *s->free_frames);
@@ -45,15 +54,18 @@ static isobath_status take_memory(ib_shared *s, ib_diag *diag)
     if ((s->fd = memfd_create("isobath", MFD_CLOEXEC)) < 0)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "no shared memory for worker processes: %s", strerror(errno));
     if (ftruncate(s->fd, (off_t)l->bytes) == 0) s->base = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (s->base == MAP_FAILED || !s->base) {
-        s->base = NULL;
-        return ib_fail(diag, ISOBATH_ERR_MEMORY, "no room for %.1f GB of memory shared with worker processes: %s", (double)l->bytes * 1e-9,
-                       strerror(errno));
+    if (s->base == MAP_FAILED) s->base = NULL;
+    if (s->base) {
+        errno = reserve(s->fd, 0, l->frame_stride * (uint64_t)(frames < l->frames ? frames : l->frames));
+        if (!errno) errno = reserve(s->fd, l->raw_offset, l->raw_stride * (uint64_t)(raws < l->raws ? raws : l->raws));
     }
+    if (!s->base || errno)
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "no room for %.1f GB of memory shared with worker processes: %s (--segment-windows 1 takes "
+                       "less)", (double)l->bytes * 1e-9, strerror(errno));
     return ISOBATH_OK;
 }
 
-isobath_status ib_shared_create(const ib_shared_layout *layout, ib_diag *diag, ib_shared **out)
+isobath_status ib_shared_create(const ib_shared_layout *layout, int frames, int raws, ib_diag *diag, ib_shared **out)
 {
     *out = NULL;
     ib_shared *s = calloc(1, sizeof *s);
@@ -63,7 +75,7 @@ isobath_status ib_shared_create(const ib_shared_layout *layout, ib_diag *diag, i
     s->fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->freed, NULL);
-    isobath_status st = take_memory(s, diag);
+    isobath_status st = take_memory(s, frames, raws, diag);
     if (st == ISOBATH_OK) *out = s;
     else ib_shared_unref(s);
     return st;

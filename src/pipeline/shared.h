@@ -16,9 +16,10 @@ typedef struct ib_shared_layout {
 ib_shared_layout ib_shared_layout_for(int width, int height, int frames, size_t raw_bytes, int raws);
 
 typedef struct ib_shared ib_shared;
-/* Takes the address space; memory is taken when it is first used, lowest places first. Counted references: one for the caller, one
- * for every frame. Errors: ISOBATH_ERR_MEMORY, ISOBATH_ERR_INTERNAL. */
-isobath_status ib_shared_create(const ib_shared_layout *layout, ib_diag *diag, ib_shared **out);
+/* Takes the memory of the first `frames` and `raws` places at once, so that what is missing is missed at the start; that of others when
+ * they are used, those used last first. Counted references: one for the caller, one for
+ * every frame. Errors: ISOBATH_ERR_MEMORY, ISOBATH_ERR_INTERNAL. */
+isobath_status ib_shared_create(const ib_shared_layout *layout, int frames, int raws, ib_diag *diag, ib_shared **out);
 void ib_shared_unref(ib_shared *shared); /* any thread; NULL allowed */
 int ib_shared_fd(const ib_shared *shared);
 const ib_shared_layout *ib_shared_get_layout(const ib_shared *shared);
