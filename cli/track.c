@@ -88,7 +88,7 @@ int cmd_track(int argc, char **argv)
     const cli_option options[] = {
         {CLI_HEADING, .help = "Output"},
         {CLI_STRING, "--output", 'o', "FOLDER", "where the results go; created when missing", &o->output},
-        {CLI_STRING, "--format", 0, "LIST", "of json, csv, mot, kitti, svg, png, overlay (default json,csv,svg)", &o->formats},
+        {CLI_STRING, "--format", 0, "LIST", "of json, csv, mot, kitti, svg, png, overlay, and same: the format of TRACKS again\n(default json,csv,svg)", &o->formats},
         {CLI_STRING, "--video", 0, "FILE", "the tracks' video: also writes it with boxes, ids and distances (overlay)", &o->video},
         {CLI_STRING, "--name", 0, "NAME", "of the result files (default: the tracks' name)", &o->name},
         {CLI_FLAG, "--overwrite", 0, NULL, "replace existing results", &o->overwrite},
@@ -107,7 +107,7 @@ int cmd_track(int argc, char **argv)
         {CLI_DOUBLE, "--hfov", 0, "DEGREES", "horizontal field of view instead", &o->hfov_deg},
         {CLI_STRING, "--camera", 0, "FILE", "JSON, JSON lines by frame, or OpenCV YAML with distortion", &o->camera},
         {CLI_CALL, "--camera-size", 0, "WxH", "pictures that the camera was measured on (default: as FILE says, else --video-size)", &f, set_camera_size},
-        {CLI_STRING, "--poses", 0, "FILE", "JSON lines with world_from_camera: positions in the world's axes", &o->poses},
+        {CLI_STRING, "--poses", 0, "FILE", "JSON lines with world_from_camera: positions in the world's axes; or with homographies\n(reference_from_image, ground_from_image)", &o->poses},
         {CLI_HEADING, .help = "Scale"},
         {CLI_FLAG, "--metric", 0, NULL, "DEPTH holds metres (default: as its files say)", &f.metric},
         {CLI_FLAG, "--relative", 0, NULL, "DEPTH holds disparity", &f.relative},

@@ -23,7 +23,7 @@ typedef struct isobath_track_options {
     const char *depth, *tracks; /* paths */
     const char *output;         /* folder, created when missing */
     const char *name;           /* of the result files; NULL: the base name of the tracks */
-    const char *formats;        /* of json, csv, mot, kitti, svg, png, overlay, comma-separated; NULL: "json,csv,svg" */
+    const char *formats;        /* of json, csv, mot, kitti, svg, png, same, overlay, comma-separated; NULL: "json,csv,svg" */
     const char *video;          /* the tracks' video, for the overlay, which it asks for; NULL: none */
     int overwrite;
     /* tracks */
@@ -35,7 +35,8 @@ typedef struct isobath_track_options {
     double fx, fy, cx, cy, hfov_deg; /* 0: not given (cx, cy: negative) */
     const char *camera;
     int calibration_width, calibration_height;
-    const char *poses; /* JSON lines with world_from_camera: positions in the world; NULL: in the camera's axes */
+    const char *poses; /* JSON lines with world_from_camera, reference_from_image or ground_from_image: positions in the world, in the axes
+                          of a reference picture, on the ground; NULL: in the camera's axes */
     /* scale of relative depth: 1/metres = scale * disparity + shift; at most one of the three ways */
     int metric;          /* 1: the depth holds metres, 0: disparity, -1: as its files say */
     const char *input_scale; /* what the samples of foreign depth mean: "mm", "1/256", "unit" ... (docs/JOIN.md); NULL: as the files say */
@@ -67,7 +68,7 @@ typedef struct isobath_track_summary {
 
 void isobath_track_options_init(isobath_track_options *options);
 /* Reads, lifts, smooths and writes NAME_tracks3d.json, NAME_tracks3d.csv, NAME_mot_COORDINATES_UNIT.txt, NAME_kitti_camera_UNIT.txt,
- * NAME_top.svg, NAME_top.png and NAME_overlay.mp4, all of them or none that did not exist. On failure `error` (may be NULL) holds one line. Errors: ISOBATH_ERR_USAGE, INPUT,
+ * NAME_top.svg, NAME_top.png, NAME_positions.json (same: the tracks' own JSON again) and NAME_overlay.mp4, all of them or none that did not exist. On failure `error` (may be NULL) holds one line. Errors: ISOBATH_ERR_USAGE, INPUT,
  * EXISTS, IO, MEMORY. Thread-safe. */
 isobath_status isobath_track_run(const isobath_track_options *options, isobath_track_summary *summary, char *error, size_t error_size);
 /* Why detections were refused; NULL for reason 0 and beyond the last. */

@@ -58,7 +58,7 @@ static int to_camera(const ib_result *r, int64_t frame, const double p[3], doubl
         memcpy(out, p, 3 * sizeof *p);
         return 1;
     }
-    const ib_camera *c = ib_camera_of(r->poses, frame);
+    const ib_camera *c = ib_camera_of(r->poses, frame); /* of the ground's homographies: none */
     if (!c) return 0;
     const double *m = c->world_from_camera;
     for (int k = 0; k < 3; k++)
@@ -75,7 +75,7 @@ static void set_variance(const ib_result *r, const ib_row *row, double variance[
         const double *m = c->world_from_camera + 4 * k;
         ray[k] = m[0] * row->camera[0] + m[1] * row->camera[1] + m[2] * row->camera[2];
     }
-    for (int k = 0; k < 3; k++) variance[k] = along * along * ray[k] * ray[k] + across * across * d * d;
+    for (int k = 0; k < 3; k++) variance[k] = along * along * (r->ground ? d * d / 4 : ray[k] * ray[k]) + across * across * d * d;
 }
 
 /* Detections without a position, sorted: a bridge gives them one. */
@@ -97,7 +97,7 @@ static int bridge(ib_result *r, size_t a, size_t b, const refused *holes, const 
     ib_row from = r->rows[a], to = r->rows[b];
     for (int64_t f = from.frame + 1; f < to.frame; f++) {
         double w = (double)(f - from.frame) / (double)(to.frame - from.frame);
-        ib_row row = {.frame = f, .id = from.id, .class_index = from.class_index, .has_position = 1, .bridged = 1, .has_speed = from.has_speed};
+        ib_row row = {.frame = f, .id = from.id, .order = -1, .class_index = from.class_index, .has_position = 1, .bridged = 1, .has_speed = from.has_speed};
         for (int k = 0; k < 4; k++) row.box[k] = (1 - w) * from.box[k] + w * to.box[k];
         for (int k = 0; k < 2; k++) row.focal_px[k] = from.focal_px[k];
         for (int k = 0; k < 3; k++) {
@@ -105,13 +105,15 @@ static int bridge(ib_result *r, size_t a, size_t b, const refused *holes, const 
             row.position[k] = s->position;
             row.velocity[k] = s->velocity;
         }
-        if (!to_camera(r, f, row.position, row.camera)) continue;
+        for (int k = 0; k < 3; k++) row.camera[k] = (1 - w) * from.camera[k] + w * to.camera[k];
+        if (!to_camera(r, f, row.position, row.camera) && !r->ground) continue;
         row.distance = sqrt(row.camera[0] * row.camera[0] + row.camera[1] * row.camera[1] + row.camera[2] * row.camera[2]);
         key wanted = {.id = from.id, .frame = f};
         const key *hole = holes->count ? bsearch(&wanted, holes->keys, holes->count, sizeof *holes->keys, by_id_and_frame) : NULL;
         if (hole) { /* its own box, the bridge's position */
             memcpy(row.box, r->rows[hole->row].box, sizeof row.box);
             row.confidence = r->rows[hole->row].confidence;
+            row.order = r->rows[hole->row].order;
             r->rows[hole->row] = row;
         } else if (!ib_result_add(r, &row)) {
             return 0;

@@ -8,7 +8,7 @@
 
 /* One position. Rows are sorted by frame, bridged ones last, then by track. */
 typedef struct ib_row {
-    int64_t frame, id;
+    int64_t frame, id, order; /* order: of the detection, as read; -1: none, in a gap */
     double box[4], confidence;
     int class_index;
     int has_position, bridged, has_speed;
@@ -25,6 +25,7 @@ typedef struct ib_result {
     const isobath_track_options *options;
     isobath_track_summary *summary;
     int world, metric; /* coordinates and unit */
+    int ground, turns; /* of homographies: positions on the ground (x and z, y 0); poses that only turn */
     int video_width, video_height;
     double fps; /* 0: unknown, no speeds */
     const ib_camera_track *poses; /* world: where the camera was */
@@ -35,6 +36,10 @@ int ib_result_add(ib_result *result, const ib_row *row);
 /* Bridges gaps, smooths and sets velocities, per track; sorts. ISOBATH_ERR_MEMORY. */
 isobath_status ib_result_smooth(ib_result *result, ib_diag *diag);
 void ib_result_sort(ib_result *result);
+
+/* A JSON format of tracks again, with unit, coordinates, position, distance, velocity or refused in each detection: the file or
+ * folder `from` becomes `to`. Errors: ISOBATH_ERR_INPUT, ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. */
+isobath_status ib_result_write_back(const ib_result *result, const char *from, const char *to, ib_diag *diag);
 
 /* Each returns fresh text that the caller frees, NULL: out of memory. */
 char *ib_result_json(const ib_result *result);

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "depthio/depth_reader.h"
 #include "sink/file.h"
+#include "track/homography.h"
 #include "track/lens.h"
 #include "track/overlay.h"
 #include "track/result.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct track_run {
@@ -21,6 +23,7 @@ typedef struct track_run {
     ib_depth_reader *reader;
     ib_lenses lenses;
     ib_camera_track poses;
+    ib_homographies homographies;
     ib_measure_setup setup;
     ib_measure *measures; /* by detection */
     ib_result result;
@@ -84,6 +87,32 @@ static isobath_status set_sizes(track_run *t)
     return ISOBATH_OK;
 }
 
+/* A camera that turns: its homographies become poses. */
+static isobath_status use_homographies(track_run *t)
+{
+    const ib_homographies *h = &t->homographies;
+    if (h->count && h->ground && !t->o->foot)
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "%s: ground_from_image says where things stand: it needs --point foot", t->o->poses);
+    if (!h->count || h->ground) return ISOBATH_OK;
+    t->poses = (ib_camera_track){.cameras = calloc((size_t)h->count, sizeof *t->poses.cameras), .present = calloc((size_t)h->count, 1), .count = h->count};
+    if (!t->poses.cameras || !t->poses.present) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    for (int64_t i = 0; i < h->count; i++) {
+        const double *m = ib_homography_of(h, i);
+        double r[9];
+        ib_lens lens;
+        if (!m || !ib_lenses_of(&t->lenses, i, &lens)) continue;
+        if (!ib_homography_rotation(m, &lens, r))
+            return ib_fail(t->diag, ISOBATH_ERR_INPUT, "%s: frame %" PRId64 ": reference_from_image is not that of a camera that only turns (with this focal length): a camera "
+                           "that moves needs world_from_camera", t->o->poses, i);
+        ib_camera *c = &t->poses.cameras[i];
+        *c = (ib_camera){.fx = lens.fx, .fy = lens.fy, .cx = lens.cx, .cy = lens.cy};
+        for (int k = 0; k < 9; k++) c->world_from_camera[k / 3 * 4 + k % 3] = r[k];
+        c->world_from_camera[15] = 1;
+        t->poses.present[i] = 1;
+    }
+    return ISOBATH_OK;
+}
+
 static isobath_status open_all(track_run *t)
 {
     const isobath_track_options *o = t->o;
@@ -95,10 +124,18 @@ static isobath_status open_all(track_run *t)
     ib_lens_options lo = {.fx = o->fx, .fy = o->fy, .cx = o->cx, .cy = o->cy, .has_cx = o->cx >= 0, .has_cy = o->cy >= 0, .hfov_deg = o->hfov_deg,
                           .width = o->calibration_width, .height = o->calibration_height, .path = o->camera};
     if (o->poses) {
-        IB_TRY(ib_camera_read(o->poses, 1, t->diag, &t->poses));
-        if (!lo.path && lo.fx == 0 && lo.fy == 0 && lo.hfov_deg == 0) lo.path = o->poses; /* it holds intrinsics, too */
+        uint8_t *data;
+        size_t size;
+        IB_TRY(ib_read_file(o->poses, (size_t)1 << 30, t->diag, &data, &size));
+        int are = ib_homographies_are((const char *)data, size);
+        isobath_status st = are ? ib_homographies_parse((const char *)data, size, o->poses, t->diag, &t->homographies)
+                                : ib_camera_parse((const char *)data, size, o->poses, 1, t->diag, &t->poses);
+        free(data);
+        IB_TRY(st);
+        if (!are && !lo.path && lo.fx == 0 && lo.fy == 0 && lo.hfov_deg == 0) lo.path = o->poses; /* it holds intrinsics, too */
     }
     IB_TRY(ib_lenses_open(&lo, t->setup.video_width, t->setup.video_height, t->diag, &t->lenses));
+    IB_TRY(use_homographies(t));
     t->summary->frames = ib_depth_reader_get_info(t->reader)->frames;
     t->summary->read = (int64_t)t->tracks.count;
     snprintf(t->summary->tracks_format, sizeof t->summary->tracks_format, "%s", t->tracks.format);
@@ -198,13 +235,14 @@ static isobath_status set_scale(track_run *t)
 static void lift(const track_run *t, size_t i, ib_row *row)
 {
     const ib_detection *d = &t->tracks.list[i];
-    *row = (ib_row){.frame = d->frame, .id = d->id, .confidence = d->confidence, .class_index = d->class_index, .measure = t->measures[i]};
+    *row = (ib_row){.frame = d->frame, .id = d->id, .order = d->order, .confidence = d->confidence, .class_index = d->class_index, .measure = t->measures[i]};
     memcpy(row->box, d->box, sizeof row->box);
     if (row->measure.reason != IB_LIFT_OK) return;
     ib_lens lens;
     const ib_camera *pose = t->result.world ? ib_camera_of(&t->poses, d->frame) : NULL;
+    const double *ground = t->result.ground ? ib_homography_of(&t->homographies, d->frame) : NULL;
     double ray[2], g = t->summary->scale * row->measure.disparity + t->summary->shift;
-    if (!ib_lenses_of(&t->lenses, d->frame, &lens) || (t->result.world && !pose)) {
+    if (!ib_lenses_of(&t->lenses, d->frame, &lens) || (t->result.world && !pose && !ground)) {
         row->measure.reason = IB_LIFT_NO_CAMERA;
         return;
     }
@@ -219,6 +257,14 @@ static void lift(const track_run *t, size_t i, ib_row *row)
     for (int k = 0; pose && k < 3; k++) {
         const double *m = pose->world_from_camera + 4 * k;
         row->position[k] = m[0] * c[0] + m[1] * c[1] + m[2] * c[2] + m[3];
+    }
+    if (ground) {
+        double point[2];
+        if (!ib_homography_ground(ground, (d->box[0] + d->box[2]) / 2, d->box[3], t->setup.video_width, t->setup.video_height, point)) {
+            row->measure.reason = IB_LIFT_BEYOND;
+            return;
+        }
+        row->position[0] = point[0], row->position[1] = 0, row->position[2] = point[1];
     }
     row->distance = sqrt(c[0] * c[0] + c[1] * c[1] + c[2] * c[2]);
     row->focal_px[0] = lens.fx, row->focal_px[1] = lens.fy;
@@ -259,8 +305,10 @@ static isobath_status lift_all(track_run *t)
     r->video_height = t->setup.video_height;
     r->world = t->o->poses != NULL;
     r->poses = &t->poses;
+    r->ground = t->homographies.ground;
+    r->turns = t->homographies.count > 0 && !r->ground;
     t->summary->coordinates = r->world ? "world" : "camera";
-    if (r->world && !r->metric)
+    if (r->world && !r->metric && !r->turns)
         return ib_fail(t->diag, ISOBATH_ERR_USAGE, "--poses are in metres, the depth is not: fix its scale with --scale, --known or --camera-height");
     int64_t frames = t->summary->frames;
     r->fps = t->o->fps;
@@ -290,8 +338,9 @@ typedef struct output {
 static const output outputs[] = {{"json", "tracks3d.json", ib_result_json, NULL}, {"csv", "tracks3d.csv", ib_result_csv, NULL},
                                  {"mot", "mot", ib_result_mot, NULL},             {"kitti", "kitti", ib_result_kitti, NULL},
                                  {"svg", "top.svg", ib_result_svg, NULL},         {"png", "top.png", NULL, ib_result_png},
-                                 {"overlay", "overlay.mp4", NULL, NULL}};
-enum { OUTPUTS = sizeof outputs / sizeof *outputs, OVERLAY = OUTPUTS - 1 };
+                                 {"overlay", "overlay.mp4", NULL, NULL},          {"same", "positions.json", NULL, NULL}};
+enum { OUTPUTS = sizeof outputs / sizeof *outputs, MOT = 2, KITTI = 3, OVERLAY = OUTPUTS - 2, SAME = OUTPUTS - 1 };
+
 
 /* Which of the formats are asked for. */
 static isobath_status wanted(const isobath_track_options *o, ib_diag *diag, int want[OUTPUTS])
@@ -301,7 +350,7 @@ static isobath_status wanted(const isobath_track_options *o, ib_diag *diag, int 
     for (;; p++) {
         size_t n = strcspn(p, ","), k = 0;
         while (k < OUTPUTS && (strlen(outputs[k].format) != n || strncmp(p, outputs[k].format, n) != 0)) k++;
-        if (k == OUTPUTS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %.*s: expected json, csv, mot, kitti, svg, png, overlay", (int)n, p);
+        if (k == OUTPUTS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %.*s: expected json, csv, mot, kitti, svg, png, same, overlay", (int)n, p);
         want[k] = 1;
         p += n;
         if (!*p) break;
@@ -319,9 +368,31 @@ static char *output_path(const track_run *t, const output *w)
     const char *dot = memrchr(base, '.', n);
     if (dot && dot > base) n = (size_t)(dot - base);
     if (t->o->name) base = t->o->name, n = strlen(base);
+    struct stat sb;
+    if (w == &outputs[SAME] && stat(t->o->tracks, &sb) == 0 && S_ISDIR(sb.st_mode)) return ib_text("%s/%.*s_positions", t->o->output, (int)n, base);
     if (strchr(w->suffix, '.')) return ib_text("%s/%.*s_%s", t->o->output, (int)n, base, w->suffix);
     const char *unit = t->result.metric ? "metre" : "relative", *coordinates = t->o->poses && strcmp(w->suffix, "kitti") != 0 ? "world" : "camera";
     return ib_text("%s/%.*s_%s_%s_%s.txt", t->o->output, (int)n, base, w->suffix, coordinates, unit);
+}
+
+/* --format same: what the tracks came in, where that has room for a position. */
+static isobath_status choose_same(const track_run *t, int want[OUTPUTS])
+{
+    const char *format = t->tracks.format;
+    if (!want[SAME] || strstr(format, "json") || strcmp(format, "coco") == 0) return ISOBATH_OK;
+    want[SAME] = 0;
+    if (strcmp(format, "mot") == 0) want[MOT] = 1;
+    else if (strcmp(format, "kitti") == 0) want[KITTI] = 1;
+    else return ib_fail(t->diag, ISOBATH_ERR_USAGE, "--format same: %s has no room for positions; take json, csv, mot or kitti", format);
+    return ISOBATH_OK;
+}
+
+/* Writes output k, which is wanted. */
+static isobath_status write_output(const track_run *t, int k, const char *path, const char *text, size_t size)
+{
+    if (k == OVERLAY) return ib_overlay_write(&t->result, t->o->video, path, t->diag);
+    if (k == SAME) return ib_result_write_back(&t->result, t->o->tracks, path, t->diag);
+    return ib_write_file(path, text, size, 1, t->diag);
 }
 
 static isobath_status write_all(track_run *t, const int want[OUTPUTS])
@@ -335,16 +406,14 @@ static isobath_status write_all(track_run *t, const int want[OUTPUTS])
         paths[k] = output_path(t, &outputs[k]);
         texts[k] = outputs[k].make ? outputs[k].make(&t->result) : outputs[k].make_bytes ? outputs[k].make_bytes(&t->result, &sizes[k]) : NULL;
         if (texts[k] && outputs[k].make) sizes[k] = strlen(texts[k]);
-        if (!paths[k] || (!texts[k] && k != OVERLAY))
+        if (!paths[k] || (!texts[k] && k < OVERLAY))
             st = ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
         else if (!t->o->overwrite && access(paths[k], F_OK) == 0)
             st = ib_fail(t->diag, ISOBATH_ERR_EXISTS, "%s exists already (--overwrite replaces it)", paths[k]);
     }
     if (st == ISOBATH_OK) st = ib_make_folder(t->o->output, t->diag);
     for (; written < OUTPUTS && st == ISOBATH_OK; written++)
-        if (want[written])
-            st = written == OVERLAY ? ib_overlay_write(&t->result, t->o->video, paths[written], t->diag)
-                                    : ib_write_file(paths[written], texts[written], sizes[written], 1, t->diag);
+        if (want[written]) st = write_output(t, written, paths[written], texts[written], sizes[written]);
     if (st != ISOBATH_OK && !t->o->overwrite)
         for (int k = 0; k < written - 1; k++)
             if (want[k]) unlink(paths[k]); /* those that this call made */
@@ -366,6 +435,7 @@ isobath_status isobath_track_run(const isobath_track_options *options, isobath_t
     for (size_t i = 0; i < options->known_count; i++) options->known[i].disparity = -1; /* not measured yet */
     isobath_status st = wanted(options, &diag, want);
     if (st == ISOBATH_OK) st = open_all(&t);
+    if (st == ISOBATH_OK) st = choose_same(&t, want);
     if (st == ISOBATH_OK) st = measure_all(&t);
     if (st == ISOBATH_OK) st = set_scale(&t);
     if (st == ISOBATH_OK) st = lift_all(&t);
@@ -375,6 +445,7 @@ isobath_status isobath_track_run(const isobath_track_options *options, isobath_t
     free(t.result.rows);
     free(t.measures);
     ib_camera_free(&t.poses);
+    ib_homographies_free(&t.homographies);
     ib_lenses_free(&t.lenses);
     ib_depth_reader_close(t.reader);
     ib_tracks_free(&t.tracks);

@@ -73,7 +73,10 @@ char *ib_result_json(const ib_result *r)
     if (!f) return NULL;
     const isobath_track_summary *s = r->summary;
     fprintf(f, "{\"unit\": \"%s\", \"coordinates\": \"%s\", \"axes\": \"%s\",\n \"note\": \"%s\",\n", s->unit, s->coordinates,
-            r->world ? "of world_from_camera" : "x right, y down, z forward", note(r));
+            r->ground  ? "x and z on the ground of ground_from_image, y 0"
+            : r->turns ? "of the reference picture: x right, y down, z forward"
+            : r->world ? "of world_from_camera"
+                       : "x right, y down, z forward", note(r));
     fprintf(f, " \"point\": \"%s\", \"video_width\": %d, \"video_height\": %d, \"fps\": ", r->options->foot ? "foot" : "centre", r->video_width, r->video_height);
     fprintf(f, r->fps > 0 ? "%.6g" : "null", r->fps);
     fprintf(f, ", \"smoothed\": %s, \"scale\": %.9g, \"shift\": %.9g,\n", r->options->smooth ? "true" : "false", s->scale, s->shift);

@@ -47,6 +47,7 @@ static void line(ib_canvas *c, const ib_top_view *v, const ib_row *const *rows, 
 static void camera(ib_canvas *c, const ib_top_view *v, const ib_result *r)
 {
     double x = ib_top_x(v, 0), y = ib_top_y(v, 0);
+    if (r->ground) return; /* nobody said where it stands */
     const ib_camera *before = NULL;
     for (int64_t i = 0; r->world && i < r->poses->count; i++) {
         const ib_camera *p = ib_camera_of(r->poses, i);

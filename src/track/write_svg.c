@@ -42,6 +42,7 @@ static void line(FILE *f, const ib_top_view *v, const ib_row *const *rows, size_
 static void camera(FILE *f, const ib_top_view *v, const ib_result *r)
 {
     double x = 0, z = 0;
+    if (r->ground) return; /* nobody said where it stands */
     if (r->world) {
         fputs("<polyline class=\"c\" points=\"", f);
         for (int64_t i = 0; i < r->poses->count; i++) {

@@ -38,6 +38,27 @@ expect 0 "PNG" head -c 4 "$dir/out/drawn_top.png"
 expect 2 "say which video with --video" $t --metric --hfov 60 $size --name nothing --format overlay
 expect 3 "$depth" $t --metric --hfov 60 $size --name nothing --video "$depth"
 [ -e "$dir/out/nothing_tracks3d.json" ] && { echo "FAILED: a mistake left a file"; failed=$((failed + 1)); }
+# the tracks' own format again, with positions
+cat > "$dir/c.json" <<END
+{"images": [{"id": 5, "video_id": 1, "frame_index": 0}, {"id": 6, "video_id": 2, "frame_index": 0}],
+ "annotations": [{"image_id": 6, "track_id": 3, "bbox": [0, 0, 9, 9]}, {"image_id": 5, "track_id": 7, "bbox": [229, 173, 48, 118], "score": 0.9},
+ {"image_id": 5, "track_id": 8, "bbox": [-50, -50, 9, 9]}]}
+END
+c="--metric --hfov 60 $size --format same"
+expect 0 "lifted    1" "$isobath" track "$depth" "$dir/c.json" -o "$dir/same" $c --video-id 1
+[ "$(tr -d ' \n' < "$dir/same/c_positions.json" | grep -o '"position":\[-0.9[0-9]*,0.7[0-9]*,7.[0-9]*\]' | wc -l)" = 1 ] || { echo "FAILED: c_positions.json"; failed=$((failed + 1)); }
+[ "$(grep -c '"refused"' "$dir/same/c_positions.json")" = 1 ] || { echo "FAILED: refused in c_positions.json"; failed=$((failed + 1)); }
+[ "$(grep -c '"coordinates": "camera"' "$dir/same/c_positions.json")" = 2 ] || { echo "FAILED: the other video in c_positions.json"; failed=$((failed + 1)); }
+expect 0 "(coco)" "$isobath" track "$depth" "$dir/same/c_positions.json" -o "$dir/same" $c --video-id 1 --name again
+cmp "$dir/same/c_positions.json" "$dir/same/again_positions.json" || { echo "FAILED: not the same when read again"; failed=$((failed + 1)); }
+mkdir "$dir/u"
+for k in 0 1; do
+    echo '[{"name": "person", "class": 0, "confidence": 0.9, "box": {"x1": 229.5, "y1": 173, "x2": 277, "y2": 291}, "track_id": 7}]' > "$dir/u/f_$k.json"
+done
+expect 0 "(ultralytics-json)" "$isobath" track "$depth" "$dir/u" -o "$dir/same" $c
+for k in 0 1; do expect 0 '"position"' cat "$dir/same/u_positions/f_$k.json"; done
+expect 0 "lifted    324" $t $c --name mot
+[ -s "$dir/out/mot_mot_camera_metre.txt" ] || { echo "FAILED: same of mot"; failed=$((failed + 1)); }
 # what was written is read again, as it says itself
 for format in mot kitti; do
     expect 0 "($format)" "$isobath" track "$depth" "$dir/out/walk_tracks_${format}_camera_metre.txt" -o "$dir/again" --metric --hfov 60 $size --name $format
@@ -45,6 +66,13 @@ done
 # world coordinates
 expect 0 "in world coordinates, in metres" $t --metric $size --poses "$sample/walk_camera.jsonl" --name world --format mot,svg
 [ -s "$dir/out/world_mot_world_metre.txt" ] || { echo "FAILED: no world_mot_world_metre.txt"; failed=$((failed + 1)); }
+# homographies: the ground that a level camera 1.6 m above it sees
+for k in $(seq 0 149); do echo "{\"frame\": $k, \"ground_from_image\": [1.6, 0, -511.2, 0, 0, 886.8, 0, 1, -179.5]}"; done > "$dir/ground.jsonl"
+g="$t --metric $size --hfov 60 --poses $dir/ground.jsonl --name ground --format json,png,svg,mot"
+expect 2 "it needs --point foot" $g
+expect 0 "in world coordinates, in metres" $g --point foot
+expect 0 "x and z on the ground of ground_from_image, y 0" head -1 "$dir/out/ground_tracks3d.json"
+expect 0 ",0.0000," head -1 "$dir/out/ground_mot_world_metre.txt"
 # relative: units of an unknown scale, unless it is fixed
 expect 0 "in units of an unknown scale" $t --relative --hfov 60 $size --name rel --format json,csv,mot
 expect 0 "not metres" cat "$dir/out/rel_tracks3d.json"
