@@ -40,6 +40,8 @@ struct ib_decoder {
     int have_held;
     AVFrame *last; /* handed out last */
     int have_last, clean_seen;
+    int prerolling, clean_point; /* ib_decoder_seek is on its way: damage does not count; since a packet that refers to none before it */
+    int jumped;                  /* and has arrived */
     int draining, ended; /* ended: no more packets in the input */
     int drain_errors;
     int64_t *missing; /* timestamps of damaged packets that need a stand-in, ascending */
@@ -181,7 +183,7 @@ void ib_decoder_close(ib_decoder *d)
 }
 
 /* A simpler decoder is left to start again with. */
-static int may_restart(const ib_decoder *d) { return d->hw || d->threads > 1; }
+static int may_restart(const ib_decoder *d) { return !d->prerolling && (d->hw || d->threads > 1); }
 
 /* The card gave the frame up to software, or shows it in a way that we do not follow. */
 static int is_misfit(const ib_decoder *d, const AVFrame *f)
@@ -267,6 +269,11 @@ static step feed(ib_decoder *d)
         }
         if (r == IB_PACKET_END) d->ended = 1;
         if (r == IB_PACKET_OK) d->have_packet = 1;
+        if (d->have_packet && d->prerolling && !d->clean_point && !(d->clean_point = ib_seek_is_clean(d->in.codec, d->packet))) {
+            av_packet_unref(d->packet);
+            d->have_packet = 0;
+            return STEP_FRAME;
+        }
     }
     int wait = 0;
     if (d->have_packet && !d->in.format) {
@@ -460,7 +467,12 @@ static isobath_status restart(ib_decoder *d)
 isobath_status ib_decoder_next(ib_decoder *d, ib_decoded *out, int *got)
 {
     step s;
-    while ((s = next_step(d, out, got)) == STEP_RESTART) IB_TRY(restart(d));
+    while ((s = next_step(d, out, got)) == STEP_RESTART) {
+        if (d->jumped)
+            return ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged near frame %lld: it must be read from the start", d->in.name,
+                           (long long)d->delivered);
+        IB_TRY(restart(d));
+    }
     return s == STEP_FAILED ? d->status : ISOBATH_OK;
 }
 
@@ -502,6 +514,75 @@ isobath_status ib_decoder_skip(ib_decoder *d, int *moved)
 
 int64_t ib_decoder_began_at(const ib_decoder *d) { return d->sought ? d->point.frame : 0; }
 
+/* Nothing of what was decoded before a jump is handed out after it. */
+static void forget(ib_decoder *d)
+{
+    if (d->codec) avcodec_flush_buffers(d->codec);
+    av_packet_unref(d->packet);
+    av_frame_unref(d->held);
+    d->have_held = d->have_packet = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
+    d->missing_count = 0;
+}
+
+int ib_decoder_can_seek(const ib_decoder *d)
+{
+    return d->in.reopenable && !d->damage[0] && (!d->in.format || (d->clock.have_base && !d->clock.jumps));
+}
+
+/* To a key frame at or before pts_us; 0: the container cannot. */
+static int go_to(ib_decoder *d, int64_t pts_us)
+{
+    int64_t ts = d->clock.base + av_rescale_q(pts_us - d->clock.base_us, (AVRational){1, 1000000}, d->in.time_base);
+    if (av_seek_frame(d->in.format, d->in.stream->index, ts, AVSEEK_FLAG_BACKWARD) < 0) return 0;
+    forget(d);
+    d->clean_point = 0;
+    d->clock.last_us = -(INT64_C(1) << 60); /* times count from the first frame's, as ever */
+    return 1;
+}
+
+/* From a key frame that is at least `margin_us` earlier on. 1: arrived; 0: it began too late; -1: never. */
+static int approach(ib_decoder *d, int64_t pts_us, int64_t margin_us, ib_decoded *out)
+{
+    int got;
+    if (!go_to(d, pts_us - margin_us)) return -1;
+    for (int first = 1;; first = 0) {
+        if (next_step(d, out, &got) != STEP_FRAME || !got) return -1;
+        if (out->pts_us >= pts_us) return out->pts_us == pts_us && !out->repeated && !is_flagged(out->frame) ? 1 : first ? 0 : -1;
+    }
+}
+
+isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, ib_decoded *out, int *arrived)
+{
+    ib_diag quiet = IB_DIAG_INIT, *diag = d->diag;
+    *arrived = 0;
+    if (!ib_decoder_can_seek(d)) return ISOBATH_OK;
+    if (!d->in.format) {
+        if (index >= d->in.images.count) return ISOBATH_OK;
+        forget(d);
+        d->delivered = d->in.packets = index;
+        d->trail = 0;
+        IB_TRY(ib_decoder_next(d, out, arrived));
+        *arrived = *arrived && out->pts_us == pts_us;
+        return ISOBATH_OK;
+    }
+    d->diag = d->in.diag = &quiet;
+    d->prerolling = 1;
+    for (int64_t margin = 1000000; margin <= 64000000 && margin < pts_us; margin *= 4) { /* key frames are seldom farther apart */
+        int result = approach(d, pts_us, margin, out);
+        *arrived = result > 0;
+        if (result) break;
+    }
+    d->diag = d->in.diag = diag;
+    d->prerolling = 0;
+    atomic_store(&d->complaints, 0);
+    ib_diag_destroy(&quiet);
+    if (!*arrived) return ISOBATH_OK;
+    d->jumped = 1;
+    out->index = index;
+    d->delivered = index + 1;
+    return ISOBATH_OK;
+}
+
 int ib_decoder_jump(ib_decoder *d, double fraction)
 {
     if (!d->in.format) {
@@ -512,10 +593,7 @@ int ib_decoder_jump(ib_decoder *d, double fraction)
         int64_t start = f->start_time != AV_NOPTS_VALUE ? f->start_time : 0;
         if (av_seek_frame(f, -1, start + (int64_t)(fraction * (double)f->duration), AVSEEK_FLAG_BACKWARD) < 0) return 0;
     }
-    if (d->codec) avcodec_flush_buffers(d->codec);
-    av_frame_unref(d->held);
-    d->have_held = d->have_packet = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
-    d->missing_count = 0;
+    forget(d);
     return 1;
 }
 

@@ -38,6 +38,11 @@ int64_t ib_decoder_began_at(const ib_decoder *decoder);
 /* Goes to about `fraction` (0..1) of the input, so that the next frame is one from there; times and numbers of frames
  * mean nothing after it. 0 when the input cannot do that. */
 int ib_decoder_jump(ib_decoder *decoder, double fraction);
+/* Goes to frame `index` at pts_us, as an earlier reading of the same input had it, without decoding all that is before it; it is *out, as
+ * after ib_decoder_next. *arrived = 0: that cannot be done here, or other times are there; the decoder must then be opened anew. Damage
+ * behind it is an error: only a reading from the start knows what it does to frames. Errors: ISOBATH_ERR_MEMORY. */
+isobath_status ib_decoder_seek(ib_decoder *decoder, int64_t index, int64_t pts_us, ib_decoded *out, int *arrived);
+int ib_decoder_can_seek(const ib_decoder *decoder);
 /* "h264 libavcodec 59.37.100" */
 void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
 /* The card that the frame handed out last is on (hw.h), NULL when software decoded it; and why, when a card was wanted, else "". */

@@ -193,6 +193,35 @@ isobath_status ib_media_read(ib_media *m, uint8_t *rgb, ib_media_frame *frame, i
     return ISOBATH_OK;
 }
 
+/* Again from the start, with nothing read. */
+static isobath_status reopen(ib_media *m)
+{
+    ib_decoder_close(m->decoder);
+    m->decoder = NULL;
+    m->have_first = m->done = 0;
+    m->kept = m->in_range = 0;
+    return ib_decoder_open(m->name, &m->options, m->diag, &m->decoder);
+}
+
+isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
+{
+    ib_media_frame frame;
+    ib_decoded d;
+    int got = 1, arrived = 0;
+    if (m->start_us <= 0 && index > m->kept && ib_decoder_can_seek(m->decoder)) {
+        IB_TRY(ib_decoder_seek(m->decoder, m->options.start_frame + index * m->info.stride, pts_us, &d, &arrived));
+        if (!arrived) IB_TRY(reopen(m));
+    }
+    if (arrived) {
+        m->first = d;
+        m->have_first = 1;
+        m->kept = index;
+        m->in_range = index * m->info.stride;
+    }
+    while (got && m->kept < index) IB_TRY(next_kept(m, &d, &frame, &got));
+    return ISOBATH_OK;
+}
+
 int ib_media_has_planes(const ib_media *m)
 {
     ib_yuv_planes planes;

@@ -99,6 +99,11 @@ isobath_status ib_media_look(ib_media *media, const ib_media_picture *picture, i
 /* SHA-256 of the first picture as decoded, before any is read: what can be said of an input that can be read once only. */
 void ib_media_first_hash(const ib_media *media, char out[65]);
 
+/* The next frame that is read becomes frame `index` (of the kept ones, not read yet), whose time an earlier reading with the same options
+ * gave as pts_us: by a jump to a key frame before it where the container can and its times are the same, else by decoding all up to it.
+ * What follows a jump may differ in damaged streams: compare times, or pictures. Errors: as ib_media_read. */
+isobath_status ib_media_jump(ib_media *media, int64_t index, int64_t pts_us);
+
 /* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
  * known, so "" is written). out holds 65 bytes. */
 isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);

@@ -14,6 +14,7 @@ typedef struct work {
     isobath_task *task;
     char *path;
     int64_t first, end; /* windows */
+    int sequential;     /* 1: the input is read from the start; 0: jumps */
     ib_pool *pool;
     ib_backend *backend;
     ib_vda *vda;
@@ -62,22 +63,18 @@ static int is_done(work *w)
     return st == ISOBATH_OK;
 }
 
-/* Frames from the shot's first one on: those before it are dropped. */
-static isobath_status start_source(work *w, const ib_frame_pool *pool, int64_t first)
+/* Frames from the shot's first one on, without those between it and the first window's that no window needs. */
+static isobath_status start_source(work *w, const ib_frame_pool *pool, const ib_range *range)
 {
     isobath_task *t = w->task;
     const ib_shard *p = &t->shard;
     w->cuts = malloc((size_t)p->shot_count * sizeof *w->cuts);
     if (!w->cuts) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a segment");
     for (int64_t i = 1; i < p->shot_count; i++) w->cuts[i - 1] = p->shots[i].first;
-    ib_source_cuts cuts = {.list = w->cuts, .count = p->shot_count - 1};
-    IB_TRY(ib_source_start(t->setup.media, t->setup.source_queue_bytes, &cuts, pool, &t->diag, &w->source));
-    for (int64_t i = 0; i < first; i++) {
-        ib_source_frame *f = ib_source_next(w->source);
-        if (!f) break; /* whoever reads on tells */
-        ib_source_frame_unref(f);
-    }
-    return ISOBATH_OK;
+    ib_source_cuts cuts = {.list = w->cuts, .count = p->shot_count - 1, .first = range->shot_first,
+                           .skip_end = range->k > 0 ? range->shot_first + IB_PLAN_STEP * range->k - IB_PLAN_OVERLAP : 0,
+                           .times_us = w->sequential ? NULL : p->pts_us};
+    return ib_source_start(t->setup.media, t->setup.source_queue_bytes, &cuts, pool, &t->diag, &w->source);
 }
 
 /* The network in this process; its frames carry pictures on the CPU, where they can be checked. */
@@ -88,7 +85,7 @@ static isobath_status start_worker(work *w, const ib_range *range, char digest[6
     int check = s->device < 0;
     IB_TRY(ib_pool_create(s->threads, &t->diag, &w->pool));
     IB_TRY(ib_setup_open_network(s, s->act, w->pool, &t->diag, &w->backend, &w->vda, digest));
-    IB_TRY(start_source(w, check ? NULL : &ib_frame_pool_by_reference, range->shot_first));
+    IB_TRY(start_source(w, check ? NULL : &ib_frame_pool_by_reference, range));
     ib_worker_options o = {.source = w->source, .vda = w->vda, .backend = w->backend, .shape = &s->shape, .memory = &s->memory,
                            .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, w}, .range = *range, .wants_rgb = check,
                            .cancelled = &t->cancelled, .diag = &t->diag};
@@ -104,7 +101,7 @@ static isobath_status start_fleet(work *w, const ib_range *range, char digest[65
     IB_TRY(ib_fleet_create(&o, &fleet));
     w->stream = ib_fleet_stream(fleet);
     ib_frame_pool pool = ib_fleet_pool(fleet);
-    IB_TRY(start_source(w, &pool, range->shot_first));
+    IB_TRY(start_source(w, &pool, range));
     IB_TRY(ib_fleet_start(fleet, w->source));
     return ib_setup_hash_model(&t->setup, &t->diag, digest);
 }
@@ -186,7 +183,27 @@ static void close_all(work *w)
     ib_backend_close(w->backend);
     ib_pool_destroy(w->pool);
     free(w->cuts);
-    free(w->path);
+    *w = (work){.task = w->task, .path = w->path, .first = w->first, .end = w->end, .sequential = 1};
+}
+
+/* Computes it, jumping to where it begins; where frames then are not those that were planned with, from the start. */
+static isobath_status compute_somehow(work *w)
+{
+    isobath_task *t = w->task;
+    const char *devices = t->options.devices ? t->options.devices : "auto";
+    IB_TRY(ib_shard_setup(t, devices));
+    isobath_status st = compute(w);
+    close_all(w);
+    if (st != ISOBATH_ERR_INPUT || w->first == 0) return st;
+    if (t->options.note) t->options.note(t->options.note_ctx, t->diag.text);
+    if (t->options.note) t->options.note(t->options.note_ctx, "reading the input from its start instead of jumping");
+    ib_diag_reset(&t->diag);
+    ib_setup_free(&t->setup);
+    atomic_store(&t->done, 0);
+    IB_TRY(ib_shard_setup(t, devices));
+    st = compute(w);
+    close_all(w);
+    return st;
 }
 
 isobath_status ib_shard_work(isobath_task *t)
@@ -205,10 +222,9 @@ isobath_status ib_shard_work(isobath_task *t)
     else {
         snprintf(file, sizeof file, "segment_%05lld", (long long)part);
         snprintf(what, sizeof what, "segment %lld", (long long)part);
-        st = ib_shard_setup(t, t->options.devices ? t->options.devices : "auto");
-        if (st == ISOBATH_OK) st = ib_shard_report(t, file, what, w.end - w.first);
-        if (st == ISOBATH_OK) st = compute(&w);
+        st = ib_shard_report(t, file, what, w.end - w.first);
+        if (st == ISOBATH_OK) st = compute_somehow(&w);
     }
-    close_all(&w);
+    free(w.path);
     return st;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JUMP_FRAMES 64 /* fewer are decoded sooner than a key frame before them is found */
+
 struct ib_source {
     ib_media *media;
     ib_diag *diag;
@@ -77,14 +79,30 @@ static size_t frame_bytes(const ib_source_frame *f)
     return bytes;
 }
 
+/* Passes over frames that nobody wants. 0: the end, an error or a stop. */
+static int skip_frames(ib_source *s)
+{
+    for (;;) {
+        int64_t next = s->frames_read, to = next < s->cuts.first ? s->cuts.first : next > s->cuts.first && next < s->cuts.skip_end ? s->cuts.skip_end : next;
+        ib_media_frame meta;
+        int got = 0;
+        if (to == next) return 1;
+        if (ib_channel_stopped(s->channel)) return 0;
+        if (s->cuts.times_us && to - next >= JUMP_FRAMES) {
+            if (ib_media_jump(s->media, to, s->cuts.times_us[to]) != ISOBATH_OK) return 0;
+            s->frames_read = to;
+            continue;
+        }
+        if (ib_media_read(s->media, NULL, &meta, &got) != ISOBATH_OK || !got) return 0;
+        s->frames_read++;
+    }
+}
+
 /* One decoded frame, or NULL at the end and after an error. */
 static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
 {
-    for (int64_t next = s->frames_read++; next < s->cuts.first || (next > s->cuts.first && next < s->cuts.skip_end); next = s->frames_read++) {
-        ib_media_frame meta;
-        int got = 0;
-        if (ib_channel_stopped(s->channel) || ib_media_read(s->media, NULL, &meta, &got) != ISOBATH_OK || !got) return NULL;
-    }
+    if (!skip_frames(s)) return NULL;
+    s->frames_read++;
     ib_source_frame *f = s->pool.take(s->pool.ctx, info->width, info->height);
     if (!f) {
         if (!ib_channel_stopped(s->channel))

@@ -41,6 +41,7 @@ typedef struct ib_source_cuts {
     int64_t count;
     int64_t first;    /* the first frame that is handed on, which begins a shot; those before are decoded only */
     int64_t skip_end; /* frames (first, skip_end), of its shot, are decoded only, too; the next 10 are of it */
+    const int64_t *times_us; /* of all frames up to the last one that is read, where they are known: long gaps are jumped over. NULL */
 } ib_source_cuts;
 
 /* Decodes ahead of the consumer, at most `bytes` of frames (and IB_CUT_LOOKAHEAD more inside the detector), into frames of
