@@ -14,7 +14,8 @@ struct ib_pool {
     pthread_mutex_t lock;
     pthread_cond_t wake, done;
     uint64_t generation; /* counts runs; helpers wait for it to change */
-    int busy;            /* helpers still inside the current run */
+    int open;            /* 1: a run has work to give; a helper that wakes up later has missed it */
+    int inside;          /* helpers in the current run: only those are waited for, so a busy machine does not hold it up */
     int quit;
     int next_id;
     ib_pool_fn fn;
@@ -39,13 +40,14 @@ static void *helper_main(void *arg)
     int id = ++pool->next_id;
     uint64_t seen = 0;
     for (;;) {
-        while (!pool->quit && pool->generation == seen) pthread_cond_wait(&pool->wake, &pool->lock);
+        while (!pool->quit && (pool->generation == seen || !pool->open)) pthread_cond_wait(&pool->wake, &pool->lock);
         if (pool->quit) break;
         seen = pool->generation;
+        pool->inside++;
         pthread_mutex_unlock(&pool->lock);
         drain(pool, id);
         pthread_mutex_lock(&pool->lock);
-        if (--pool->busy == 0) pthread_cond_signal(&pool->done);
+        if (--pool->inside == 0) pthread_cond_signal(&pool->done);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -110,13 +112,14 @@ void ib_pool_run(ib_pool *pool, int64_t count, ib_pool_fn fn, void *ctx)
     pool->ctx = ctx;
     pool->count = count;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    pool->busy = pool->threads - 1;
+    pool->open = 1;
     pool->generation++;
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
     drain(pool, 0);
     pthread_mutex_lock(&pool->lock);
-    while (pool->busy) pthread_cond_wait(&pool->done, &pool->lock);
+    pool->open = 0;
+    while (pool->inside) pthread_cond_wait(&pool->done, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
     pthread_mutex_unlock(&pool->caller);
 }

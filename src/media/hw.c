@@ -42,7 +42,6 @@ struct ib_hw {
     card *card; /* owned by `device` */
     AVBufferRef *device;
     AVBufferRef *frames; /* where kept frames come from; made for the first one */
-    AVFrame *host;       /* page-locked; made for the first download */
 };
 
 /* ISO C has no cast from an object pointer to a function pointer; POSIX says that this works. */
@@ -167,7 +166,6 @@ static void host_buffer_free(void *opaque, uint8_t *data)
 void ib_hw_close(ib_hw *hw)
 {
     if (!hw) return;
-    av_frame_free(&hw->host);
     av_buffer_unref(&hw->frames);
     av_buffer_unref(&hw->device);
     free(hw);
@@ -254,49 +252,50 @@ isobath_status ib_hw_keep(ib_hw *hw, const AVFrame *frame, ib_diag *diag, AVFram
 }
 
 /* A page-locked frame like `frame` in host memory. */
-static int open_host(ib_hw *hw, const AVFrame *frame)
+static int open_host(ib_hw_host *host, const AVFrame *frame)
 {
     int format = ib_hw_format(frame);
-    if (hw->host && hw->host->format == format && hw->host->width == frame->width && hw->host->height == frame->height) return 0;
-    av_frame_free(&hw->host);
-    AVFrame *f = av_frame_alloc();
+    AVFrame *f = *host;
+    if (f && f->format == format && f->width == frame->width && f->height == frame->height) return 0;
+    av_frame_free(host);
+    AVBufferRef *device = ((const AVHWFramesContext *)(const void *)frame->hw_frames_ctx->data)->device_ref;
+    card *c = ((AVHWDeviceContext *)(void *)device->data)->user_opaque;
     int bytes = av_image_get_buffer_size(format, frame->width, frame->height, 64);
     void *memory = NULL;
     CUcontext old;
-    if (!f || bytes < 0 || hw->card->d.push(hw->card->context) != 0) {
+    f = av_frame_alloc();
+    if (!f || bytes < 0 || c->d.push(c->context) != 0) {
         av_frame_free(&f);
         return AVERROR(ENOMEM);
     }
-    int failed = hw->card->d.host_alloc(&memory, (size_t)bytes, HOST_PORTABLE);
-    hw->card->d.pop(&old);
-    AVBufferRef *device = failed ? NULL : av_buffer_ref(hw->device);
-    if (device) f->buf[0] = av_buffer_create(memory, (size_t)bytes, host_buffer_free, device, 0);
+    if (c->d.host_alloc(&memory, (size_t)bytes, HOST_PORTABLE) != 0) memory = NULL;
+    AVBufferRef *keep = memory ? av_buffer_ref(device) : NULL;
+    if (keep) f->buf[0] = av_buffer_create(memory, (size_t)bytes, host_buffer_free, keep, 0);
     if (!f->buf[0]) {
-        if (!failed && hw->card->d.push(hw->card->context) == 0) {
-            hw->card->d.host_free(memory);
-            hw->card->d.pop(&old);
-        }
-        av_buffer_unref(&device);
+        if (memory) c->d.host_free(memory);
+        av_buffer_unref(&keep);
         av_frame_free(&f);
-        return AVERROR(ENOMEM);
     }
+    c->d.pop(&old);
+    if (!f) return AVERROR(ENOMEM);
     f->format = format;
     f->width = frame->width;
     f->height = frame->height;
     av_image_fill_arrays(f->data, f->linesize, memory, format, f->width, f->height, 64);
-    hw->host = f;
+    *host = f;
     return 0;
 }
 
-isobath_status ib_hw_download(ib_hw *hw, const AVFrame *frame, ib_diag *diag, const AVFrame **out)
+isobath_status ib_hw_download(ib_hw_host *host, const AVFrame *frame, ib_diag *diag, const AVFrame **out)
 {
-    int err = open_host(hw, frame);
-    if (err >= 0) err = av_hwframe_transfer_data(hw->host, frame, 0);
-    while (err >= 0 && hw->host->nb_side_data) av_frame_remove_side_data(hw->host, hw->host->side_data[0]->type);
-    if (err >= 0) err = av_frame_copy_props(hw->host, frame);
+    int err = open_host(host, frame);
+    AVFrame *f = *host;
+    if (err >= 0) err = av_hwframe_transfer_data(f, frame, 0);
+    while (err >= 0 && f->nb_side_data) av_frame_remove_side_data(f, f->side_data[0]->type);
+    if (err >= 0) err = av_frame_copy_props(f, frame);
     if (err < 0)
         return ib_fail(diag, err == AVERROR(ENOMEM) ? ISOBATH_ERR_MEMORY : ISOBATH_ERR_DEVICE,
                        "a decoded frame cannot be read from the card (%s): try --decoder software", av_err2str(err));
-    *out = hw->host;
+    *out = f;
     return ISOBATH_OK;
 }

@@ -25,7 +25,9 @@ int ib_hw_format(const AVFrame *frame);
 /* A copy of a decoder's frame that may be kept as long as one likes (the decoder has few): complete when the call returns. The
  * caller frees it. */
 isobath_status ib_hw_keep(ib_hw *hw, const AVFrame *frame, ib_diag *diag, AVFrame **out);
-/* The frame in host memory: *out stays the object's, until the next call. */
-isobath_status ib_hw_download(ib_hw *hw, const AVFrame *frame, ib_diag *diag, const AVFrame **out);
+/* A page-locked frame that pictures are copied to; NULL at first, freed by av_frame_free. */
+typedef AVFrame *ib_hw_host;
+/* The frame in host memory: *out is *host, until the next call with it. Any thread, one per `host`. */
+isobath_status ib_hw_download(ib_hw_host *host, const AVFrame *frame, ib_diag *diag, const AVFrame **out);
 
 #endif

@@ -27,6 +27,7 @@ struct ib_media {
     int64_t kept;
     int done;
     ib_convert *convert;
+    ib_hw_host host; /* frames from a card pass through it on their way to RGB */
 };
 
 struct ib_media_picture {
@@ -53,7 +54,7 @@ static isobath_status check_size(ib_media *m, const ib_decoded *d)
 /* The frame in host memory, until the next call. */
 static isobath_status to_host(ib_media *m, const AVFrame **frame)
 {
-    return ib_hw_on_card(*frame) ? ib_hw_download(ib_decoder_hw(m->decoder), *frame, m->diag, frame) : ISOBATH_OK;
+    return ib_hw_on_card(*frame) ? ib_hw_download(&m->host, *frame, m->diag, frame) : ISOBATH_OK;
 }
 
 /* Sizes, texts and estimates, from the first frame. */
@@ -149,6 +150,7 @@ void ib_media_close(ib_media *m)
     if (!m) return;
     ib_decoder_close(m->decoder);
     ib_convert_destroy(m->convert);
+    av_frame_free(&m->host);
     free(m->name);
     free(m);
 }
@@ -272,12 +274,31 @@ void ib_media_picture_free(ib_media_picture *p)
 const ib_yuv_planes *ib_media_picture_planes(const ib_media_picture *p) { return p->frame ? &p->planes : NULL; }
 uint8_t *ib_media_picture_rgb(ib_media_picture *p) { return p->frame ? NULL : p->rgb; }
 
-isobath_status ib_media_look(ib_media *m, const ib_media_picture *p, ib_yuv_planes *planes)
+struct ib_media_viewer {
+    ib_hw_host host;
+};
+
+isobath_status ib_media_look(ib_media_viewer **viewer, const ib_media_picture *p, ib_diag *diag, ib_yuv_planes *planes)
 {
-    const AVFrame *frame = p->frame;
-    IB_TRY(to_host(m, &frame));
-    ib_planes_from_frame(frame, m->options.keep_hdr, planes);
+    *planes = p->planes;
+    if (!planes->on_device) return ISOBATH_OK;
+    if (!*viewer) *viewer = calloc(1, sizeof **viewer);
+    if (!*viewer) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a picture");
+    const AVFrame *host;
+    IB_TRY(ib_hw_download(&(*viewer)->host, p->frame, diag, &host));
+    for (int i = 0; i < planes->planes; i++) {
+        planes->plane[i] = host->data[i];
+        planes->stride[i] = host->linesize[i];
+    }
+    planes->on_device = 0;
     return ISOBATH_OK;
+}
+
+void ib_media_viewer_free(ib_media_viewer *viewer)
+{
+    if (!viewer) return;
+    av_frame_free(&viewer->host);
+    free(viewer);
 }
 
 void ib_media_first_hash(const ib_media *m, char out[65])

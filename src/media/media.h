@@ -93,8 +93,11 @@ void ib_media_picture_free(ib_media_picture *picture); /* NULL allowed */
  * height*width*3 bytes. */
 const ib_yuv_planes *ib_media_picture_planes(const ib_media_picture *picture);
 uint8_t *ib_media_picture_rgb(ib_media_picture *picture);
-/* Planes of the picture in host memory, until the next call on the media object: the picture's own, or copied from the card. */
-isobath_status ib_media_look(ib_media *media, const ib_media_picture *picture, ib_yuv_planes *planes);
+/* Planes of the picture in host memory, until the next call with the viewer (NULL at first; free it at the end): the picture's own,
+ * or copied from the card. Any thread. Errors: ISOBATH_ERR_MEMORY, ISOBATH_ERR_DEVICE. */
+typedef struct ib_media_viewer ib_media_viewer;
+isobath_status ib_media_look(ib_media_viewer **viewer, const ib_media_picture *picture, ib_diag *diag, ib_yuv_planes *planes);
+void ib_media_viewer_free(ib_media_viewer *viewer); /* NULL allowed */
 
 /* SHA-256 of the first picture as decoded, before any is read: what can be said of an input that can be read once only. */
 void ib_media_first_hash(const ib_media *media, char out[65]);

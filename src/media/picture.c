@@ -34,9 +34,9 @@ ib_yuv_matrix ib_frame_matrix(const AVFrame *frame)
 
 int ib_frame_full_range(const AVFrame *frame)
 {
-    if (is_yuvj(frame->format) || frame->color_range == AVCOL_RANGE_JPEG) return 1;
+    if (is_yuvj(ib_hw_format(frame)) || frame->color_range == AVCOL_RANGE_JPEG) return 1;
     if (frame->color_range == AVCOL_RANGE_MPEG) return 0;
-    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(frame->format);
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get(ib_hw_format(frame));
     return desc && desc->nb_components <= 2; /* grey */
 }
 

@@ -122,11 +122,27 @@ static isobath_status start_fleet(ib_run *r, const ib_source_cuts *cuts, const i
     return ib_fleet_start(fleet, r->source);
 }
 
+/* Single-threaded backends, one per thread, where whole frames are rendered side by side. */
+static isobath_status open_renderers(ib_run *r)
+{
+    int count = r->setup->render_batch;
+    ib_backend_options o = {.act = IB_F32, .isa = r->setup->options.cpu_isa, .diag = r->diag};
+    if (count < 2) return ISOBATH_OK;
+    r->renderers = calloc((size_t)ib_pool_threads(r->host_pool), sizeof(ib_backend *));
+    if (!r->renderers) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the rendering");
+    while (r->renderer_count < ib_pool_threads(r->host_pool)) {
+        IB_TRY(ib_cpu_open(&o, &r->renderers[r->renderer_count]));
+        r->renderer_count++;
+    }
+    return ISOBATH_OK;
+}
+
 static isobath_status open_alignment(ib_run *r)
 {
     const isobath_plan *p = &r->setup->plan;
     ib_backend_options host = {.act = IB_F32, .isa = r->setup->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
+    IB_TRY(open_renderers(r));
     IB_TRY(ib_align_chain_init(&r->chain, r->host, p->metric, r->setup->options.guard, p->output_height, p->output_width,
                                p->network_height, p->network_width, r->diag));
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
@@ -208,31 +224,71 @@ static isobath_status push(ib_run *r, ib_depth_frame *f, float scale, float shif
 
 isobath_status ib_run_push(ib_run *r, ib_depth_frame *f) { return push(r, f, 1, 0); }
 
-/* Renders frame i of the shot, which window w finishes, and hands it to every sink. */
-static isobath_status render_frame(ib_run *r, const ib_window *w, const ib_alignment *al, int64_t i)
+/* A frame that is to be rendered: frame i of the shot, which the group's window finishes. */
+typedef struct group_item {
+    int64_t i;
+    ib_alignment alignment;
+    ib_depth_frame *frame;
+    isobath_status status;
+} group_item;
+
+/* Frames of one window that are rendered side by side and handed on in order. */
+typedef struct group {
+    ib_run *run;
+    const ib_window *window;
+    int count;
+    group_item item[IB_PLAN_WINDOW];
+} group;
+
+static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backend *backend, group_item *g)
 {
     const isobath_plan *p = &r->setup->plan;
     size_t map = (size_t)p->network_height * (size_t)p->network_width;
-    int slot = (int)(i - IB_PLAN_STEP * w->k);
+    int slot = (int)(g->i - IB_PLAN_STEP * w->k);
     int carried = w->k > 0 && slot < IB_PLAN_OVERLAP;
     /* The end of the video only cuts; w->k finishes i, so any n beyond i in the same window gives the same answer. */
     ib_plan_render how = {.window = w->k, .slot = slot, .fade = carried, .fade_slot = slot + IB_PLAN_STEP,
-                          .weight = carried ? ib_plan_frame(i, i + 1 + IB_PLAN_STEP).weight : 0};
+                          .weight = carried ? ib_plan_frame(g->i, g->i + 1 + IB_PLAN_STEP).weight : 0};
     ib_source_frame *src = carried ? r->tail_source[slot - 2] : w->source[slot];
-    ib_depth_frame *f;
-    int64_t start = ib_now_us();
-    IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag, &f));
-    f->index = w->shot_first + i;
+    IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag,
+                                 &g->frame));
+    ib_depth_frame *f = g->frame;
+    f->index = w->shot_first + g->i;
     f->pts_us = carried ? r->tail_pts_us[slot - 2] : w->pts_us[slot];
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
-    isobath_status st = ib_align_render(r->host, &how, w->raw + (size_t)slot * map, al,
-                                        carried ? r->tail + (size_t)(slot - 2) * map : NULL, &r->tail_alignment,
-                                        p->network_height, p->network_width, f->depth, p->output_height, p->output_width,
-                                        &f->min, &f->max);
+    return ib_align_render(backend, &how, w->raw + (size_t)slot * map, &g->alignment,
+                           carried ? r->tail + (size_t)(slot - 2) * map : NULL, &r->tail_alignment, p->network_height,
+                           p->network_width, f->depth, p->output_height, p->output_width, &f->min, &f->max);
+}
+
+static void render_item(void *ctx, int64_t i, int thread)
+{
+    group *g = ctx;
+    g->item[i].status = render_frame(g->run, g->window, g->run->renderers[thread], &g->item[i]);
+}
+
+/* Renders what is gathered and hands it to every sink. */
+static isobath_status flush(group *g)
+{
+    ib_run *r = g->run;
+    int64_t start = ib_now_us();
+    isobath_status st = ISOBATH_OK;
+    if (r->renderers) ib_pool_run(r->host_pool, g->count, render_item, g);
+    for (int i = 0; i < g->count && !r->renderers; i++) g->item[i].status = render_frame(r, g->window, r->host, &g->item[i]);
     ib_busy_add(&r->counters->align, start);
-    if (st == ISOBATH_OK) st = push(r, f, al->scale, al->shift);
-    ib_depth_frame_unref(f);
+    for (int i = 0; i < g->count; i++) {
+        if (st == ISOBATH_OK) st = g->item[i].status;
+        if (st == ISOBATH_OK) st = push(r, g->item[i].frame, g->item[i].alignment.scale, g->item[i].alignment.shift);
+        ib_depth_frame_unref(g->item[i].frame);
+    }
+    g->count = 0;
     return st;
+}
+
+static isobath_status gather(group *g, const ib_alignment *al, int64_t i)
+{
+    g->item[g->count++] = (group_item){.i = i, .alignment = *al};
+    return g->count >= (g->run->renderers ? g->run->setup->render_batch : 1) ? flush(g) : ISOBATH_OK;
 }
 
 void ib_run_keep_tail(ib_run *r, const ib_window *w, const ib_alignment *al)
@@ -268,8 +324,10 @@ static isobath_status note_window(ib_run *r, const ib_window_record *w)
 }
 
 /* Frame i of the shot, unless an earlier run has rendered it. */
-static isobath_status take_frame(ib_run *r, const ib_window *w, const ib_alignment *of_window, int64_t i)
+static isobath_status take_frame(group *g, const ib_alignment *of_window, int64_t i)
 {
+    ib_run *r = g->run;
+    const ib_window *w = g->window;
     ib_stabilizer *z = &r->stabilizer;
     int64_t slot = i - IB_PLAN_STEP * w->k, index = w->shot_first + i, start = ib_now_us();
     if (index < r->frame_count) {
@@ -283,7 +341,7 @@ static isobath_status take_frame(ib_run *r, const ib_window *w, const ib_alignme
         ib_busy_add(&r->counters->align, start);
         atomic_fetch_add(&r->counters->guards, al.guarded);
     }
-    return render_frame(r, w, &al, i);
+    return gather(g, &al, i);
 }
 
 static isobath_status take_window(ib_run *r, ib_window *w)
@@ -308,7 +366,9 @@ static isobath_status take_window(ib_run *r, ib_window *w)
     IB_TRY(note_window(r, &record));
     if (temporal) ib_plan_final_frames(w->k, w->frames_total, &first, &end);
     else ib_plan_new_frames(w->k, w->frames_total, &first, &end);
-    for (int64_t i = first; i < end && *r->cancelled < 2; i++) IB_TRY(take_frame(r, w, &record.alignment, i));
+    group g = {.run = r, .window = w};
+    for (int64_t i = first; i < end && *r->cancelled < 2; i++) IB_TRY(take_frame(&g, &record.alignment, i));
+    IB_TRY(flush(&g));
     if (temporal) ib_run_keep_tail(r, w, &record.alignment);
     atomic_fetch_add(&r->counters->windows_done, 1);
     ib_commit_kick(r->commit);
@@ -432,6 +492,8 @@ void ib_run_free(ib_run *r)
     ib_stabilizer_free(&r->stabilizer);
     ib_vda_destroy(r->vda);
     ib_backend_close(r->device);
+    for (int i = 0; i < r->renderer_count; i++) ib_backend_close(r->renderers[i]);
+    free(r->renderers);
     ib_backend_close(r->host);
     ib_pool_destroy(r->compute_pool);
     ib_pool_destroy(r->host_pool);

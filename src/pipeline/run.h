@@ -33,6 +33,8 @@ typedef struct ib_run {
     atomic_int *cancelled; /* 1: finish what is in flight; 2: at once */
     ib_pool *compute_pool, *host_pool;
     ib_backend *device, *host; /* the network's; and a CPU one for alignment and rendering */
+    ib_backend **renderers;    /* one per thread of host_pool where frames are rendered side by side; NULL: one by one */
+    int renderer_count;
     ib_vda *vda;
     ib_source *source;
     ib_window_stream *stream; /* where windows come from */

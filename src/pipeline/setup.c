@@ -251,9 +251,10 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     /* A short video fills fewer buffers than a long one. */
     size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = s->fleet ? 0 : (size_t)s->shape.depth_slots + 2;
     /* Source frames: the queue, two windows' references, the cut detector's and the decoder's. */
-    size_t sources = s->fleet ? 0 : s->source_queue_bytes / rgb + 32 + 22 + 12 + IB_CUT_LOOKAHEAD + 1, queued = (size_t)s->sink.queue_bytes / out + 1;
+    size_t sources = s->fleet ? 0 : s->source_queue_bytes / rgb + 32 + 22 + 12 + IB_CUT_LOOKAHEAD + 3, queued = (size_t)s->sink.queue_bytes / out + 1;
     sources = (sources < n ? sources : n) + (size_t)s->threads;
-    queued = (queued < n ? queued : n) + (size_t)s->format_count * (size_t)s->threads; /* sinks share the frames that they hold */
+    s->render_batch = s->device == IB_DEVICE_CPU ? 1 : s->threads < IB_PLAN_STEP ? s->threads : IB_PLAN_STEP;
+    queued = (queued < n ? queued : n) + (size_t)s->render_batch - 1 + (size_t)s->format_count * (size_t)s->threads; /* sinks share the frames that they hold */
     /* Raw windows in flight (computed, queued, rendered), a tail of 8 maps and the chain's 2; libraries and code. */
     size_t host = (windows * 32 + 8 + 2) * map + sources * rgb + queued * out + ((size_t)90 << 20);
     p->host_bytes = host + (s->device == IB_DEVICE_CPU && !s->fleet ? s->memory.total : 0);

@@ -39,6 +39,7 @@ typedef struct ib_setup {
     char program[4096];      /* of worker processes */
     ib_child *child[IB_MAX_DEVICES]; /* opened already, for the fleet to take; or NULL */
     int threads;
+    int render_batch; /* frames that are rendered side by side */
     int cuts_auto; /* --cuts auto */
     size_t source_queue_bytes;
     const ib_sink_format *formats[IB_MAX_SINKS]; /* in finishing order */

@@ -11,8 +11,10 @@
 struct ib_source {
     ib_media *media;
     ib_diag *diag;
-    ib_channel *channel;
-    pthread_t thread;
+    ib_channel *raw;     /* decoded, not looked at yet */
+    ib_channel *channel; /* for the consumer */
+    pthread_t thread, looker;
+    ib_media_viewer *viewer;
     atomic_int_fast64_t decoded, likely_cuts;
     ib_busy busy;
     ib_source_cuts cuts;
@@ -141,7 +143,7 @@ static int release_frame(ib_source *s)
     return 0;
 }
 
-/* The thumbnail of the frame decoded last; 0 after an error. */
+/* The thumbnail of a frame; 0 after an error. */
 static int look_at(ib_source *s, const ib_source_frame *f, ib_thumb *thumb)
 {
     ib_yuv_planes planes;
@@ -149,7 +151,7 @@ static int look_at(ib_source *s, const ib_source_frame *f, ib_thumb *thumb)
         ib_thumb_make(f->rgb, f->width, f->height, thumb);
         return 1;
     }
-    if (ib_media_look(s->media, f->picture, &planes) != ISOBATH_OK) return 0;
+    if (ib_media_look(&s->viewer, f->picture, s->diag, &planes) != ISOBATH_OK) return 0;
     ib_thumb_make_planes(&planes, thumb);
     return 1;
 }
@@ -158,19 +160,34 @@ static void *decode_main(void *arg)
 {
     ib_source *s = arg;
     const ib_media_info *info = ib_media_get_info(s->media);
-    int open = 1;
-    while (open) {
+    for (;;) {
         int64_t start = ib_now_us();
         ib_source_frame *f = decode_frame(s, info);
+        ib_busy_add(&s->busy, start);
         if (!f) break;
+        if (!ib_channel_push(s->raw, f, frame_bytes(f))) {
+            ib_source_frame_unref(f);
+            break;
+        }
+    }
+    ib_channel_close(s->raw);
+    return NULL;
+}
+
+/* Beside the decoder: looks for cuts and hands frames on. */
+static void *look_main(void *arg)
+{
+    ib_source *s = arg;
+    int open = 1;
+    for (ib_source_frame *f; open && (f = ib_channel_pop(s->raw));) {
         ib_thumb thumb;
         if (!look_at(s, f, &thumb)) {
             ib_source_frame_unref(f);
+            ib_channel_stop(s->raw);
             break;
         }
         s->detector.count = f->index; /* it may not have seen all frames */
         ib_cut_detector_push(&s->detector, &thumb);
-        ib_busy_add(&s->busy, start);
         atomic_fetch_add_explicit(&s->decoded, 1, memory_order_relaxed);
         s->waiting[s->waiting_count++] = f;
         if (s->waiting_count > IB_CUT_LOOKAHEAD) open = release_frame(s);
@@ -180,6 +197,8 @@ static void *decode_main(void *arg)
     ib_channel_close(s->channel);
     return NULL;
 }
+
+static void drop_frame(void *item) { ib_source_frame_unref(item); }
 
 isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cuts *cuts, const ib_frame_pool *pool, ib_diag *diag,
                                ib_source **out)
@@ -196,10 +215,18 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
     if (cuts->first > 0) s->detector.last_cut = cuts->first;
     if (cuts->first > 0) s->sure = cuts->first + 1;
     if (cuts->skip_end > cuts->first) s->sure = cuts->skip_end + IB_CUT_LOOKAHEAD;
+    int few = s->pool.take != take_reference; /* RGB frames are large: one between the threads will do */
     isobath_status st = ib_channel_create(bytes, diag, &s->channel);
-    if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0)
+    if (st == ISOBATH_OK) st = ib_channel_create(few ? 1 : (size_t)12 << 20, diag, &s->raw);
+    if (st == ISOBATH_OK && pthread_create(&s->looker, NULL, look_main, s) != 0)
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the thread that looks for cuts");
+    else if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, decode_main, s) != 0) {
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the decoding thread");
+        ib_channel_stop(s->raw);
+        pthread_join(s->looker, NULL);
+    }
     if (st != ISOBATH_OK) {
+        ib_channel_destroy(s->raw, NULL);
         ib_channel_destroy(s->channel, NULL);
         free(s);
         return st;
@@ -210,16 +237,21 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
 
 ib_source_frame *ib_source_next(ib_source *source) { return ib_channel_pop(source->channel); }
 
-void ib_source_stop(ib_source *source) { ib_channel_stop(source->channel); }
-
-static void drop_frame(void *item) { ib_source_frame_unref(item); }
+void ib_source_stop(ib_source *source)
+{
+    ib_channel_stop(source->channel);
+    ib_channel_stop(source->raw);
+}
 
 void ib_source_destroy(ib_source *source)
 {
     if (!source) return;
-    ib_channel_stop(source->channel);
+    ib_source_stop(source);
     pthread_join(source->thread, NULL);
+    pthread_join(source->looker, NULL);
+    ib_channel_destroy(source->raw, drop_frame);
     ib_channel_destroy(source->channel, drop_frame);
+    ib_media_viewer_free(source->viewer);
     free(source);
 }
 

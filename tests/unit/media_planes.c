@@ -2,6 +2,7 @@
  * included, for every layout of samples; and what needs more than colour conversion is refused. */
 #include "backend/backend.h"
 #include "media/media.h"
+#include "media/planes.h"
 #include "model/staging.h"
 #include "model/vda.h"
 #include "pipeline/shots.h"
@@ -12,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <libavutil/hwcontext.h>
 
 #include <cmocka.h>
 
@@ -55,6 +58,7 @@ static void compare(const char *path)
     ib_staging staging = {0};
     static uint8_t rgb[FRAMES][W * H * 3];
     static float want[FRAMES][NET_H * NET_W * 3], got[FRAMES][NET_H * NET_W * 3];
+    ib_media_viewer *viewer = NULL;
     ib_media_picture *pictures[FRAMES];
     ib_vda_frame plain[FRAMES], by_reference[FRAMES];
     for (int t = 0; t < FRAMES; t++) {
@@ -66,7 +70,7 @@ static void compare(const char *path)
         assert_int_equal(ib_media_read_picture(b, &pictures[t], &n, &more), ISOBATH_OK);
         assert_true(more);
         assert_true(m.index == n.index && m.pts_us == n.pts_us && m.repeated == n.repeated);
-        assert_int_equal(ib_media_look(b, pictures[t], &look), ISOBATH_OK);
+        assert_int_equal(ib_media_look(&viewer, pictures[t], &diag, &look), ISOBATH_OK);
         memset(&thumb, 0, sizeof thumb);
         ib_thumb_make(rgb[t], W, H, &thumb);
         ib_thumb_make_planes(&look, &same);
@@ -81,6 +85,7 @@ static void compare(const char *path)
     assert_int_equal(ib_staging_preprocess(&staging, be, NULL, by_reference, FRAMES, FRAMES, &y), ISOBATH_OK);
     assert_memory_equal(want, got, sizeof want);
     for (int t = 0; t < FRAMES; t++) ib_media_picture_free(pictures[t]);
+    ib_media_viewer_free(viewer);
     ib_staging_free(&staging, be, NULL);
     ib_backend_close(be);
     ib_media_close(a);
@@ -119,6 +124,47 @@ static void test_more_than_colour(void **state)
     unlink("planes_more.y4m");
 }
 
+/* A frame on a card is described by what it holds, not by the card: without a stated range it is limited, as in software. */
+static void test_card_frame(void **state)
+{
+    (void)state;
+    AVBufferRef *device = av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA);
+    AVBufferRef *frames = device ? av_hwframe_ctx_alloc(device) : NULL;
+    if (!frames) {
+        print_message("SKIPPED: this libavutil knows no CUDA\n");
+        av_buffer_unref(&device);
+        skip();
+    }
+    ((AVHWFramesContext *)(void *)frames->data)->sw_format = AV_PIX_FMT_NV12;
+    static uint8_t somewhere[1280 * 720 * 3 / 2];
+    AVFrame *card = av_frame_alloc(), *host = av_frame_alloc();
+    assert_true(card && host);
+    for (int i = 0; i < 2; i++) {
+        AVFrame *f = i ? host : card;
+        f->format = i ? AV_PIX_FMT_NV12 : AV_PIX_FMT_CUDA;
+        f->width = 1280;
+        f->height = 720;
+        f->data[0] = somewhere;
+        f->data[1] = somewhere + 1280 * 720;
+        f->linesize[0] = f->linesize[1] = 1280;
+    }
+    card->hw_frames_ctx = av_buffer_ref(frames);
+    ib_yuv_planes a, b;
+    for (int range = 0; range < 3; range++) {
+        card->color_range = host->color_range = range == 0 ? AVCOL_RANGE_UNSPECIFIED : range == 1 ? AVCOL_RANGE_MPEG : AVCOL_RANGE_JPEG;
+        assert_true(ib_planes_from_frame(card, 0, &a) && ib_planes_from_frame(host, 0, &b));
+        assert_true(a.on_device && !b.on_device);
+        assert_memory_equal(&a.k, &b.k, sizeof a.k);
+        assert_int_equal(a.k.y_offset, range == 2 ? 0 : 16);
+        assert_int_equal(a.c[2].offset, 1);
+        assert_int_equal(a.c[2].step, 2);
+    }
+    av_frame_free(&card);
+    av_frame_free(&host);
+    av_buffer_unref(&frames);
+    av_buffer_unref(&device);
+}
+
 /* A machine without a card: auto decodes in software and says why, cuda is an error. */
 static void test_no_card(void **state)
 {
@@ -140,6 +186,7 @@ static void test_no_card(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_layouts), cmocka_unit_test(test_more_than_colour),
+                                       cmocka_unit_test(test_card_frame),
                                        cmocka_unit_test(test_no_card)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,98 @@
+#!/bin/bash
+# The speed of the whole command on a card: an H.264 file to 16-bit PNG files on a memory-backed disk, decoder by decoder, and the
+# files against each other and (a short piece, fp32) against the CPU's. Needs the built programs isobath and isobath_synth.
+# usage: tools/whole-command.sh BUILD_DIR [CLIP]    MODELS="vits vitl" CORES=0-15 DEVICE=cuda:0 FRAMES=4400 limit and vary it
+# Without CLIP a 1280x720 one is made (moving synthetic picture, H.264 by libx264). Exits non-zero when files differ that must not.
+set -u
+build=${1:?usage: tools/whole-command.sh BUILD_DIR [CLIP]}
+clip=${2:-}
+device=${DEVICE:-cuda:0}
+frames=${FRAMES:-4400}
+work=$(mktemp -d /dev/shm/isobath-speed-XXXXXX) || exit 1
+trap 'rm -rf "$work"' EXIT
+find_program() { find "$build" -name "$1" -type f -perm -u+x | head -n 1; }
+isobath=$(find_program isobath)
+synth=$(find_program isobath_synth)
+[ -n "$isobath" ] && [ -n "$synth" ] || { echo "whole-command: isobath and isobath_synth are not in $build" >&2; exit 1; }
+pin=
+[ -n "${CORES:-}" ] && pin="taskset -c $CORES"
+failed=0
+
+if [ -z "$clip" ]; then
+    "$synth" frames 1 - 220 720 1280 | "$isobath" run - --raw 1280x720:rgb24:25 -o "$work/made" --name made --devices null \
+        --format src --model "$(ls "$(dirname "$0")"/../assets/models/*.safetensors | head -n 1)" -q > /dev/null || exit 1
+    clip=$work/made/made_src.mp4
+fi
+
+# The value of a number in the last JSON line that has it.
+number() { grep -o "\"$2\": *-\?[0-9.e+-]*" "$1" | tail -n 1 | sed 's/.*: *//'; }
+# Most memory of the card (MiB, all processes) until the file $1 is gone.
+watch_card() {
+    local most=0 now
+    while [ -e "$1" ]; do
+        now=$(nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -i "${device#cuda:}" 2> /dev/null)
+        [ "${now:-0}" -gt "$most" ] 2> /dev/null && most=$now
+        sleep 0.2
+    done
+    echo "$most" > "$1.most"
+}
+
+# run NAME ARGUMENTS...: one run, one line.
+run() {
+    local name=$1 start end
+    shift
+    touch "$work/running"
+    watch_card "$work/running" &
+    start=$(date +%s%N)
+    $pin "$isobath" run "$@" -o "$work/$name" --name out --overwrite --json > "$work/$name.log" 2>&1
+    local rc=$?
+    end=$(date +%s%N)
+    rm -f "$work/running"
+    wait
+    if [ $rc != 0 ]; then
+        printf '%-34s FAILED: %s\n' "$name" "$(tail -n 1 "$work/$name.log")"
+        failed=1
+        return
+    fi
+    local done_frames elapsed
+    done_frames=$(number "$work/$name.log" frames_done)
+    elapsed=$(number "$work/$name.log" elapsed_s)
+    awk -v name="$name" -v n="$done_frames" -v s="$elapsed" -v whole=$((end - start)) -v d="$(number "$work/$name.log" decode_share)" \
+        -v net="$(number "$work/$name.log" network_share)" -v a="$(number "$work/$name.log" align_share)" \
+        -v w="$(number "$work/$name.log" write_share)" -v card="$(cat "$work/running.most")" 'BEGIN {
+        printf "%-34s %6d frames %8.1f frames/s (%.1f with start and end)  busy: decode %.0f%% network %.0f%% align %.0f%% write %.0f%%  card %s MiB\n",
+            name, n, n / s, n / (whole * 1e-9), 100 * d, 100 * net, 100 * a, 100 * w, card }'
+}
+
+same() {
+    if diff -rq "$work/$1/out_depths_png16" "$work/$2/out_depths_png16" > /dev/null; then echo "ok    $1 and $2: equal files"
+    else echo "FAIL  $1 and $2: files differ"; failed=1; fi
+}
+
+# A file of $frames frames: raw H.264 of the clip, again and again, is a video too.
+long=$clip
+case $clip in
+*.h264)
+    long=$work/long.h264
+    count=$("$isobath" info "$clip" --json 2> /dev/null | grep -o '"frames[a-z_]*": *[0-9]*' | head -n 1 | sed 's/.*: *//')
+    [ "${count:-0}" -gt 0 ] || count=400
+    for _ in $(seq $(((frames + count - 1) / count))); do cat "$clip"; done > "$long"
+    ;;
+esac
+
+for model in ${MODELS:-vits}; do
+    "$synth" "$model" 1 "$work/$model.safetensors" || exit 1
+    common="--model $work/$model.safetensors --format png16 --devices $device"
+    for decoder in software auto; do
+        run "$model-fp16-$decoder" "$long" $common --precision fp16 --decoder $decoder --max-frames "$frames"
+    done
+    same "$model-fp16-software" "$model-fp16-auto"
+    rm -rf "$work/$model-fp16-software" "$work/$model-fp16-auto"
+done
+model=${MODELS:-vits}
+model=${model%% *}
+common="--model $work/$model.safetensors --format png16 --max-frames 44 --input-size 280 --precision fp32"
+run "$model-fp32-card" "$clip" $common --devices "$device"
+run "$model-fp32-cpu" "$clip" $common --devices cpu
+if "$isobath" eval "$work/$model-fp32-card/out_depths_png16" "$work/$model-fp32-cpu/out_depths_png16" --help > /dev/null 2>&1; then :; fi
+exit $failed
