@@ -21,11 +21,20 @@ static int ends_with(const char *path, const char *suffix)
     return n >= m && strcasecmp(path + n - m, suffix) == 0;
 }
 
-/* A folder holds files of one kind. */
+static isobath_status open_path(ib_depth_reader *reader, const char *path);
+
+/* A result's folder leads to its depth; any other holds files of one kind. */
 static isobath_status open_folder(ib_depth_reader *reader, const char *path)
 {
     ib_file_list found = {0};
     int kind = -1, several = 0;
+    char *result;
+    IB_TRY(ib_depth_find_result(path, reader->diag, &result));
+    if (result) {
+        isobath_status st = open_path(reader, result);
+        free(result);
+        return st;
+    }
     for (int k = 0; k < KINDS; k++) {
         ib_file_list list = {0};
         isobath_status st = ib_list_folder(path, kinds[k].suffix, reader->diag, &list.names, &list.count);

@@ -21,7 +21,7 @@ typedef struct ib_depth_reader_info {
     int has_times;
 } ib_depth_reader_info;
 
-/* Opens a folder (of PNG, EXR, npy or npz files, in the order of the numbers in their names), a single such file, or a
+/* Opens a folder that `run` or `join` wrote (its manifest says where the depth is), a folder (of PNG, EXR, npy or npz files, in the order of the numbers in their names), a single such file, or a
  * grey video. npz: member depths, depth, disparity or the only array; arrays are (N,H,W), (H,W), (N,1,H,W), (N,H,W,1).
  * EXR: channel Z, depth, Y, R or the only one. `input_scale` NULL: as the files say; else see ib_depth_scale_parse.
  * Errors: ISOBATH_ERR_INPUT with one line, ISOBATH_ERR_USAGE (the scale), ISOBATH_ERR_MEMORY. */

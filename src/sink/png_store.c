@@ -67,9 +67,10 @@ static void clean_folder(const char *folder, int64_t from)
     if (!dir) return;
     for (struct dirent *e; (e = readdir(dir));) {
         size_t n = strlen(e->d_name);
+        if (!is_ours(e->d_name)) continue;
         int tmp = n > 4 && strcmp(e->d_name + n - 4, ".tmp") == 0;
         int late = from >= 0 && (e->d_name[0] == 'd' || strtoll(e->d_name + 6, NULL, 10) >= from);
-        if (is_ours(e->d_name) && (tmp || late)) unlinkat(dirfd(dir), e->d_name, 0);
+        if (tmp || late) unlinkat(dirfd(dir), e->d_name, 0);
     }
     closedir(dir);
 }

@@ -82,6 +82,7 @@ int ib_tracks_in_mask(const ib_tracks *t, const ib_detection *d, double u, doubl
         }
         return low < d->runs && low % 2 == 1;
     }
+    if (!d->points) return 0;
     const float *xy = t->xy + 2 * d->polygon;
     for (size_t first = 0, i = 0; i <= d->points; i++) {
         if (i < d->points && !isnan(xy[2 * i])) continue;

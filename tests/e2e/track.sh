@@ -66,6 +66,12 @@ done
 # world coordinates
 expect 0 "in world coordinates, in metres" $t --metric $size --poses "$sample/walk_camera.jsonl" --name world --format mot,svg
 [ -s "$dir/out/world_mot_world_metre.txt" ] || { echo "FAILED: no world_mot_world_metre.txt"; failed=$((failed + 1)); }
+# a result's folder is depth, too
+mkdir "$dir/result" && cp "$depth" "$dir/result/d.npz"
+echo '{"format": "isobath-manifest-1", "outputs": [{"format": "preview", "path": "v.mp4"}, {"format": "npz", "path": "d.npz"}]}' > "$dir/result/w_isobath.json"
+expect 0 "lifted    324" "$isobath" track "$dir/result" "$tracks" -o "$dir/out" --metric --hfov 60 $size --name folder
+cp "$dir/result/w_isobath.json" "$dir/result/x_isobath.json"
+expect 3 "1 more results are in this folder" "$isobath" track "$dir/result" "$tracks" -o "$dir/out" --metric --hfov 60 $size --name folder2
 # homographies: the ground that a level camera 1.6 m above it sees
 for k in $(seq 0 149); do echo "{\"frame\": $k, \"ground_from_image\": [1.6, 0, -511.2, 0, 0, 886.8, 0, 1, -179.5]}"; done > "$dir/ground.jsonl"
 g="$t --metric $size --hfov 60 --poses $dir/ground.jsonl --name ground --format json,png,svg,mot"
