@@ -32,46 +32,68 @@ static isobath_status grow(void **list, int64_t count, int64_t *cap, size_t size
     return ISOBATH_OK;
 }
 
-static isobath_status take_frame(reading *r, const ib_source_frame *f)
+/* Frame s->frames of the video; rgb NULL: not one that has a checksum. */
+static isobath_status take_frame(reading *r, int64_t pts_us, int starts_shot, const uint8_t *rgb, size_t bytes)
 {
     ib_shard *s = r->shard;
     int64_t cap = r->frame_cap;
     IB_TRY(grow((void **)&s->pts_us, s->frames, &r->frame_cap, sizeof *s->pts_us, r->diag));
     IB_TRY(grow((void **)&s->checks, s->frames, &cap, sizeof *s->checks, r->diag));
-    if (s->frames == 0 || f->starts_shot) {
+    if (s->frames == 0 || starts_shot) {
         IB_TRY(grow((void **)&s->shots, s->shot_count, &r->shot_cap, sizeof *s->shots, r->diag));
         s->shots[s->shot_count++] = (ib_shot){s->frames, 0};
     }
-    if (s->frames % IB_SHARD_CHECK_EVERY == 0)
-        s->checks[s->frames / IB_SHARD_CHECK_EVERY] = libdeflate_crc32(0, f->rgb, (size_t)f->width * (size_t)f->height * 3);
-    s->pts_us[s->frames++] = f->pts_us;
+    if (s->frames % IB_SHARD_CHECK_EVERY == 0) s->checks[s->frames / IB_SHARD_CHECK_EVERY] = libdeflate_crc32(0, rgb, bytes);
+    s->pts_us[s->frames++] = pts_us;
     s->shots[s->shot_count - 1].count++;
     return ISOBATH_OK;
 }
 
-static isobath_status read_input(isobath_task *t)
+/* Every picture is looked at, for cuts. */
+static isobath_status read_detecting(isobath_task *t, reading *r)
 {
     ib_setup *s = &t->setup;
-    reading r = {.shard = &t->shard, .diag = &t->diag};
-    ib_source_cuts cuts = {.detect = s->cuts_auto};
-    int64_t *list = NULL;
-    if (s->options.cuts && !s->cuts_auto) {
-        IB_TRY(ib_cuts_read(s->options.cuts, &t->diag, &list, &cuts.count));
-        cuts.list = list;
-    }
+    ib_source_cuts cuts = {.detect = 1};
     ib_source *source;
     isobath_status st = ib_source_start(s->media, s->source_queue_bytes, &cuts, NULL, &t->diag, &source);
     for (ib_source_frame *f; st == ISOBATH_OK && !t->cancelled && (f = ib_source_next(source));) {
-        st = take_frame(&r, f);
+        st = take_frame(r, f->pts_us, f->starts_shot, f->rgb, (size_t)f->width * (size_t)f->height * 3);
         ib_source_frame_unref(f);
         atomic_fetch_add(&t->done, 1);
     }
     ib_source_destroy(source);
+    return st == ISOBATH_OK ? ib_diag_status(&t->diag) : st;
+}
+
+/* Only pictures that get a checksum are made; the others are decoded and counted. */
+static isobath_status read_counting(isobath_task *t, reading *r)
+{
+    ib_setup *s = &t->setup;
+    int64_t *list = NULL, count = 0, next = 0;
+    size_t bytes = (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3;
+    uint8_t *rgb = malloc(bytes);
+    isobath_status st = rgb ? ISOBATH_OK : ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a picture");
+    if (st == ISOBATH_OK && s->options.cuts) st = ib_cuts_read(s->options.cuts, &t->diag, &list, &count);
+    for (int got = 1; st == ISOBATH_OK && got && !t->cancelled;) {
+        int64_t i = t->shard.frames;
+        ib_media_frame meta;
+        st = ib_media_read(s->media, i % IB_SHARD_CHECK_EVERY ? NULL : rgb, &meta, &got);
+        if (st != ISOBATH_OK || !got) break;
+        while (next < count && list[next] < i) next++;
+        st = take_frame(r, meta.pts_us, next < count && list[next] == i, rgb, bytes);
+        atomic_fetch_add(&t->done, 1);
+    }
     free(list);
-    IB_TRY(st);
-    IB_TRY(ib_diag_status(&t->diag));
+    free(rgb);
+    return st;
+}
+
+static isobath_status read_input(isobath_task *t)
+{
+    reading r = {.shard = &t->shard, .diag = &t->diag};
+    IB_TRY(t->setup.cuts_auto ? read_detecting(t, &r) : read_counting(t, &r));
     if (t->cancelled) return ib_fail(&t->diag, ISOBATH_ERR_INTERRUPTED, "stopped before the whole input was read");
-    return t->shard.frames ? ISOBATH_OK : ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: no frames", s->options.input);
+    return t->shard.frames ? ISOBATH_OK : ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: no frames", t->setup.options.input);
 }
 
 /* A path that means the same from every folder; NULL when it cannot be made. What is no file (a URL) stays as it is. */
