@@ -90,6 +90,7 @@ static int run_batch(isobath_run_options *o, const run_flags *f, const isobath_b
     cli_batch_row *rows = calloc(count, sizeof *rows);
     if (!rows) return cli_fail("run", ISOBATH_ERR_MEMORY, "out of memory for the summary");
     int code = 0;
+    isobath_engine *engine = o->engine = isobath_engine_create(); /* without memory for it, every run opens its own */
     for (size_t i = 0; i < count; i++) {
         o->input = rows[i].input = isobath_batch_input(batch, i);
         rows[i].code = -1;
@@ -101,6 +102,8 @@ static int run_batch(isobath_run_options *o, const run_flags *f, const isobath_b
         rows[i].seconds = p.elapsed_s;
         if (!code) code = rows[i].code;
     }
+    isobath_engine_destroy(engine);
+    o->engine = NULL;
     cli_batch_print(rows, count, f->json);
     free(rows);
     return code || !interrupts ? code : ISOBATH_ERR_INTERRUPTED;

@@ -5,6 +5,7 @@
 
 #include <isobath/status.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +32,13 @@ const char *isobath_batch_input(const isobath_batch *batch, size_t i);
 const char *isobath_batch_name(const isobath_batch *batch, size_t i);
 /* One line about the first error, "" when there was none. */
 const char *isobath_batch_error(const isobath_batch *batch);
+
+/* A device that stays open with the model loaded, for sessions one after another: name it in isobath_run_options.engine. A session of
+ * another model, device or precision makes it load that one. Sessions on several devices have worker processes of their own. */
+typedef struct isobath_engine isobath_engine;
+isobath_engine *isobath_engine_create(void);          /* NULL: out of memory */
+void isobath_engine_destroy(isobath_engine *engine);  /* after its sessions; NULL allowed */
+int64_t isobath_engine_loads(const isobath_engine *engine); /* how often a model was read so far */
 
 #ifdef __cplusplus
 }

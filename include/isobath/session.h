@@ -64,6 +64,7 @@ typedef struct isobath_run_options {
     int exr_half;
     double focal_px;
     int ply_stride;
+    struct isobath_engine *engine; /* of batch.h: the device stays open with the model loaded; NULL: the session's own */
     /* called with one line of text for notes and warnings, from any thread; NULL: dropped */
     void (*note)(void *ctx, const char *line);
     void *note_ctx;

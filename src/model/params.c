@@ -87,6 +87,21 @@ isobath_status ib_params_upload(ib_params *params, const float *src, int64_t cou
     return src ? be->ops->upload(be, out->data, src, bytes) : ISOBATH_OK;
 }
 
+void ib_params_drop(ib_params *params, ib_tensor *vector)
+{
+    size_t bytes = (size_t)ib_tensor_count(vector) * sizeof(float);
+    for (size_t i = 0; i < params->buffer_count; i++) {
+        if (params->buffers[i] != vector->data) continue;
+        params->backend->ops->buffer_free(params->backend, vector->data);
+        params->buffers[i] = params->buffers[--params->buffer_count];
+        params->vector_bytes -= (bytes + 255) & ~(size_t)255;
+        ib_budget_give(params->budget, bytes);
+        params->budget_bytes -= bytes;
+        break;
+    }
+    vector->data = NULL;
+}
+
 isobath_status ib_params_vector(ib_params *params, const char *name, int64_t count, ib_tensor *out)
 {
     float *data;

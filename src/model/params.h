@@ -34,6 +34,9 @@ isobath_status ib_params_vector(ib_params *params, const char *name, int64_t cou
 /* Host values on the device as a vector; src may be NULL on the null backend. */
 isobath_status ib_params_upload(ib_params *params, const float *src, int64_t count, ib_tensor *out);
 
+/* Frees a vector that was uploaded, before its time. */
+void ib_params_drop(ib_params *params, ib_tensor *vector);
+
 /* A packed weight from tensor prefix+name. */
 isobath_status ib_params_weight(ib_params *params, const char *name, ib_weight_kind kind, int64_t out_channels,
                                 int64_t in_channels, int kernel, ib_weight **out);

@@ -153,6 +153,29 @@ void ib_vda_unload(ib_vda *v)
     *v = (ib_vda){.backend = v->backend, .diag = v->diag, .config = v->config, .shape = shape, .slots = IB_WINDOW, .tap = tap};
 }
 
+isobath_status ib_vda_reshape(ib_vda *v, const ib_vda_shape *shape)
+{
+    ib_vda_memory memory;
+    IB_TRY(ib_vda_plan(v->config, shape, v->backend->act, v->diag, &memory));
+    ib_staging_free(&v->staging, v->backend, v->shape.budget);
+    ib_arena_free(&v->features_arena);
+    ib_arena_free(&v->arena);
+    ib_params_drop(&v->params, &v->pos);
+    v->shape = *shape;
+    v->maps = ib_dpt_shape_for(shape->height / IB_PATCH, shape->width / IB_PATCH);
+    v->staging = (ib_staging){.next = 0};
+    IB_TRY(ib_arena_init(&v->features_arena, v->backend, memory.features, shape->budget));
+    IB_TRY(ib_arena_init(&v->arena, v->backend, memory.activations, shape->budget));
+    IB_TRY(upload_positions(v));
+    return ib_vda_take_features(v);
+}
+
+void ib_vda_lend(ib_vda *v, const ib_vda_config *config, ib_diag *diag)
+{
+    v->config = config;
+    ib_vda_set_diag(v, diag);
+}
+
 isobath_status ib_vda_reload(ib_vda *v, const ib_checkpoint *checkpoint) { return load(v, checkpoint); }
 
 void ib_vda_set_diag(ib_vda *v, ib_diag *diag)

@@ -34,6 +34,11 @@ isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shap
 isobath_status ib_vda_create(ib_backend *backend, const ib_checkpoint *checkpoint, const ib_vda_config *config,
                              const ib_vda_shape *shape, ib_diag *diag, ib_vda **out);
 void ib_vda_destroy(ib_vda *vda); /* NULL allowed */
+/* For another video: other sizes with the same weights, which stay. On failure the object can only be destroyed.
+ * Errors: ISOBATH_ERR_MEMORY, ISOBATH_ERR_DEVICE. */
+isobath_status ib_vda_reshape(ib_vda *vda, const ib_vda_shape *shape);
+/* For another owner: an equal config that lives longer than the one so far, and where errors go. */
+void ib_vda_lend(ib_vda *vda, const ib_vda_config *config, ib_diag *diag);
 /* The next smaller plan: micro-batches, then pieces, then windows in flight. 0: there is none. */
 int ib_vda_shape_shrink(ib_vda_shape *shape);
 /* Gives all device memory back; nothing but ib_vda_reload and ib_vda_destroy may follow. ib_vda_reload takes it again: the slots

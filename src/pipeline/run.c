@@ -2,6 +2,7 @@
  * have threads of their own, with bounded queues between them. */
 #include "pipeline/run.h"
 
+#include "pipeline/engine.h"
 #include "pipeline/exec.h"
 #include "pipeline/fleet.h"
 #include "pipeline/resume.h"
@@ -177,6 +178,20 @@ static isobath_status open_stream(ib_run *r)
     return ISOBATH_OK;
 }
 
+/* Of this process: its own, or what the engine keeps. */
+static isobath_status open_network(ib_run *r)
+{
+    ib_setup *s = r->setup;
+    int here = !s->exec && !s->fleet;
+    if (here && s->options.engine && !s->options.device_memory) { /* a limit of memory is this session's */
+        IB_TRY(ib_engine_take(s->options.engine, s, r->diag, &r->compute_pool, &r->device, &r->vda));
+        r->engine = s->options.engine;
+        return ISOBATH_OK;
+    }
+    IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
+    return here ? ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, NULL) : ISOBATH_OK;
+}
+
 static isobath_status open_all(ib_run *r)
 {
     ib_setup *s = r->setup;
@@ -186,9 +201,8 @@ static isobath_status open_all(ib_run *r)
         IB_TRY(ib_run_open_sinks(r));
         return ib_run_start_hash(r);
     }
-    IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
-    if (!s->exec && !s->fleet) IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, NULL));
+    IB_TRY(open_network(r));
     IB_TRY(open_alignment(r));
     IB_TRY(ib_run_open_sinks(r));
     IB_TRY(open_commit(r));
@@ -490,6 +504,12 @@ void ib_run_free(ib_run *r)
     free(r->tail);
     ib_align_chain_free(&r->chain);
     ib_stabilizer_free(&r->stabilizer);
+    if (r->engine) {
+        ib_engine_give(r->engine);
+        r->vda = NULL;
+        r->device = NULL;
+        r->compute_pool = NULL;
+    }
     ib_vda_destroy(r->vda);
     ib_backend_close(r->device);
     for (int i = 0; i < r->renderer_count; i++) ib_backend_close(r->renderers[i]);

@@ -12,6 +12,7 @@
 #include "pipeline/worker.h"
 #include "base/clock.h"
 #include "sink/log.h"
+#include <isobath/batch.h>
 
 /* Numbers that other threads may read while the run goes on. */
 typedef struct ib_run_counters {
@@ -36,6 +37,7 @@ typedef struct ib_run {
     ib_backend **renderers;    /* one per thread of host_pool where frames are rendered side by side; NULL: one by one */
     int renderer_count;
     ib_vda *vda;
+    isobath_engine *engine; /* whose compute_pool, device and vda are; NULL: the run's own */
     ib_source *source;
     ib_window_stream *stream; /* where windows come from */
     ib_sink *sinks[IB_MAX_SINKS];

@@ -1,0 +1,137 @@
+/* What the tasks of a cut run cost on one core, on the maps of a real segment: packing, chain, rendering, png16.
+ * usage: bench_cluster SEGMENT.raw WIDTH HEIGHT     (a spool file that isobath work left; the size of the output)
+ * docs/CLUSTER.md has the figures and what follows from them. */
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "pipeline/align.h"
+#include "pipeline/spool.h"
+#include "sink/png_file.h"
+#include "sink/quant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECONDS 2.0
+
+typedef struct bench {
+    ib_spool *spool;
+    const ib_spool_head *head;
+    ib_backend *host;
+    ib_spool_packer *packer;
+    int width, height;
+    float *raw, *depth; /* a window; an output frame */
+    uint8_t *packed;
+    size_t packed_size;
+    ib_align_chain chain;
+    ib_png_encoder *encoder;
+    ib_quant quant;
+    uint16_t *q;
+    float max;
+} bench;
+
+static size_t map_pixels(const bench *b) { return (size_t)b->head->width * (size_t)b->head->height; }
+
+static void pack(bench *b) { b->packed_size = ib_spool_pack(b->packer, b->raw, b->head->width, b->head->height, b->packed); }
+static void unpack(bench *b) { ib_spool_unpack(b->packer, b->packed, b->packed_size, b->head->width, b->head->height, b->raw); }
+static void read_map(bench *b) { ib_spool_read(b->spool, b->head->first, 0, b->raw); }
+
+static void fit(bench *b)
+{
+    ib_alignment a;
+    b->chain.next = 1; /* not the first window of a shot: that one has nothing to fit */
+    ib_align_chain_window(&b->chain, b->raw, &a);
+}
+
+static void chain(bench *b)
+{
+    static const int slots[] = {0, 1, 12};
+    for (int i = 0; i < 3; i++) ib_spool_read(b->spool, b->head->first, slots[i], b->raw + (size_t)slots[i] * map_pixels(b));
+    fit(b);
+}
+
+/* A frame of the middle of a window, and one in a cross-fade. */
+static void render(bench *b, int fade)
+{
+    ib_alignment a = {.scale = 1.1f, .shift = 0.01f};
+    ib_plan_render how = {.slot = 10, .fade = fade, .weight = 0.5};
+    float min;
+    ib_align_render(b->host, &how, b->raw, &a, fade ? b->raw + map_pixels(b) : NULL, &a, b->head->height, b->head->width, b->depth, b->height, b->width,
+                    &min, &b->max);
+}
+static void render_plain(bench *b) { render(b, 0); }
+static void render_fade(bench *b) { render(b, 1); }
+
+static void png(bench *b)
+{
+    const uint8_t *data;
+    size_t size;
+    ib_png_text texts[1];
+    memset(texts, 0, sizeof texts);
+    ib_quant_apply(&b->quant, ib_quant_exponent(&b->quant, b->max), b->depth, (int64_t)b->width * b->height, b->q);
+    if (ib_png_encode(b->encoder, b->q, texts, 0, NULL, &data, &size) == ISOBATH_OK) b->packed_size = size;
+}
+
+/* Calls a second on one core. */
+static double rate(bench *b, const char *what, void (*work)(bench *), double bytes)
+{
+    int64_t count = 0, start = ib_now_us();
+    do work(b);
+    while (++count, (double)(ib_now_us() - start) * 1e-6 < SECONDS);
+    double per_s = (double)count / ((double)(ib_now_us() - start) * 1e-6);
+    printf("%-34s %9.1f /s", what, per_s);
+    if (bytes > 0) printf("  %7.0f MB/s", per_s * bytes * 1e-6);
+    printf("\n");
+    return per_s;
+}
+
+int main(int argc, char **argv)
+{
+    ib_diag diag = IB_DIAG_INIT;
+    bench b = {.width = argc > 2 ? atoi(argv[2]) : 1280, .height = argc > 3 ? atoi(argv[3]) : 720};
+    ib_backend_options host = {.act = IB_F32, .diag = &diag};
+    ib_sink_config config = {.kind = IB_DEPTH_DISPARITY};
+    if (argc < 2 || b.width < 1 || b.height < 1 || ib_spool_open(argv[1], &diag, &b.spool) != ISOBATH_OK || ib_cpu_open(&host, &b.host) != ISOBATH_OK ||
+        ib_quant_init(&config, &diag, &b.quant) != ISOBATH_OK || ib_png_encoder_create(b.width, b.height, 0, &diag, &b.encoder) != ISOBATH_OK) {
+        fprintf(stderr, "%s\n", argc < 2 ? "usage: bench_cluster SEGMENT.raw WIDTH HEIGHT" : diag.text);
+        return 1;
+    }
+    b.head = ib_spool_get_head(b.spool);
+    size_t pixels = map_pixels(&b);
+    double bytes = (double)pixels * 4;
+    b.raw = calloc(32 * pixels, sizeof *b.raw);
+    b.depth = calloc((size_t)b.width * (size_t)b.height, sizeof *b.depth);
+    b.q = calloc((size_t)b.width * (size_t)b.height, sizeof *b.q);
+    b.packed = malloc(ib_spool_bound(pixels));
+    b.packer = ib_spool_packer_create();
+    if (!b.raw || !b.depth || !b.q || !b.packed || !b.packer ||
+        ib_align_chain_init(&b.chain, b.host, 0, 1, b.height, b.width, b.head->height, b.head->width, &diag) != ISOBATH_OK)
+        return 1;
+    printf("maps of %d x %d, output %d x %d, %s\n", b.head->width, b.head->height, b.width, b.height, b.host->kind);
+    read_map(&b);
+    memcpy(b.chain.first, b.raw, bytes);
+    memcpy(b.chain.last12, b.raw, bytes);
+    ib_spool_read(b.spool, b.head->first, 3, b.raw + pixels);
+    rate(&b, "pack a map", pack, bytes);
+    printf("%-34s %9.3f of the floats\n", "packed size", (double)b.packed_size / bytes);
+    rate(&b, "unpack a map", unpack, bytes);
+    rate(&b, "read, check and unpack a map", read_map, bytes);
+    double windows = rate(&b, "fit of a window (chain)", fit, 0);
+    printf("%-34s %9.0f frames/s\n", "", windows * IB_PLAN_STEP);
+    windows = rate(&b, "fit with reading (chain task)", chain, 0);
+    printf("%-34s %9.0f frames/s\n", "", windows * IB_PLAN_STEP);
+    rate(&b, "render a frame", render_plain, 0);
+    rate(&b, "render a cross-faded frame", render_fade, 0);
+    rate(&b, "quantise and write png16 (memory)", png, 2.0 * b.width * b.height);
+    printf("%-34s %9zu bytes\n", "png16", b.packed_size);
+    ib_align_chain_free(&b.chain);
+    ib_png_encoder_destroy(b.encoder);
+    ib_spool_packer_destroy(b.packer);
+    ib_backend_close(b.host);
+    ib_spool_close(b.spool);
+    free(b.raw);
+    free(b.depth);
+    free(b.q);
+    free(b.packed);
+    return 0;
+}
