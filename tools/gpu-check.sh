@@ -1,6 +1,7 @@
 #!/bin/bash
 # Everything that a CUDA machine can tell about isobath, in one go: builds, checks every op on every path, the expected
-# values of the reference, the speed of ops and networks, compute-sanitizer. Exits non-zero when a check fails.
+# values of the reference, the speed of ops, networks and the whole command (tools/whole-command.sh: decoders, guard, memory caps),
+# compute-sanitizer. Exits non-zero when a check fails.
 # usage: tools/gpu-check.sh [BUILD_DIR]     (default build-gpu-check; ARCHS=90a-real limits the targets of the module)
 # With nothing but CUDA and a C compiler (no libav), it checks the ops alone.
 set -u
@@ -76,6 +77,10 @@ if [ -n "$network" ]; then
         done
     done
     "$network" --backend cuda --model vits --source 518x518 --act f32 --windows 40 --repeat 5 | tee -a "$logs/network.log"
+fi
+if [ -n "$network" ]; then
+    MODELS="${MODELS:-vits vitl}" "$root/tools/whole-command.sh" "$build" ${CLIP:-} | tee "$logs/whole-command.log"
+    [ "${PIPESTATUS[0]}" = 0 ] || failed=1
 fi
 [ $failed = 0 ] && echo "gpu-check: all checks passed" || echo "gpu-check: checks failed, logs in $logs"
 exit $failed

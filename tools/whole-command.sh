@@ -89,10 +89,29 @@ for model in ${MODELS:-vits}; do
     same "$model-fp16-software" "$model-fp16-auto"
     rm -rf "$work/$model-fp16-software" "$work/$model-fp16-auto"
 done
+
+# Results by value: an overflowing checkpoint (fp16 alone would give NaN) against its own fp32, whole and within a memory cap that
+# does not hold both networks; and fp32 and fp16 on the card against fp32 on the CPU.
+compare=$(find_program compare_depth)
+against() { # NAME OTHER MEDIAN P9999 WORST
+    local line
+    line=$("$compare" "$work/$1/out_depths_png16" "$work/$2/out_depths_png16" "$3" "$4" "$5" 2>&1) && echo "ok    $1 and $2: $line" ||
+        { echo "FAIL  $1 and $2: $line"; failed=1; }
+}
 model=${MODELS:-vits}
 model=${model%% *}
-common="--model $work/$model.safetensors --format png16 --max-frames 44 --input-size 280 --precision fp32"
-run "$model-fp32-card" "$clip" $common --devices "$device"
-run "$model-fp32-cpu" "$clip" $common --devices cpu
-if "$isobath" eval "$work/$model-fp32-card/out_depths_png16" "$work/$model-fp32-cpu/out_depths_png16" --help > /dev/null 2>&1; then :; fi
+"$synth" "$model-overflow" 1 "$work/overflow.safetensors" || exit 1
+short="$clip --format png16 --max-frames 44 --input-size 280"
+run card-fp32 $short --model "$work/$model.safetensors" --devices "$device" --precision fp32
+run card-fp16 $short --model "$work/$model.safetensors" --devices "$device" --precision fp16
+run cpu-fp32 $short --model "$work/$model.safetensors" --devices cpu --precision fp32
+run overflow-fp32 $short --model "$work/overflow.safetensors" --devices "$device" --precision fp32
+run overflow-fp16 $short --model "$work/overflow.safetensors" --devices "$device" --precision fp16
+run overflow-fp16-capped $short --model "$work/overflow.safetensors" --devices "$device" --precision fp16 --device-memory "${CAP:-900M}"
+same overflow-fp16 overflow-fp32
+same overflow-fp16-capped overflow-fp32
+if [ -n "$compare" ]; then
+    against card-fp32 cpu-fp32 1e-4 1e-3 5e-3 # steps of 16 bits and edges moved by the upsampling of rounded values
+    against card-fp16 cpu-fp32 1e-3 6e-3 2e-2
+fi
 exit $failed
