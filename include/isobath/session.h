@@ -46,6 +46,7 @@ typedef struct isobath_run_options {
     int overwrite;           /* 1: replace an existing result */
     int resume;              /* 1: go on with an unfinished result; nothing there: begin; a finished one: verify it */
     const char *output_size; /* "source" (NULL), "model" or "WxH" */
+    const char *upsample;    /* "bilinear" (NULL) or "guided": edges from the picture (docs/MODEL.md, "Guided upsampling") */
     size_t device_memory;    /* bytes that this process may take of a GPU in all, 0: no limit. Less memory makes smaller batches,
                                 not another result. On the CPU: of the network's memory */
     const char *decoder;     /* NULL or "auto": the network's GPU where it can, "software", "cuda" (or fail) */

@@ -25,6 +25,7 @@ json_t *ib_options_json(const ib_setup *s)
     if (o->start_frame) ib_json_set(&j, "start_frame", json_integer(o->start_frame));
     if (o->end_frame) ib_json_set(&j, "end_frame", json_integer(o->end_frame));
     if (o->crop) ib_json_set(&j, "crop", json_string(o->crop));
+    if (s->guided) ib_json_set(&j, "upsample", json_string("guided"));
     if (o->cuts) ib_json_set(&j, "cuts", json_string(s->cuts_auto ? "auto" : "list"));
     if (o->square_pixels) ib_json_set(&j, "square_pixels", json_true());
     if (o->deinterlace) ib_json_set(&j, "deinterlace", json_true());

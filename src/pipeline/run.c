@@ -138,12 +138,26 @@ static isobath_status open_renderers(ib_run *r)
     return ISOBATH_OK;
 }
 
+static isobath_status open_guided(ib_run *r)
+{
+    const isobath_plan *p = &r->setup->plan;
+    int count = ib_pool_threads(r->host_pool);
+    if (!r->setup->guided) return ISOBATH_OK;
+    r->guided = calloc((size_t)count, sizeof *r->guided);
+    if (!r->guided) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the rendering");
+    for (int i = 0; i < count; i++)
+        IB_TRY(ib_guided_create(p->network_height, p->network_width, p->source_height, p->source_width, p->output_height,
+                                p->output_width, r->diag, &r->guided[i]));
+    return ISOBATH_OK;
+}
+
 static isobath_status open_alignment(ib_run *r)
 {
     const isobath_plan *p = &r->setup->plan;
     ib_backend_options host = {.act = IB_F32, .isa = r->setup->options.cpu_isa, .pool = r->host_pool, .diag = r->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
     IB_TRY(open_renderers(r));
+    IB_TRY(open_guided(r));
     IB_TRY(ib_align_chain_init(&r->chain, r->host, p->metric, r->setup->options.guard, p->output_height, p->output_width,
                                p->network_height, p->network_width, r->diag));
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
@@ -254,7 +268,7 @@ typedef struct group {
     group_item item[IB_PLAN_WINDOW];
 } group;
 
-static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backend *backend, group_item *g)
+static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backend *backend, int thread, group_item *g)
 {
     const isobath_plan *p = &r->setup->plan;
     size_t map = (size_t)p->network_height * (size_t)p->network_width;
@@ -270,15 +284,21 @@ static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backe
     f->index = w->shot_first + g->i;
     f->pts_us = carried ? r->tail_pts_us[slot - 2] : w->pts_us[slot];
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
-    return ib_align_render(backend, &how, w->raw + (size_t)slot * map, &g->alignment,
-                           carried ? r->tail + (size_t)(slot - 2) * map : NULL, &r->tail_alignment, p->network_height,
-                           p->network_width, f->depth, p->output_height, p->output_width, &f->min, &f->max);
+    float *raw = w->raw + (size_t)slot * map, *fade = carried ? r->tail + (size_t)(slot - 2) * map : NULL;
+    if (!r->guided)
+        return ib_align_render(backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height, p->network_width,
+                               f->depth, p->output_height, p->output_width, &f->min, &f->max);
+    ib_guided *guided = r->guided[thread];
+    IB_TRY(ib_align_render(backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height, p->network_width,
+                           ib_guided_small(guided), p->network_height, p->network_width, NULL, NULL));
+    ib_guided_run(guided, f->rgb, f->depth, &f->min, &f->max);
+    return ISOBATH_OK;
 }
 
 static void render_item(void *ctx, int64_t i, int thread)
 {
     group *g = ctx;
-    g->item[i].status = render_frame(g->run, g->window, g->run->renderers[thread], &g->item[i]);
+    g->item[i].status = render_frame(g->run, g->window, g->run->renderers[thread], thread, &g->item[i]);
 }
 
 /* Renders what is gathered and hands it to every sink. */
@@ -288,7 +308,7 @@ static isobath_status flush(group *g)
     int64_t start = ib_now_us();
     isobath_status st = ISOBATH_OK;
     if (r->renderers) ib_pool_run(r->host_pool, g->count, render_item, g);
-    for (int i = 0; i < g->count && !r->renderers; i++) g->item[i].status = render_frame(r, g->window, r->host, &g->item[i]);
+    for (int i = 0; i < g->count && !r->renderers; i++) g->item[i].status = render_frame(r, g->window, r->host, 0, &g->item[i]);
     ib_busy_add(&r->counters->align, start);
     for (int i = 0; i < g->count; i++) {
         if (st == ISOBATH_OK) st = g->item[i].status;
@@ -514,6 +534,8 @@ void ib_run_free(ib_run *r)
     ib_backend_close(r->device);
     for (int i = 0; i < r->renderer_count; i++) ib_backend_close(r->renderers[i]);
     free(r->renderers);
+    for (int i = 0; r->guided && i < ib_pool_threads(r->host_pool); i++) ib_guided_destroy(r->guided[i]);
+    free(r->guided);
     ib_backend_close(r->host);
     ib_pool_destroy(r->compute_pool);
     ib_pool_destroy(r->host_pool);

@@ -3,6 +3,7 @@
 #define IB_PIPELINE_RUN_H
 
 #include "pipeline/align.h"
+#include "pipeline/guided.h"
 #include "pipeline/commit.h"
 #include "pipeline/journal.h"
 #include "pipeline/lock.h"
@@ -34,6 +35,7 @@ typedef struct ib_run {
     atomic_int *cancelled; /* 1: finish what is in flight; 2: at once */
     ib_pool *compute_pool, *host_pool;
     ib_backend *device, *host; /* the network's; and a CPU one for alignment and rendering */
+    ib_guided **guided;        /* one per thread of host_pool with --upsample guided, else NULL */
     ib_backend **renderers;    /* one per thread of host_pool where frames are rendered side by side; NULL: one by one */
     int renderer_count;
     ib_vda *vda;

@@ -2,6 +2,7 @@
 #include "pipeline/setup.h"
 
 #include "pipeline/exec.h"
+#include "pipeline/guided.h"
 #include "pipeline/plan.h"
 #include "pipeline/shots.h"
 #include "weights/models.h"
@@ -25,7 +26,7 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->cuts, &o->crop, &o->decoder, &o->raw_format, &o->colormap, &o->exr_compression, &o->program};
+                             &o->formats, &o->output_size, &o->upsample, &o->cuts, &o->crop, &o->decoder, &o->raw_format, &o->colormap, &o->exr_compression, &o->program};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -157,6 +158,11 @@ static isobath_status choose_sizes(ib_setup *s, ib_diag *diag)
     s->shape.height = p->network_height;
     p->output_width = p->source_width;
     p->output_height = p->source_height;
+    s->guided = o->upsample && strcmp(o->upsample, "guided") == 0;
+    if (o->upsample && !s->guided && strcmp(o->upsample, "bilinear") != 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--upsample %s: expected bilinear or guided", o->upsample);
+    if (s->guided && o->output_size && strcmp(o->output_size, "model") == 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--upsample guided has nothing to do with --output-size model");
     if (!o->output_size || strcmp(o->output_size, "source") == 0) return ISOBATH_OK;
     if (strcmp(o->output_size, "model") == 0) {
         p->output_width = p->network_width;
@@ -194,7 +200,7 @@ static isobath_status choose_device(ib_setup *s, ib_diag *diag)
 
 int ib_setup_wants_rgb(const ib_setup *s)
 {
-    int wants = 0;
+    int wants = s->guided;
     for (int i = 0; i < s->format_count; i++)
         wants |= s->formats[i]->wants_rgb || (s->options.side_by_side && strcmp(s->formats[i]->name, "preview") == 0);
     return wants;
@@ -257,6 +263,7 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     queued = (queued < n ? queued : n) + (size_t)s->render_batch - 1 + (size_t)s->format_count * (size_t)s->threads; /* sinks share the frames that they hold */
     /* Raw windows in flight (computed, queued, rendered), a tail of 8 maps and the chain's 2; libraries and code. */
     size_t host = (windows * 32 + 8 + 2) * map + sources * rgb + queued * out + ((size_t)90 << 20);
+    if (s->guided) host += (size_t)s->threads * ib_guided_bytes(p->network_height, p->network_width, p->source_height, p->source_width);
     p->host_bytes = host + (s->device == IB_DEVICE_CPU && !s->fleet ? s->memory.total : 0);
     p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
     p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * 32 / 22;

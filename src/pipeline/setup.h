@@ -41,6 +41,7 @@ typedef struct ib_setup {
     int threads;
     int render_batch; /* frames that are rendered side by side */
     int cuts_auto; /* --cuts auto */
+    int guided;    /* --upsample guided */
     size_t source_queue_bytes;
     const ib_sink_format *formats[IB_MAX_SINKS]; /* in finishing order */
     int format_count;
@@ -76,7 +77,7 @@ isobath_status ib_setup_reload_network(const ib_setup *setup, ib_vda *vda, ib_di
 /* SHA-256 of the checkpoint. */
 isobath_status ib_setup_hash_model(const ib_setup *setup, ib_diag *diag, char sha256[65]);
 
-/* Do sinks want pictures? */
+/* Do sinks, or the upsampling, want pictures? */
 int ib_setup_wants_rgb(const ib_setup *setup);
 
 /* setup_fleet.c: look-ahead and memory; worker processes that say what they are (plan.device); what each is told; its threads. */

@@ -43,6 +43,16 @@ expect 0 '"event":"done"' "$isobath" run "$clip" -o "$dir/o2" --model "$dir/tiny
 # the reference's option names
 expect 0 "clip_depths.npz" "$isobath" run --input_video "$clip" --output_dir "$dir/o3" --encoder "$dir/tiny.safetensors" --input_size 28 \
     --max_len -1 --target_fps -1 --fp32 --save_npz --grayscale
+# guided upsampling: the same bytes with any number of threads, other bytes than without
+for t in 1 3; do
+    expect 0 "" "$isobath" run "$clip" -o "$dir/g$t" --model "$dir/tiny.safetensors" --input-size 28 --format npz --upsample guided --threads $t --output-size 50x40
+done
+expect 0 "" cmp "$dir/g1/clip_depths.npz" "$dir/g3/clip_depths.npz"
+expect 0 '"upsample": "guided"' cat "$dir/g1/clip_isobath.json"
+expect 0 "" "$isobath" run "$clip" -o "$dir/g0" --model "$dir/tiny.safetensors" --input-size 28 --format npz --output-size 50x40
+expect 1 "differ" cmp "$dir/g0/clip_depths.npz" "$dir/g1/clip_depths.npz"
+expect 2 "--upsample nearest: expected bilinear or guided" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --upsample nearest
+expect 2 "nothing to do with --output-size model" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --upsample guided --output-size model
 # stdin
 out=$("$isobath" run - -o "$dir/o4" --name pipe --model "$dir/tiny.safetensors" --input-size 28 --format png16 2>&1 < "$clip")
 if [ $? = 0 ] && [ "$(ls "$dir/o4/pipe_depths_png16" | grep -c png)" = 3 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: stdin: $out"; fi
