@@ -24,6 +24,7 @@ typedef struct isobath_check_item {
 typedef struct isobath_check_options {
     int quick;   /* 1: counts, sizes and headers only; 0: every byte is hashed and every frame decoded */
     int threads; /* 0: as many as CPUs */
+    int digests; /* 1: every byte is hashed, but nothing is decoded: is this what was written? */
 } isobath_check_options;
 
 typedef struct isobath_check isobath_check;

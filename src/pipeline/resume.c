@@ -269,7 +269,8 @@ isobath_status ib_resume_verify(ib_run *r)
     char *path = path_of(r, "", "_isobath.json");
     isobath_status st = path ? compare_manifest(r, path) : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for a path");
     isobath_check *check = NULL;
-    if (st == ISOBATH_OK) st = isobath_check_run(path, NULL, &check);
+    const isobath_check_options how = {.digests = 1, .threads = r->setup->threads};
+    if (st == ISOBATH_OK) st = isobath_check_run(path, &how, &check);
     if (check && st != ISOBATH_OK) ib_fail(r->diag, st, "%s", isobath_check_error(check));
     if (st == ISOBATH_OK && !isobath_check_passed(check)) {
         st = ISOBATH_ERR_INPUT;

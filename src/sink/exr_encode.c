@@ -75,6 +75,7 @@ static exr_result_t compress_zip(exr_encode_pipeline_t *pipeline)
     if (n & 1) even[n / 2] = in[n - 1];
     for (size_t i = n - 1; i > 0; i--) e->split[i] = (uint8_t)(e->split[i] - e->split[i - 1] + 128);
     isal_deflate_stateless_init(e->stream);
+    e->stream->hist_bits = 0; /* the init leaves it as it was */
     e->stream->next_in = e->split;
     e->stream->avail_in = (uint32_t)n;
     e->stream->next_out = pipeline->compressed_buffer;

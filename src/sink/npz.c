@@ -92,6 +92,7 @@ static int deflate_block(npz_sink *sink, scratch *s, const uint8_t *data, size_t
 {
     struct isal_zstream *stream = s->stream;
     isal_deflate_stateless_init(stream);
+    stream->hist_bits = 0; /* the init leaves it as it was */
     stream->next_in = (uint8_t *)data;
     stream->avail_in = (uint32_t)size;
     stream->next_out = s->packed + s->packed_size;

@@ -176,6 +176,7 @@ static size_t compress_rows(ib_png_encoder *encoder, uint8_t *out, size_t capaci
     if (n > 0) return n;
     struct isal_zstream *stream = encoder->stream;
     isal_deflate_stateless_init(stream);
+    stream->hist_bits = 0; /* the init leaves it as it was */
     stream->next_in = encoder->filtered;
     stream->avail_in = (uint32_t)encoder->filtered_size;
     stream->next_out = out;

@@ -56,6 +56,7 @@ static isobath_status store(void *ctx, ib_depth_frame *frame, int thread)
     ib_yuv_paint_rgb(rgb, spool->width, spool->height, planes, strides, 0, 0);
     struct isal_zstream *z = s->stream;
     isal_deflate_stateless_init(z);
+    z->hist_bits = 0; /* the init leaves it as it was */
     z->next_in = s->yuv;
     z->avail_in = (uint32_t)spool->picture_bytes;
     z->next_out = s->packed;
