@@ -53,6 +53,7 @@
     {CLI_STRING, "--exr-compression", 0, "C", "exr: zip (default), piz, pxr24, none", &(o).exr_compression}, \
     {CLI_FLAG, "--exr-half", 0, NULL, "exr: 16-bit float", &(o).exr_half}, \
     {CLI_DOUBLE, "--focal", 0, "PX", "ply: focal length in pixels", &(o).focal_px}, \
+    {CLI_STRING, "--camera", 0, "FILE", "ply: JSON lines of frame, fx, fy, cx, cy in pixels of the output", &(o).camera}, \
     {CLI_INT, "--stride", 0, "N", "ply: every N-th pixel", &(o).ply_stride}
 
 int cli_set_on_error(void *target, const char *argument);

@@ -41,6 +41,11 @@ json_t *ib_options_json(const ib_setup *s)
     if (o->exr_compression) ib_json_set(&j, "exr_compression", json_string(o->exr_compression));
     if (o->exr_half) ib_json_set(&j, "exr_half", json_true());
     if (o->focal_px != 0) ib_json_set(&j, "focal_px", json_real(o->focal_px));
+    if (o->camera) {
+        char sha256[65];
+        ib_sha256_file(o->camera, NULL, sha256);
+        ib_json_set(&j, "camera_sha256", json_string(sha256));
+    }
     if (o->ply_stride) ib_json_set(&j, "ply_stride", json_integer(o->ply_stride));
     return j;
 }

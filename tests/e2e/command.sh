@@ -53,6 +53,19 @@ expect 0 "clip_depths.npz" "$isobath" run "$clip" -o "$dir/g0" --model "$dir/tin
 expect 1 "differ" cmp "$dir/g0/clip_depths.npz" "$dir/g1/clip_depths.npz"
 expect 2 "--upsample nearest: expected bilinear or guided" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --upsample nearest
 expect 2 "nothing to do with --output-size model" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --upsample guided --output-size model
+# point clouds with the cameras of a file
+for i in 0 1 2; do echo "{\"frame\": $i, \"fx\": 20, \"fy\": 20, \"cx\": $i, \"cy\": 8}"; done > "$dir/cameras.jsonl"
+ply() {
+    out=$dir/$1
+    shift
+    "$isobath" run "$clip" -o "$out" --model "$dir/tiny.safetensors" --metric --input-size 28 --format ply --overwrite "$@"
+}
+expect 0 "clip_points" ply p0
+expect 0 "clip_points" ply p1 --camera "$dir/cameras.jsonl"
+expect 1 "differ" cmp "$dir/p0/clip_points/point0001.ply" "$dir/p1/clip_points/point0001.ply"
+head -n 2 "$dir/cameras.jsonl" > "$dir/two.jsonl"
+expect 3 "no camera for frame 2" ply p2 --camera "$dir/two.jsonl"
+expect 3 "none.jsonl: cannot open" ply p2 --camera "$dir/none.jsonl"
 # stdin
 out=$("$isobath" run - -o "$dir/o4" --name pipe --model "$dir/tiny.safetensors" --input-size 28 --format png16 2>&1 < "$clip")
 if [ $? = 0 ] && [ "$(ls "$dir/o4/pipe_depths_png16" | grep -c png)" = 3 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: stdin: $out"; fi
