@@ -30,6 +30,7 @@ typedef struct scene {
     int metric, fixed;      /* fixed: every chunk has scale 1, shift 0 */
     int still;              /* the camera stands still: only a small thing moves (1), or nothing (2); changes are not relative then */
     const char *format;
+    int levels;             /* 1: chunk k is flat at k + 1, but for a slope */
     int64_t wrong_frame;    /* chunk 1 shows frames that are so much later */
     double scale[MOST], shift[MOST];
     double first_scale;     /* of frame 0, where frames are normalised */
@@ -46,6 +47,8 @@ static double value(const scene *s, int64_t f, int x, int y)
 static void fill(const scene *s, int k, int64_t f, float *depth)
 {
     double min = INFINITY, max = -INFINITY, mean = 0;
+    for (int p = 0; p < PIXELS && s->levels; p++) depth[p] = (float)(k + 1 + 1e-4 * p);
+    if (s->levels) return;
     if (k == 1) f += s->wrong_frame;
     for (int p = 0; p < PIXELS; p++) {
         double d = value(s, f, p % W, p / W) * (1 + s->noise * normal(f, p % W, p / W, k));
@@ -101,6 +104,8 @@ static char *make_chunks(scene *s, char *paths[MOST], char **plan_path)
     ib_split_plan_free(&plan);
     return folder;
 }
+
+static float *joined; /* where join() puts pixel 0 of each frame, when it is asked to */
 
 typedef struct figures {
     double error;       /* mean |joined - truth| / truth, in the truth's own scale */
@@ -166,6 +171,14 @@ static void join(scene *s, const isobath_join_options *base, const char *says, i
     if (st == ISOBATH_OK) {
         char *npz = ib_text("%s/walk_depths.npz", out);
         if (r) *r = measure(s, npz);
+        ib_depth_reader *reader;
+        float depth[PIXELS];
+        assert_int_equal(ib_depth_reader_open(npz, NULL, &reader), ISOBATH_OK);
+        for (int64_t f = 0; f < s->frames && joined; f++) {
+            assert_int_equal(ib_depth_reader_read(reader, f, depth), ISOBATH_OK);
+            joined[f] = depth[0];
+        }
+        ib_depth_reader_close(reader);
         free(npz);
         isobath_check *check;
         assert_int_equal(isobath_check_run(out, NULL, &check), ISOBATH_OK);
@@ -184,8 +197,10 @@ static void join(scene *s, const isobath_join_options *base, const char *says, i
 
 static void report(const char *name, const figures *r)
 {
-    print_message("%s: error %.3f%%, bias %.3f%%, change at seams %.4f, elsewhere %.4f (%+.1f%%), of means %.4f and %.4f (%+.1f%%)\n", name, 100 * r->error, 100 * r->bias,
-                  r->seam, r->other, 100 * (r->seam / r->other - 1), r->seam_mean, r->other_mean, 100 * (r->seam_mean / r->other_mean - 1));
+    print_message("%s: error %.3f%%, bias %.3f%%, change at seams %.4f, elsewhere %.4f (%+.1f%%)", name, 100 * r->error, 100 * r->bias, r->seam, r->other,
+                  100 * (r->seam / r->other - 1));
+    if (isfinite(r->other_mean)) print_message(", of means %.4f and %.4f (%+.1f%%)", r->seam_mean, r->other_mean, 100 * (r->seam_mean / r->other_mean - 1));
+    print_message("\n");
 }
 
 /* The acceptance of the issue: 6,553 frames in 5 chunks, 6,681 in the chunks, random scale and shift, 1% noise. */
@@ -270,6 +285,36 @@ static void other_ways(void **state)
     assert_string_equal(m.space, "disparity");
     for (int k = 1; k < 3; k++) assert_true(fabs(m.chunks[k].scale - 1) < 0.003);
     isobath_join_summary_free(&m);
+}
+
+/* Whose depth a frame of the overlap is, and how much of it. */
+static void weights(void **state)
+{
+    (void)state;
+    scene s = {.frames = 40, .chunks = 2, .overlap = 8, .levels = 1}; /* 0..23 and 16..39 */
+    static const struct {
+        const char *blend;
+        int64_t frames;
+        double want[8];
+    } cases[] = {{"linear", 4, {0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1}}, {"cut", 4, {0, 0, 0, 0, 1, 1, 1, 1}},
+                 {"linear", 0, {1.0 / 9, 2.0 / 9, 3.0 / 9, 4.0 / 9, 5.0 / 9, 6.0 / 9, 7.0 / 9, 8.0 / 9}},
+                 {"cosine", 3, {0, 0, 0.1464466, 0.5, 0.8535534, 1, 1, 1}}};
+    static float values[40];
+    joined = values;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        isobath_join_options o;
+        isobath_join_options_init(&o);
+        o.fit = "none";
+        o.per_frame = "ignore";
+        o.blend = cases[i].blend;
+        o.blend_frames = cases[i].frames;
+        join(&s, &o, NULL, NULL, NULL);
+        for (int f = 0; f < 40; f++) {
+            double want = f < 16 ? 0 : f >= 24 ? 1 : cases[i].want[f - 16];
+            if (fabs(values[f] - 1 - want) > 1e-6) fail_msg("case %zu: frame %d is %g of the later chunk; expected %g", i, f, values[f] - 1, want);
+        }
+    }
+    joined = NULL;
 }
 
 static void normalised_frames(void **state)
@@ -395,7 +440,7 @@ static void robust_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(robust_line), cmocka_unit_test(other_ways), cmocka_unit_test(normalised_frames),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(robust_line), cmocka_unit_test(other_ways), cmocka_unit_test(weights), cmocka_unit_test(normalised_frames),
                                        cmocka_unit_test(refusals), cmocka_unit_test(five_chunks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,9 @@ static void letters(void **state)
     ib_canvas_text(&canvas, 10, 10, 1, "1", red);
     assert_true(all() == 10 && count(10, 10, 15, 17) == 10); /* a stem of 7, a serif and a foot of two more */
     clear();
+    ib_canvas_text(&canvas, 10, 10, 1, "L", red);
+    assert_true(count(10, 10, 11, 17) == 7 && count(11, 10, 15, 16) == 0 && count(10, 16, 15, 17) == 5);
+    clear();
     ib_canvas_text(&canvas, 10, 10, 3, "1", red);
     assert_true(all() == 90 && count(10, 10, 25, 31) == 90);
     /* no two of the letters that labels are made of look alike, and all look like something */
