@@ -22,7 +22,7 @@
     {CLI_CALL, "--on-error", 0, "stop|repeat", "damaged frames: stop (default), or repeat the last good one", &(o).on_error_repeat, cli_set_on_error}, \
     {CLI_CALL, "--device-memory", 0, "SIZE", "take at most this much of the GPU, e.g. 5.5G: smaller batches, the same result", &(o).device_memory, cli_set_bytes}, \
     {CLI_STRING, "--decoder", 0, "auto|software|cuda", "who decodes the video: the GPU of the network where it can (auto),\nthe processor, or the GPU or nobody", &(o).decoder}, \
-    {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30", &(o).raw_format}
+    {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30;\nfor a camera (/dev/video0): the mode to ask it for", &(o).raw_format}
 
 #define CLI_MODEL_OPTIONS(o, metric) \
     {CLI_HEADING, .help = "Model"}, \

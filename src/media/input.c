@@ -1,6 +1,7 @@
 /* Opening inputs and reading their packets; see input.h. */
 #include "media/input.h"
 #include "media/compat.h"
+#include "media/device.h"
 
 #include <errno.h>
 #include <libavutil/opt.h>
@@ -96,9 +97,10 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     int is_mp4 = 0;
     if (exists && S_ISREG(sb.st_mode) && !options->raw_format) look_at_head(in, name, sb.st_size, &is_mp4);
     char *url = is_pipe ? strdup("pipe:0") : NULL;
-    if (exists && asprintf(&url, "file:%s", name) < 0)
+    int is_device = exists && ib_device_is(name);
+    if (exists && !is_device && asprintf(&url, "file:%s", name) < 0)
         url = NULL; /* a ':' in a name is not a protocol */
-    else if (!is_pipe && !exists)
+    else if (!is_pipe && (!exists || is_device))
         url = strdup(name);
     if (!url) return ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory");
 
@@ -107,13 +109,17 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     isobath_status st = ISOBATH_OK;
     char text[128];
     int err;
+    if (is_device) IB_TRY_GOTO(st, ib_device_demuxer(name, in->diag, &demuxer), done);
     if (options->raw_format) {
-        demuxer = av_find_input_format("rawvideo");
+        if (!is_device) demuxer = av_find_input_format("rawvideo"); /* a camera is asked for that size, format and rate */
         IB_TRY_GOTO(st, raw_options(options->raw_format, &dict, in->diag), done);
     }
     err = avformat_open_input(&in->format, url, demuxer, &dict);
     if (err == AVERROR(ENOMEM))
         st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
+    else if (err < 0 && is_device)
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: no picture from this camera: %s (--raw WIDTHxHEIGHT:PIXFMT:FPS asks for a mode)", in->name,
+                     av_text(err, text, sizeof text));
     else if (err < 0 && is_pipe)
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT,
                      "standard input: %s; Y4M or a container was expected, and --raw WIDTHxHEIGHT:PIXFMT:FPS describes "
