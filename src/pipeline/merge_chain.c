@@ -101,32 +101,67 @@ static void add_kind(char *all, size_t size, const char *kind)
     else if (!strstr(all, kind)) snprintf(all + n, size - n, " + %s", kind);
 }
 
+enum { AHEAD = 8, CHAIN_MAPS = 3 }; /* windows that are read at once; maps of each that the chain reads */
+static const int chain_slots[CHAIN_MAPS] = {0, 1, 12};
+
 typedef struct chain_work {
     const ib_shard *shard;
     ib_diag *diag;
     ib_segments *segments;
+    ib_segments **readers; /* one a thread */
     ib_backend *host;
     ib_pool *pool;
     ib_align_chain chain;
-    float *raw; /* 13 maps: the chain reads 0, 1 and 12 */
+    float *raw;  /* 13 maps, of which the chain reads 0, 1 and 12 */
+    float *maps; /* AHEAD * CHAIN_MAPS */
+    int64_t first; /* window of the maps */
+    atomic_int status;
 } chain_work;
+
+static uint32_t slots_of(const ib_shard *s, int64_t w)
+{
+    int64_t k, shot = ib_shard_window(s, w, &k);
+    return ib_spool_chain_slots(k, s->shots[shot].count, s->temporal, s->metric);
+}
+
+/* Reading and unpacking take longer than the fits: several windows at once, on all threads. */
+static void read_map(void *ctx, int64_t i, int thread)
+{
+    chain_work *c = ctx;
+    const ib_shard *s = c->shard;
+    int64_t w = c->first + i / CHAIN_MAPS;
+    int slot = chain_slots[i % CHAIN_MAPS], none = ISOBATH_OK;
+    if (w >= s->windows || atomic_load(&c->status) != ISOBATH_OK || !(slots_of(s, w) >> slot & 1)) return;
+    int st = ib_segments_map(c->readers[thread], w, slot, c->maps + (size_t)i * (size_t)s->network_width * (size_t)s->network_height);
+    if (st != ISOBATH_OK) atomic_compare_exchange_strong(&c->status, &none, st);
+}
+
+static isobath_status read_ahead(chain_work *c, int64_t first)
+{
+    c->first = first;
+    atomic_store(&c->status, ISOBATH_OK);
+    ib_pool_run(c->pool, AHEAD * CHAIN_MAPS, read_map, c);
+    return (isobath_status)atomic_load(&c->status);
+}
 
 static isobath_status align_windows(chain_work *c, atomic_int_fast64_t *done, const atomic_int *cancelled, ib_chain *out)
 {
     const ib_shard *s = c->shard;
     size_t map = (size_t)s->network_width * (size_t)s->network_height;
     for (int64_t w = 0; w < s->windows; w++) {
-        int64_t k, shot = ib_shard_window(s, w, &k);
+        int64_t k;
         ib_spool *spool;
         if (atomic_load(cancelled)) return ib_fail(c->diag, ISOBATH_ERR_INTERRUPTED, "stopped; the chain is to be done again");
+        if (w % AHEAD == 0) IB_TRY(read_ahead(c, w));
         IB_TRY(ib_segments_open(c->segments, w, &spool));
         add_kind(out->kind, sizeof out->kind, ib_spool_get_head(spool)->kind);
         add_kind(out->decoder, sizeof out->decoder, ib_spool_get_head(spool)->decoder);
         out->windows[w] = ib_spool_get_window(spool, w);
+        ib_shard_window(s, w, &k);
         if (k == 0) ib_align_chain_restart(&c->chain);
-        uint32_t slots = ib_spool_chain_slots(k, s->shots[shot].count, s->temporal, s->metric);
-        for (int slot = 0; slot < 13; slot++)
-            if (slots >> slot & 1) IB_TRY(ib_segments_map(c->segments, w, slot, c->raw + (size_t)slot * map));
+        for (int i = 0; i < CHAIN_MAPS; i++)
+            if (slots_of(s, w) >> chain_slots[i] & 1)
+                memcpy(c->raw + (size_t)chain_slots[i] * map, c->maps + (size_t)((w - c->first) * CHAIN_MAPS + i) * map, map * sizeof *c->raw);
         if (s->temporal) IB_TRY(ib_align_chain_window(&c->chain, c->raw, &out->alignments[w]));
         else out->alignments[w] = (ib_alignment){.scale = 1, .fit_scale = 1};
         atomic_fetch_add(done, 1);
@@ -204,12 +239,16 @@ isobath_status ib_chain_make(const ib_shard *s, const ib_setup *setup, atomic_in
     ib_quant quant;
     IB_TRY(chain_alloc(s->windows, diag, out));
     candidate *list = malloc((size_t)s->windows * sizeof *list);
-    c.raw = calloc(13 * (size_t)s->network_width * (size_t)s->network_height, sizeof *c.raw);
-    isobath_status st = list && c.raw ? ib_quant_init(&setup->sink, diag, &quant) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the chain");
+    size_t map = (size_t)s->network_width * (size_t)s->network_height;
+    c.raw = calloc(13 * map, sizeof *c.raw);
+    c.maps = malloc(AHEAD * CHAIN_MAPS * map * sizeof *c.maps);
+    c.readers = calloc((size_t)setup->threads, sizeof(ib_segments *));
+    isobath_status st = list && c.raw && c.maps && c.readers ? ib_quant_init(&setup->sink, diag, &quant) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the chain");
     if (st == ISOBATH_OK) st = ib_pool_create(setup->threads, diag, &c.pool);
     ib_backend_options host = {.act = IB_F32, .isa = setup->options.cpu_isa, .pool = c.pool, .diag = diag};
     if (st == ISOBATH_OK) st = ib_cpu_open(&host, &c.host);
     if (st == ISOBATH_OK) st = ib_segments_create(s, diag, &c.segments);
+    for (int i = 0; st == ISOBATH_OK && i < setup->threads; i++) st = ib_segments_create(s, diag, &c.readers[i]);
     if (st == ISOBATH_OK)
         st = ib_align_chain_init(&c.chain, c.host, s->metric, setup->options.guard, s->output_height, s->output_width, s->network_height,
                                  s->network_width, diag);
@@ -217,8 +256,11 @@ isobath_status ib_chain_make(const ib_shard *s, const ib_setup *setup, atomic_in
     if (st == ISOBATH_OK) st = find_max(&c, setup, &quant, out, list);
     ib_align_chain_free(&c.chain);
     ib_segments_destroy(c.segments);
+    for (int i = 0; c.readers && i < setup->threads; i++) ib_segments_destroy(c.readers[i]);
     ib_backend_close(c.host);
     ib_pool_destroy(c.pool);
+    free(c.readers);
+    free(c.maps);
     free(c.raw);
     free(list);
     if (st != ISOBATH_OK) ib_chain_free(out);

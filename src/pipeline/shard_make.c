@@ -147,6 +147,13 @@ static isobath_status fill(isobath_task *t, char *const paths[3])
     return ISOBATH_OK;
 }
 
+static void *hash_main(void *arg)
+{
+    isobath_task *t = arg;
+    ib_media_hash(t->setup.options.input, &t->diag, t->shard.input_sha256);
+    return NULL;
+}
+
 static isobath_status make(isobath_task *t, char *paths[3])
 {
     const isobath_run_options *o = &t->setup.options;
@@ -169,8 +176,12 @@ static isobath_status make(isobath_task *t, char *paths[3])
     IB_TRY(st);
     IB_TRY(ib_shard_report(t, "shard", "reading the input", t->setup.plan.frames_hint));
     IB_TRY(model_digest(t));
-    IB_TRY(read_input(t));
-    IB_TRY(ib_media_hash(o->input, &t->diag, t->shard.input_sha256));
+    pthread_t hash; /* beside the reading */
+    if (pthread_create(&hash, NULL, hash_main, t) != 0) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "could not start the hashing thread");
+    isobath_status read = read_input(t);
+    pthread_join(hash, NULL);
+    IB_TRY(read);
+    IB_TRY(ib_diag_status(&t->diag));
     IB_TRY(fill(t, paths));
     return ib_shard_write(&t->shard, &t->diag);
 }
