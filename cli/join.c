@@ -22,6 +22,7 @@ static void print_summary(const isobath_join_summary *s)
         if (k && c->overlap) printf(": scale %.5g, shift %.5g over %lld frames, residual %.2f%%", c->scale, c->shift, (long long)c->overlap, 100 * c->residual);
         putchar('\n');
     }
+    if (s->unit_assumed) printf("note      the files do not say what they hold: taken for disparity, larger is nearer (--metric if they hold metres)\n");
     if (s->clamped)
         printf("note      %lld values fell below 0 and became 0: something is farther than all of the first chunk (--fit scale has no shift)\n", (long long)s->clamped);
     printf("written   %s\n", s->manifest);

@@ -49,6 +49,7 @@ typedef struct isobath_join_summary {
     int64_t frames, frames_in_chunks;
     int width, height;
     const char *unit;           /* "metre" or "relative". A constant */
+    int unit_assumed;           /* 1: neither files nor options say what the numbers are, disparity was assumed */
     const char *fit, *space;    /* as used. Constants */
     int repaired;               /* 1: frames were aligned one by one */
     int64_t clamped;            /* values that the alignment made negative, and that became 0 */

@@ -46,6 +46,8 @@ void ib_join_free(ib_join *j);
 /* Frame i of chunk k in the first chunk's scale, into depth[slot] and valid[slot]. Values that the line makes negative
  * become 0; they are counted in *clamped (NULL allowed). */
 isobath_status ib_join_read(ib_join *j, int64_t k, int64_t i, int slot, int64_t *clamped);
+/* aligned = line(value) for the valid pixels of a slot, in place; returns how many fell below 0. */
+int64_t ib_join_apply(ib_join *j, ib_line line, int slot);
 isobath_status ib_join_report(const ib_join *j, const char *stage, int64_t done, int64_t total);
 
 /* normalised.c: refuses, or repairs, frames that were normalised one by one; `repair` fills the sources' lines. */

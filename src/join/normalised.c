@@ -73,7 +73,7 @@ static isobath_status repair_chunk(ib_join *j, ib_join_source *s, int64_t k)
         if (i > 0 && !ib_line_fit(j->x, j->y, ib_join_sample(j, 0, j->sample_capacity), IB_FIT_BOTH, j->scratch, &fit))
             fit = (ib_fit){.scale = s->lines[i - 1].scale, .shift = s->lines[i - 1].shift}; /* a black frame: as the one before */
         s->lines[i] = (ib_line){fit.scale, fit.shift};
-        if (i > 0) IB_TRY(ib_join_read(j, k, i, 0, NULL));
+        ib_join_apply(j, s->lines[i], 0);
         memcpy(j->depth[1], j->depth[0], n * sizeof(float));
         memcpy(j->valid[1], j->valid[0], n);
     }

@@ -71,6 +71,7 @@ static isobath_status set_how(ib_join *j)
     if (!in_depth && strcmp(space, "disparity") != 0)
         return ib_fail(j->diag, ISOBATH_ERR_USAGE, "--space %s: expected auto, disparity or depth", space);
     j->reciprocal = in_depth != metric;
+    j->summary->unit_assumed = o->metric < 0 && !ib_depth_reader_get_info(j->sources[0].reader)->kind_known;
     j->summary->unit = metric ? "metre" : "relative";
     j->summary->fit = j->model == IB_FIT_BOTH ? "scale+shift" : j->model == IB_FIT_SCALE ? "scale" : "none";
     j->summary->space = in_depth ? "depth" : "disparity";
@@ -148,29 +149,37 @@ void ib_join_free(ib_join *j)
     ib_split_plan_free(&j->plan);
 }
 
-isobath_status ib_join_read(ib_join *j, int64_t k, int64_t i, int slot, int64_t *clamped)
+/* Applies a line of the fit's space to what is in a slot. */
+int64_t ib_join_apply(ib_join *j, ib_line line, int slot)
 {
-    const ib_join_source *s = &j->sources[k];
     float *depth = j->depth[slot];
     uint8_t *valid = j->valid[slot];
-    IB_TRY(ib_depth_reader_read_valid(s->reader, i, depth, valid, NULL));
-    ib_line f = s->lines ? s->lines[i] : (ib_line){1, 0};
-    double scale = s->line.scale * f.scale, shift = s->line.scale * f.shift + s->line.shift;
-    int64_t n = (int64_t)j->width * j->height, count = 0;
+    int64_t n = (int64_t)j->width * j->height, clamped = 0;
     int metric = j->kind == IB_DEPTH_METRIC;
-    if (scale == 1 && shift == 0 && !metric) return ISOBATH_OK;
+    if (line.scale == 1 && line.shift == 0) return 0;
     for (int64_t p = 0; p < n; p++) {
-        if (metric && !(depth[p] > 0)) valid[p] = 0; /* --metric, whatever the files say */
         if (!valid[p] || (j->reciprocal && depth[p] == 0)) continue; /* a disparity of 0 is infinitely far in any scale */
-        double v = j->reciprocal ? scale / depth[p] + shift : scale * depth[p] + shift;
+        double v = j->reciprocal ? line.scale / depth[p] + line.shift : line.scale * depth[p] + line.shift;
         if (j->reciprocal) v = v > 0 ? 1 / v : metric ? 0 : INFINITY;
         if (!(v >= 0) || v > 3e38) {
-            count++;
+            clamped++;
             v = 0;
         }
         depth[p] = (float)v;
         if (metric && v == 0) valid[p] = 0;
     }
+    return clamped;
+}
+
+isobath_status ib_join_read(ib_join *j, int64_t k, int64_t i, int slot, int64_t *clamped)
+{
+    const ib_join_source *s = &j->sources[k];
+    IB_TRY(ib_depth_reader_read_valid(s->reader, i, j->depth[slot], j->valid[slot], NULL));
+    int64_t n = (int64_t)j->width * j->height, count;
+    for (int64_t p = 0; p < n && j->kind == IB_DEPTH_METRIC; p++)
+        if (!(j->depth[slot][p] > 0)) j->valid[slot][p] = 0; /* --metric, whatever the files say */
+    ib_line f = s->lines ? s->lines[i] : (ib_line){1, 0};
+    count = ib_join_apply(j, (ib_line){s->line.scale * f.scale, s->line.scale * f.shift + s->line.shift}, slot);
     if (clamped) *clamped += count;
     return ISOBATH_OK;
 }

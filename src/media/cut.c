@@ -3,9 +3,6 @@
 #include "media/compat.h"
 #include "media/log.h"
 
-#include <libavutil/imgutils.h>
-#include <libavutil/mem.h>
-#include <libavutil/murmur3.h>
 #include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <stdlib.h>
@@ -22,27 +19,6 @@ struct ib_cut {
     int64_t *times_us, count, capacity, packets;
     int header, finished;
 };
-
-isobath_status ib_picture_hash_of(const AVFrame *f, ib_diag *diag, ib_picture_hash *out)
-{
-    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(f->format);
-    if (!d || (d->flags & AV_PIX_FMT_FLAG_HWACCEL)) return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "pictures that are not in memory");
-    struct AVMurMur3 *hash = av_murmur3_alloc();
-    if (!hash) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
-    av_murmur3_init(hash);
-    /* the full-range twins of the YUV formats are the same samples */
-    int id[4] = {d->log2_chroma_w, d->log2_chroma_h, f->width, f->height};
-    av_murmur3_update(hash, (const uint8_t *)id, sizeof id);
-    for (int p = 0; p < av_pix_fmt_count_planes(f->format); p++) {
-        int height = p == 1 || p == 2 ? AV_CEIL_RSHIFT(f->height, d->log2_chroma_h) : f->height;
-        int bytes = av_image_get_linesize(f->format, f->width, p);
-        if (d->flags & AV_PIX_FMT_FLAG_PAL && p == 1) height = 1, bytes = 1024;
-        for (int y = 0; y < height && bytes > 0; y++) av_murmur3_update(hash, f->data[p] + (ptrdiff_t)y * f->linesize[p], (size_t)bytes);
-    }
-    av_murmur3_final(hash, out->bytes);
-    av_free(hash);
-    return ISOBATH_OK;
-}
 
 static const AVCodec *find_encoder(ib_cut_codec codec) { return avcodec_find_encoder_by_name(codec == IB_CUT_H264 ? "libx264" : "ffv1"); }
 

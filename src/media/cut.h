@@ -2,7 +2,9 @@
 #ifndef IB_MEDIA_CUT_H
 #define IB_MEDIA_CUT_H
 
-#include "media/decoder.h"
+#include "media/media.h"
+
+struct AVFrame;
 
 typedef enum ib_cut_codec { IB_CUT_COPY, IB_CUT_H264, IB_CUT_FFV1 } ib_cut_codec;
 
@@ -10,8 +12,27 @@ typedef enum ib_cut_codec { IB_CUT_COPY, IB_CUT_H264, IB_CUT_FFV1 } ib_cut_codec
 typedef struct ib_picture_hash {
     uint8_t bytes[16];
 } ib_picture_hash;
-/* ISOBATH_ERR_MEMORY, ISOBATH_ERR_UNSUPPORTED (a picture that is not in memory). */
-isobath_status ib_picture_hash_of(const AVFrame *frame, ib_diag *diag, ib_picture_hash *out);
+
+/* The frames of a video as they are stored, for cutting. */
+typedef struct ib_cut_reader ib_cut_reader;
+
+typedef struct ib_cut_frame {
+    const struct AVFrame *picture; /* of the reader, until the next call */
+    int width, height, pix_fmt;
+    int64_t pts_us;     /* from the first frame, increasing */
+    int64_t stream_pts; /* in the stream's units; INT64_MIN: unknown */
+    int is_image;       /* one file of a sequence */
+    ib_picture_hash hash;
+} ib_cut_frame;
+
+/* Errors: as ib_media_open. */
+isobath_status ib_cut_reader_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_cut_reader **out);
+void ib_cut_reader_close(ib_cut_reader *reader); /* NULL allowed */
+/* *got = 0 at the end. Errors: ISOBATH_ERR_INPUT, ISOBATH_ERR_MEMORY, ISOBATH_ERR_UNSUPPORTED (pictures that are not in memory). */
+isobath_status ib_cut_reader_next(ib_cut_reader *reader, ib_cut_frame *out, int *got);
+double ib_cut_reader_fps(const ib_cut_reader *reader);            /* 0: unknown */
+int64_t ib_cut_reader_frames_hint(const ib_cut_reader *reader);   /* -1: unknown */
+const int32_t *ib_cut_reader_matrix(const ib_cut_reader *reader); /* display matrix of the stream, or NULL */
 
 /* The codec that stores pictures of this pixel format without loss, `wish` when it can: H.264 (x264 with qp 0) takes 8-bit
  * YUV, FFV1 most. IB_CUT_COPY: none does. */
@@ -29,9 +50,9 @@ typedef struct ib_cut_format {
 } ib_cut_format;
 
 /* `first` shows format, size and colours. Errors: ISOBATH_ERR_UNSUPPORTED, ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. */
-isobath_status ib_cut_open(const ib_cut_format *format, const AVFrame *first, ib_diag *diag, ib_cut **out);
+isobath_status ib_cut_open(const ib_cut_format *format, const struct AVFrame *first, ib_diag *diag, ib_cut **out);
 /* time_us counts from the first frame of the part and increases. The frame is not changed. */
-isobath_status ib_cut_write(ib_cut *cut, const AVFrame *frame, int64_t time_us);
+isobath_status ib_cut_write(ib_cut *cut, const struct AVFrame *frame, int64_t time_us);
 isobath_status ib_cut_finish(ib_cut *cut);
 void ib_cut_close(ib_cut *cut); /* frees; without finish the file is removed. NULL allowed */
 

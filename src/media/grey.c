@@ -98,6 +98,7 @@ isobath_status ib_grey_open(const char *path, int threads, ib_diag *diag, ib_gre
     }
     g->diag = diag;
     g->options.threads = threads;
+    g->options.max_pixels = (int64_t)1 << 28;
     isobath_status st = open_input(g);
     if (st != ISOBATH_OK)
         ib_grey_close(g);

@@ -77,7 +77,7 @@ static isobath_status set_name(split_run *r)
     return r->name && r->plan.input ? ISOBATH_OK : memory(r);
 }
 
-static isobath_status add_frame(split_run *r, const ib_decoded *d)
+static isobath_status add_frame(split_run *r, const ib_cut_frame *d)
 {
     int64_t n = r->plan.frames;
     if (n == r->capacity) {
@@ -92,14 +92,14 @@ static isobath_status add_frame(split_run *r, const ib_decoded *d)
         r->capacity = capacity;
     }
     if (n == 0) {
-        r->plan.width = d->frame->width;
-        r->plan.height = d->frame->height;
-        r->pix_fmt = d->frame->format;
+        r->plan.width = d->width;
+        r->plan.height = d->height;
+        r->pix_fmt = d->pix_fmt;
         r->has_pts = 1;
     }
-    IB_TRY(ib_picture_hash_of(d->frame, r->diag, &r->hashes[n]));
-    r->pts[n] = d->frame->best_effort_timestamp;
-    r->has_pts &= r->pts[n] != INT64_MIN && !d->path && (n == 0 || r->pts[n] > r->pts[n - 1]);
+    r->hashes[n] = d->hash;
+    r->pts[n] = d->stream_pts;
+    r->has_pts &= r->pts[n] != INT64_MIN && !d->is_image && (n == 0 || r->pts[n] > r->pts[n - 1]);
     r->times_us[n] = d->pts_us;
     r->plan.frames++;
     return ISOBATH_OK;
@@ -108,25 +108,25 @@ static isobath_status add_frame(split_run *r, const ib_decoded *d)
 /* The pass that everything else is measured by. */
 static isobath_status count_frames(split_run *r)
 {
-    ib_decoder *decoder;
-    ib_decoded d = {0};
+    ib_cut_reader *reader;
+    ib_cut_frame d;
     int got = 1;
-    IB_TRY(ib_decoder_open(r->o->input, &r->media, r->diag, &decoder));
+    IB_TRY(ib_cut_reader_open(r->o->input, &r->media, r->diag, &reader));
     isobath_status st = ISOBATH_OK;
-    const int32_t *matrix = ib_decoder_matrix(decoder);
+    const int32_t *matrix = ib_cut_reader_matrix(reader);
     if (matrix) memcpy(r->matrix, matrix, sizeof r->matrix);
     r->has_matrix = matrix != NULL;
-    r->plan.fps = ib_decoder_fps(decoder);
+    r->plan.fps = ib_cut_reader_fps(reader);
     r->plan.overlap = r->o->overlap;
     while (st == ISOBATH_OK) {
-        st = ib_decoder_next(decoder, &d, &got);
+        st = ib_cut_reader_next(reader, &d, &got);
         if (st != ISOBATH_OK || !got) break;
-        if (d.path && !r->o->plan_only)
+        if (d.is_image && !r->o->plan_only)
             st = ib_fail(r->diag, ISOBATH_ERR_USAGE, "%s: images are files of their own already: --plan-only says which belong to which chunk", r->o->input);
         if (st == ISOBATH_OK) st = add_frame(r, &d);
-        if (st == ISOBATH_OK && r->plan.frames % REPORT_EVERY == 0) st = report(r, "count", r->plan.frames, ib_decoder_frames_hint(decoder));
+        if (st == ISOBATH_OK && r->plan.frames % REPORT_EVERY == 0) st = report(r, "count", r->plan.frames, ib_cut_reader_frames_hint(reader));
     }
-    ib_decoder_close(decoder);
+    ib_cut_reader_close(reader);
     if (st == ISOBATH_OK && r->plan.frames == 0) st = ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->o->input);
     if (st != ISOBATH_OK) return st;
     r->plan.times_us = r->times_us;
@@ -152,25 +152,23 @@ static isobath_status verify(split_run *r, int64_t k, int *same, char *error, si
 {
     const ib_split_chunk *c = &r->plan.chunks[k];
     ib_diag diag = IB_DIAG_INIT;
-    ib_decoder *decoder;
-    ib_decoded d;
-    ib_picture_hash hash;
+    ib_cut_reader *reader;
+    ib_cut_frame d;
     int64_t n = 0;
     int got = 0;
     *same = 0;
-    isobath_status st = ib_decoder_open(r->parts[k], &r->media, &diag, &decoder), told = ISOBATH_OK;
-    if (st == ISOBATH_OK) *same = (ib_decoder_matrix(decoder) != NULL) == r->has_matrix;
+    isobath_status st = ib_cut_reader_open(r->parts[k], &r->media, &diag, &reader), told = ISOBATH_OK;
+    if (st == ISOBATH_OK) *same = (ib_cut_reader_matrix(reader) != NULL) == r->has_matrix;
     if (st == ISOBATH_OK && !*same) snprintf(error, size, "its rotation is lost");
     while (st == ISOBATH_OK && *same && told == ISOBATH_OK) {
-        st = ib_decoder_next(decoder, &d, &got);
+        st = ib_cut_reader_next(reader, &d, &got);
         if (st != ISOBATH_OK || !got) break;
-        st = ib_picture_hash_of(d.frame, &diag, &hash);
-        *same = st == ISOBATH_OK && n < c->frames && memcmp(&hash, &r->hashes[c->first + n], sizeof hash) == 0;
+        *same = n < c->frames && memcmp(&d.hash, &r->hashes[c->first + n], sizeof d.hash) == 0;
         if (!*same) snprintf(error, size, "its frame %" PRId64 " is not frame %" PRId64 " of the input", n, c->first + n);
         n++;
         if (n % REPORT_EVERY == 0) told = report(r, "verify", c->first + n, r->plan.frames);
     }
-    ib_decoder_close(decoder);
+    ib_cut_reader_close(reader);
     if (st != ISOBATH_OK) {
         *same = 0;
         snprintf(error, size, "%.500s", diag.text);
@@ -222,7 +220,7 @@ static isobath_status try_copy(split_run *r, int64_t k)
     return ISOBATH_OK;
 }
 
-static isobath_status open_chunk(split_run *r, int64_t k, const AVFrame *first, ib_cut **cut)
+static isobath_status open_chunk(split_run *r, int64_t k, const struct AVFrame *first, ib_cut **cut)
 {
     ib_cut_codec codec = ib_cut_lossless(r->pix_fmt, r->wish);
     if (codec == IB_CUT_COPY || (r->wish != IB_CUT_COPY && codec != r->wish))
@@ -235,22 +233,22 @@ static isobath_status open_chunk(split_run *r, int64_t k, const AVFrame *first, 
 }
 
 /* One more pass over the input for the chunks that are not copies. A frame is in two of them at most. */
-static isobath_status encode_chunks(split_run *r, ib_decoder *decoder, ib_cut *cuts[2])
+static isobath_status encode_chunks(split_run *r, ib_cut_reader *reader, ib_cut *cuts[2])
 {
     for (int64_t next = 0, i = 0;; i++) {
-        ib_decoded d;
+        ib_cut_frame d;
         int got;
-        IB_TRY(ib_decoder_next(decoder, &d, &got));
+        IB_TRY(ib_cut_reader_next(reader, &d, &got));
         if (!got) return ISOBATH_OK;
         while (next < r->plan.count && r->plan.chunks[next].first <= i) {
-            if (!r->plan.chunks[next].method) IB_TRY(open_chunk(r, next, d.frame, &cuts[next % 2]));
+            if (!r->plan.chunks[next].method) IB_TRY(open_chunk(r, next, d.picture, &cuts[next % 2]));
             next++;
         }
         for (int64_t k = next > 1 ? next - 2 : 0; k < next; k++) {
             const ib_split_chunk *c = &r->plan.chunks[k];
             ib_cut *cut = cuts[k % 2];
             if (!cut || i < c->first || i >= c->first + c->frames) continue;
-            IB_TRY(ib_cut_write(cut, d.frame, r->plan.times_us[i] - r->plan.times_us[c->first]));
+            IB_TRY(ib_cut_write(cut, d.picture, r->plan.times_us[i] - r->plan.times_us[c->first]));
             if (i + 1 < c->first + c->frames) continue;
             IB_TRY(ib_cut_finish(cut));
             ib_cut_close(cut);
@@ -271,12 +269,12 @@ static isobath_status write_chunks(split_run *r)
         IB_TRY(try_copy(r, k));
     }
     if (r->summary->copied < r->plan.count) {
-        ib_decoder *decoder;
+        ib_cut_reader *reader;
         ib_cut *cuts[2] = {0};
-        IB_TRY(ib_decoder_open(r->o->input, &r->media, r->diag, &decoder));
-        isobath_status st = encode_chunks(r, decoder, cuts);
+        IB_TRY(ib_cut_reader_open(r->o->input, &r->media, r->diag, &reader));
+        isobath_status st = encode_chunks(r, reader, cuts);
         for (int i = 0; i < 2; i++) ib_cut_close(cuts[i]);
-        ib_decoder_close(decoder);
+        ib_cut_reader_close(reader);
         IB_TRY(st);
     }
     for (int64_t k = 0; k < r->plan.count; k++) {
