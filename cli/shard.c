@@ -36,6 +36,7 @@ int cmd_shard(int argc, char **argv)
     const cli_option options[] = {
         {CLI_HEADING, .help = "Plan"},
         {CLI_INT64, "--segments", 0, "N", "segments of windows (default: one for about 1,000 frames)", &t.segments},
+        {CLI_CALL, "--count", 0, "frames|packets", "frames (default): decode all of it once, exact; packets: read the container only,\nmuch sooner; a task that finds another frame than was counted says so", &t.count_packets, cli_set_count},
         CLI_INPUT_OPTIONS(o),
         CLI_MODEL_OPTIONS(o, metric),
         {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, set_guard},

@@ -28,7 +28,7 @@ typedef struct slurm_run {
     slurm_place place;
     slurm_options options;
     int64_t parts;
-    int quiet, no_wait;
+    int quiet, no_wait, count_packets;
     char ids[4096]; /* of the jobs that are on their way */
 } slurm_run;
 
@@ -209,6 +209,7 @@ static int start(slurm_run *r, isobath_run_options *o, int64_t segments)
     t.segments = segments > 0 ? segments : 4 * (int64_t)r->options.nodes * (r->options.gpus_per_node > 0 ? r->options.gpus_per_node : 1);
     o->output = r->place.folder;
     t.run = o;
+    t.count_packets = r->count_packets;
     if (o->overwrite || isobath_task_progress_read(r->place.folder, o->name, &p, NULL, 0) != ISOBATH_OK) {
         if (!r->quiet) fprintf(stderr, "reading the input once, for the plan\n");
         int code = cli_task_run("slurm", &t, r->quiet, NULL);
@@ -261,6 +262,7 @@ int cmd_slurm(int argc, char **argv)
         {CLI_INT64, "--segments", 0, "N", "segments of windows (default: four for each that runs at once)", &segments},
         {CLI_INT64, "--parts", 0, "N", "parts of the rendering (default: as many as segments)", &r.parts},
         {CLI_FLAG, "--no-wait", 0, NULL, "submit and return", &r.no_wait},
+        {CLI_CALL, "--count", 0, "frames|packets", "as for isobath shard", &r.count_packets, cli_set_count},
         CLI_INPUT_OPTIONS(o),
         CLI_MODEL_OPTIONS(o, metric),
         {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, set_guard},

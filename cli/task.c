@@ -5,6 +5,7 @@
 #include "run_options.h"
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static isobath_task *volatile running; /* for the signal handler */
@@ -34,4 +35,11 @@ int cli_task_run(const char *command, isobath_task_options *options, int quiet, 
     for (int i = 0; t && code == 0 && isobath_task_output(t, i); i++) printf("%s\n", isobath_task_output(t, i));
     isobath_task_destroy(t);
     return code;
+}
+
+int cli_set_count(void *target, const char *arg)
+{
+    if (strcmp(arg, "frames") && strcmp(arg, "packets")) return -1;
+    *(int *)target = strcmp(arg, "packets") == 0;
+    return 0;
 }

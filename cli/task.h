@@ -7,4 +7,7 @@
 /* Runs the task; `command` is for messages. Prints outputs to stdout. Returns the exit code; *result may be NULL. */
 int cli_task_run(const char *command, isobath_task_options *options, int quiet, isobath_task_result *result);
 
+/* frames or packets, into an int. */
+int cli_set_count(void *target, const char *argument);
+
 #endif

@@ -23,6 +23,7 @@ typedef struct isobath_task_options {
     isobath_task_kind kind;
     const isobath_run_options *run; /* SHARD: what is to be done; else NULL */
     int64_t segments;               /* SHARD: into how many; 0: about 1,000 frames each */
+    int count_packets;              /* SHARD: 1: frames are counted as packets, nothing is decoded; WORK finds out if that was wrong */
     const char *folder;             /* of the result and the tasks; SHARD: run->output */
     const char *name;               /* NAME of the run; NULL: the only one there */
     int64_t part, parts;            /* WORK, RENDER */

@@ -107,6 +107,12 @@ void ib_media_first_hash(const ib_media *media, char out[65]);
  * What follows a jump may differ in damaged streams: compare times, or pictures. Errors: as ib_media_read. */
 isobath_status ib_media_jump(ib_media *media, int64_t index, int64_t pts_us);
 
+/* What ib_media_read would give as times, from the container's packets alone (images: from their number), for options as they opened a
+ * media object with this stride: much sooner, and right for streams without damage or tricks. *times_us is malloc'ed.
+ * Errors: ISOBATH_ERR_INPUT (no times, two of one time, a pipe), ISOBATH_ERR_MEMORY. */
+isobath_status ib_media_packet_times(const char *input, const ib_media_options *options, int stride, ib_diag *diag, int64_t **times_us,
+                                     int64_t *count);
+
 /* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
  * known, so "" is written). out holds 65 bytes. */
 isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65]);

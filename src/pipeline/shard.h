@@ -20,7 +20,8 @@ typedef struct ib_shard {
     int temporal, metric;        /* of the model */
     int64_t frames;
     int64_t *pts_us;             /* of all frames */
-    uint32_t *checks;            /* CRC-32 of the RGB pictures of frames 0, 22, 44 ... */
+    int counted;                 /* 1: times are from packets, nothing was decoded: no checksums */
+    uint32_t *checks;            /* CRC-32 of the RGB pictures of frames 0, 22, 44 ...; counted: zeros */
     int64_t shot_count;
     ib_shot *shots;
     int64_t *shot_window;        /* (shot_count + 1) number of each shot's first window among all windows */

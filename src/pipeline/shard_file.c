@@ -171,6 +171,7 @@ static isobath_status parse_plan(const json_t *j, const uint8_t *table, size_t t
     IB_TRY(parse_options(json_object_get(j, "options"), s, where, diag));
     s->frames = json_integer_value(json_object_get(j, "frames"));
     s->segments = json_integer_value(json_object_get(j, "segments"));
+    s->counted = json_is_true(json_object_get(j, "counted"));
     s->temporal = json_is_true(json_object_get(j, "temporal"));
     s->metric = json_is_true(json_object_get(j, "metric"));
     if (s->frames < 1 || s->frames > MOST_FRAMES || !get_size(j, "network_size", &s->network_width, &s->network_height) ||
@@ -266,9 +267,9 @@ isobath_status ib_shard_write(ib_shard *s, ib_diag *diag)
     json_t *shots = json_array();
     for (int64_t i = 0; i < s->shot_count; i++) json_array_append_new(shots, json_integer(s->shots[i].count));
     json_t *options = options_json(&s->options);
-    json_t *j = options ? json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:b, s:b, s:[i,i], s:[i,i], s:s, s:s, s:s, s:o}", "format", FORMAT, "isobath",
+    json_t *j = options ? json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:b, s:b, s:b, s:[i,i], s:[i,i], s:s, s:s, s:s, s:o}", "format", FORMAT, "isobath",
                                     ISOBATH_VERSION, "options", options, "frames", (json_int_t)s->frames, "windows",
-                                    (json_int_t)s->windows, "segments", (json_int_t)s->segments, "temporal", s->temporal, "metric",
+                                    (json_int_t)s->windows, "segments", (json_int_t)s->segments, "counted", s->counted, "temporal", s->temporal, "metric",
                                     s->metric, "network_size", s->network_width, s->network_height, "output_size",
                                     s->output_width, s->output_height, "input_sha256", s->input_sha256, "model_sha256",
                                     s->model_sha256, "frames_sha256", digest, "shots", shots)

@@ -43,7 +43,7 @@ static isobath_status take_frame(reading *r, int64_t pts_us, int starts_shot, co
         IB_TRY(grow((void **)&s->shots, s->shot_count, &r->shot_cap, sizeof *s->shots, r->diag));
         s->shots[s->shot_count++] = (ib_shot){s->frames, 0};
     }
-    if (s->frames % IB_SHARD_CHECK_EVERY == 0) s->checks[s->frames / IB_SHARD_CHECK_EVERY] = libdeflate_crc32(0, rgb, bytes);
+    if (s->frames % IB_SHARD_CHECK_EVERY == 0) s->checks[s->frames / IB_SHARD_CHECK_EVERY] = rgb ? libdeflate_crc32(0, rgb, bytes) : 0;
     s->pts_us[s->frames++] = pts_us;
     s->shots[s->shot_count - 1].count++;
     return ISOBATH_OK;
@@ -88,10 +88,30 @@ static isobath_status read_counting(isobath_task *t, reading *r)
     return st;
 }
 
+/* Packets instead of frames: who computes compares the times. */
+static isobath_status read_packets(isobath_task *t, reading *r)
+{
+    ib_setup *s = &t->setup;
+    ib_shard *p = &t->shard;
+    int64_t *list = NULL, count = 0, *times, frames;
+    if (s->cuts_auto) return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "--count packets looks at no picture, so it finds no cuts (--cuts auto)");
+    IB_TRY(ib_media_packet_times(s->options.input, &s->media_options, ib_media_get_info(s->media)->stride, &t->diag, &times, &frames));
+    isobath_status st = s->options.cuts ? ib_cuts_read(s->options.cuts, &t->diag, &list, &count) : ISOBATH_OK;
+    for (int64_t i = 0, next = 0; st == ISOBATH_OK && i < frames; i++) {
+        while (next < count && list[next] < i) next++;
+        st = take_frame(r, times[i], next < count && list[next] == i, NULL, 0);
+    }
+    p->counted = 1;
+    atomic_store(&t->done, frames);
+    free(times);
+    free(list);
+    return st;
+}
+
 static isobath_status read_input(isobath_task *t)
 {
     reading r = {.shard = &t->shard, .diag = &t->diag};
-    IB_TRY(t->setup.cuts_auto ? read_detecting(t, &r) : read_counting(t, &r));
+    IB_TRY(t->options.count_packets ? read_packets(t, &r) : t->setup.cuts_auto ? read_detecting(t, &r) : read_counting(t, &r));
     if (t->cancelled) return ib_fail(&t->diag, ISOBATH_ERR_INTERRUPTED, "stopped before the whole input was read");
     return t->shard.frames ? ISOBATH_OK : ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: no frames", t->setup.options.input);
 }

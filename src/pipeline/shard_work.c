@@ -135,16 +135,19 @@ static isobath_status check_frames(const work *w, const ib_window *win)
     if (win->shot != shot || win->k != k || win->shot_first != p->shots[shot].first)
         return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: other shots than were planned with: the input has changed", t->setup.options.input);
     ib_plan_new_frames(k, p->shots[shot].count, &first, &end);
+    if (k == ib_plan_windows(p->shots[shot].count) - 1 && win->frames_total != p->shots[shot].count)
+        return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: has other frames than were planned with%s", t->setup.options.input,
+                       p->counted ? ": plan it without --count packets" : ": the input has changed");
     for (int64_t i = first; i < end; i++) {
         int slot = (int)(i - IB_PLAN_STEP * k);
         int64_t index = win->shot_first + i;
         const ib_source_frame *f = win->source[slot];
         int same = win->pts_us[slot] == p->pts_us[index];
-        if (same && f && f->rgb && index % IB_SHARD_CHECK_EVERY == 0)
+        if (same && !p->counted && f && f->rgb && index % IB_SHARD_CHECK_EVERY == 0)
             same = libdeflate_crc32(0, f->rgb, (size_t)f->width * (size_t)f->height * 3) == p->checks[index / IB_SHARD_CHECK_EVERY];
         if (!same)
-            return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: frame %lld is not the one that was planned with: the input has changed, or its "
-                           "decoder is another one", t->setup.options.input, (long long)index);
+            return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: frame %lld is not the one that was planned with: %s", t->setup.options.input,
+                           (long long)index, p->counted ? "plan it without --count packets" : "the input has changed, or its decoder is another one");
     }
     return ISOBATH_OK;
 }
@@ -166,8 +169,8 @@ static isobath_status compute(work *w)
     IB_TRY(ib_diag_status(&t->diag));
     if (t->cancelled) return ib_fail(&t->diag, ISOBATH_ERR_INTERRUPTED, "stopped; segment %lld is to be done again", (long long)t->options.part);
     if (atomic_load(&t->done) != w->end - w->first)
-        return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: ends before segment %lld does: it is not what was planned with", t->setup.options.input,
-                       (long long)t->options.part);
+        return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: ends before segment %lld does: %s", t->setup.options.input, (long long)t->options.part,
+                       t->shard.counted ? "plan it without --count packets" : "it is not what was planned with");
     ib_spool_writer *spool = w->spool;
     w->spool = NULL;
     return ib_spool_commit(spool, &t->result.bytes);

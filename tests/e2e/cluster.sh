@@ -86,5 +86,17 @@ expect 0 "" "$isobath" run "$clip" -o "$dir/other" --model "$dir/tiny.safetensor
 cp "$dir/other/"*_src.mp4 "$dir/film.mp4"
 expect 3 "frame 0 is not the one that was planned with" "$isobath" work "$dir/c" --segment 0 --devices cpu
 
+# counted by packets: the same plan for a healthy stream; a wrong count is found by the tasks
+expect 2 "finds no cuts" "$isobath" shard "$clip" -o "$dir/d" --model "$dir/tiny.safetensors" --cuts auto --count packets
+expect 0 "100 frames, 6 windows, 2 segments" "$isobath" shard "$clip" -o "$dir/d" $settings --segments 2 --count packets
+for i in 0 1; do "$isobath" work "$dir/d" --segment $i --devices cpu --quiet || bad "segment $i, counted by packets"; done
+"$isobath" merge "$dir/d" --quiet > /dev/null || bad "merge, counted by packets"
+same "$dir/d" "counted by packets"
+cp "$clip" "$dir/short.mp4"
+"$isobath" shard "$dir/short.mp4" -o "$dir/e" --model "$dir/tiny.safetensors" --input-size 28 --max-res 96 --format npz --count packets --quiet || bad "shard by packets"
+"$isobath" run "$clip" -o "$dir/other" --model "$dir/tiny.safetensors" --input-size 28 --max-res 640 --max-frames 90 --format src --overwrite --quiet > /dev/null
+cp "$dir/other/"*_src.mp4 "$dir/short.mp4"
+expect 3 "plan it without --count packets" "$isobath" work "$dir/e" --segment 0 --devices cpu
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
