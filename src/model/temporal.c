@@ -109,6 +109,26 @@ static isobath_status forward_piece(const ib_temporal *m, ib_backend *be, ib_are
     return ISOBATH_OK;
 }
 
+/* The whole block as one op, where the backend has it: *done. */
+static isobath_status forward_at_once(const ib_temporal *m, ib_backend *be, const ib_tensor *g, const ib_tensor *x, int *done)
+{
+    ib_temporal_block_args a = {.x = *g, .residual = *x, .proj_in = m->proj_in, .proj_out = m->proj_out,
+                                .proj_in_bias = m->proj_in_b, .proj_out_bias = m->proj_out_b,
+                                .ff_norm_weight = m->ff_norm_w, .ff_norm_bias = m->ff_norm_b, .ff_in = m->ff_in,
+                                .ff_out = m->ff_out, .ff_in_bias = m->ff_in_b, .ff_out_bias = m->ff_out_b,
+                                .heads = IB_TEMPORAL_HEADS, .eps = 1e-5f, .y = *x};
+    for (int i = 0; i < 2; i++) {
+        const ib_temporal_attn *t = &m->attn[i];
+        a.attn[i].norm_weight = t->norm_w;
+        a.attn[i].norm_bias = t->norm_b;
+        a.attn[i].pos = t->pe;
+        a.attn[i].qkv = t->qkv;
+        a.attn[i].out = t->out;
+        a.attn[i].out_bias = t->out_b;
+    }
+    return ib_temporal_block(be, &a, done);
+}
+
 isobath_status ib_temporal_forward(const ib_temporal *m, ib_backend *be, ib_arena *arena, const ib_tensor *x, int64_t piece)
 {
     int64_t P = x->dim[1];
@@ -118,7 +138,9 @@ isobath_status ib_temporal_forward(const ib_temporal *m, ib_backend *be, ib_aren
     IB_TRY(ib_arena_3d(arena, be->act, x->dim[0], P, m->channels, &g));
     IB_TRY(ib_groupnorm(be, &(ib_groupnorm_args){.x = *x, .weight = m->norm_w, .bias = m->norm_b,
                                                  .groups = IB_TEMPORAL_GROUPS, .eps = 1e-6f, .y = g}));
-    for (int64_t first = 0; first < P; first += piece)
+    int done;
+    IB_TRY(forward_at_once(m, be, &g, x, &done));
+    for (int64_t first = done ? P : 0; first < P; first += piece)
         IB_TRY(forward_piece(m, be, arena, &g, x, first, P - first < piece ? P - first : piece));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;

@@ -258,6 +258,29 @@ static inline void ib_bilinear_axis(int64_t dst, int64_t in, int64_t out, int64_
     X(render)                                                                                                          \
     X(fit_sums)
 
+/* A whole temporal module as one op, for the shapes that a backend has it for (the model does it op by op elsewhere):
+ * s = linear(x, proj_in); twice s += linear(temporal_attention(linear(layernorm(s) + pos, qkv)), out);
+ * s += linear(GEGLU(linear(layernorm(s), ff_in)), ff_out); y = linear(s, proj_out) + residual.
+ * Rounding to act happens where the single ops round, except that s stays in f32 until proj_out. */
+typedef struct ib_temporal_block_args {
+    ib_tensor x;        /* act (T,P,C), T <= 32: the module's input after its GroupNorm */
+    ib_tensor residual; /* act (T,P,C): the input before it; may be the same view as y */
+    const ib_weight *proj_in, *proj_out;
+    ib_tensor proj_in_bias, proj_out_bias; /* f32 (C), all vectors without gaps */
+    struct {
+        ib_tensor norm_weight, norm_bias; /* f32 (C) */
+        ib_tensor pos;                    /* f32 (32*C): positions in the order of frames */
+        const ib_weight *qkv, *out;       /* LINEAR [3C,C] (no bias) and [C,C] */
+        ib_tensor out_bias;
+    } attn[2];
+    ib_tensor ff_norm_weight, ff_norm_bias;
+    const ib_weight *ff_in, *ff_out; /* GEGLU [4C,C], LINEAR [C,4C] */
+    ib_tensor ff_in_bias, ff_out_bias;
+    int heads;
+    float eps; /* of the three LayerNorms */
+    ib_tensor y; /* act (T,P,C) */
+} ib_temporal_block_args;
+
 /* A backend's functions. Not thread-safe: one thread per ib_backend object at a time. Ops may run asynchronously; `sync`
  * waits; ops with host results (count_nonfinite, render's range, fit_sums) and download return when they are there. */
 typedef struct ib_op_table {
@@ -287,6 +310,8 @@ typedef struct ib_op_table {
 #define IB_OP_MEMBER(op) isobath_status (*op)(ib_backend *, const ib_##op##_args *);
     IB_OPS(IB_OP_MEMBER)
 #undef IB_OP_MEMBER
+    /* NULL: not there. *done = 0: not for this shape, and nothing ran. */
+    isobath_status (*temporal_block)(ib_backend *, const ib_temporal_block_args *, int *done);
 } ib_op_table;
 
 /* What every backend object starts with; backends embed it as their first member. */
@@ -312,6 +337,9 @@ struct ib_weight {
 #define IB_OP_DECLARE(op) isobath_status ib_##op(ib_backend *, const ib_##op##_args *);
 IB_OPS(IB_OP_DECLARE)
 #undef IB_OP_DECLARE
+
+/* *done = 0 and ISOBATH_OK where the backend has no such op for this shape. */
+isobath_status ib_temporal_block(ib_backend *, const ib_temporal_block_args *, int *done);
 
 static inline int ib_tensor_present(const ib_tensor *t) { return t->data != NULL; }
 

@@ -101,6 +101,7 @@ static void check_act(const ck_options *o, ck_tally *t, ib_dtype act, ib_pool *p
         fflush(stdout);
     }
     for (int i = 0; i < k.opened; i++) {
+        if ((!o->op || !strcmp(o->op, "temporal_block")) && !o->bench) ck_temporal_block(t, k.backend[i]);
         ib_backend_close(k.backend[i]);
         ib_diag_destroy(&k.diag[i]);
     }

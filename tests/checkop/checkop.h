@@ -197,6 +197,8 @@ ib_backend *ck_open(ck_tally *t, const char *name, const char *isa, ib_dtype act
 extern const char *const ck_isas[]; /* instruction paths of the cpu backend, NULL at the end */
 
 void ck_check(const ck_options *o, ck_tally *t);               /* against ref */
+/* temporal_block, where the backend has it: it is checked against the single ops that it stands for. */
+void ck_temporal_block(ck_tally *t, ib_backend *b);
 void ck_null(const ck_options *o, ck_tally *t);                /* counts, and refusal of bad arguments */
 void ck_invariance(const ck_options *o, ck_tally *t);          /* byte comparison over splits, layouts, threads */
 void ck_refuse_scalars(ck_tally *t, ib_backend *null_backend); /* a part of ck_null */

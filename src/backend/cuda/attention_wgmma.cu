@@ -88,6 +88,14 @@ template <int n> __device__ __forceinline__ void settle(float (&d)[n][4])
     for (int i = 0; i < n; i++) asm volatile("" : IB_D4(i)::"memory");
 }
 
+/* A store that never happens (sums of weights are not negative): the assembler keeps it, and so all that `sum` needs, before
+ * the wait that follows. Without it the softmax moves behind that wait and nothing overlaps. */
+__device__ __forceinline__ void finish(float sum, uint32_t address)
+{
+    asm volatile("{\n.reg .pred p;\nsetp.lt.f32 p, %0, 0f00000000;\n@p st.shared.f32 [%1], %0;\n}\n" ::"f"(sum), "r"(address)
+                 : "memory");
+}
+
 /* Starts s = q k^T for the tile of keys at `address`. */
 template <typename T>
 __device__ __forceinline__ void scores(float (&s)[8][4], const uint32_t (&qf)[4][4], uint32_t address)
@@ -221,6 +229,7 @@ __global__ void __launch_bounds__(THREADS, 4 / GROUPS)
         ib_wgmma_wait<1>(); /* the scores; the values go on beside the softmax */
         settle(s);
         weigh(s, row_max, keep, row_sum, (tile + 1) * BN, n, p.scale_log2);
+        finish(row_sum[0] + row_sum[1], sq);
         ib_wgmma_wait<0>();
         settle(o);
         if (lane == 0) ib_mbarrier_arrive(empty + 8 * (tile % STAGES));

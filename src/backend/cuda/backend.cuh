@@ -76,6 +76,8 @@ extern "C" {
 IB_OPS(IB_CUDA_DECLARE)
 #undef IB_CUDA_DECLARE
 
+isobath_status ib_cuda_temporal_block(ib_backend *, const ib_temporal_block_args *, int *done);
+
 isobath_status ib_cuda_buffer_alloc(ib_backend *, size_t bytes, void **out);
 void ib_cuda_buffer_free(ib_backend *, void *buffer);
 isobath_status ib_cuda_upload(ib_backend *, void *device_dst, const void *host_src, size_t bytes);

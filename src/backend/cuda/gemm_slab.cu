@@ -28,7 +28,10 @@ int ib_gemm_launch_slab(const ib_cuda_backend *be, const ib_gemm &g)
     CUtensorMap x, w;
     if (!ib_gemm_map_rows_of(be, g, IB_SLAB_ROWS, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, columns, &w))
         return 0;
-    const int out = way_out == IB_GEMM_GATED ? IB_SLAB_GATED : half_out ? IB_SLAB_HALF : IB_SLAB_WIDE;
+    const int out = way_out == IB_GEMM_GATED ? IB_SLAB_GATED
+                    : half_out                 ? IB_SLAB_HALF
+                    : ib_gemm_is_stream(g)     ? IB_SLAB_STREAM
+                                               : IB_SLAB_WIDE;
     if (be->base.act == IB_F16)
         ib_gemm_run_slab_f16(be, g, out, columns, shape, x, w);
     else

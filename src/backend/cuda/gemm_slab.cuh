@@ -5,12 +5,14 @@
 #ifndef IB_BACKEND_CUDA_GEMM_SLAB_CUH
 #define IB_BACKEND_CUDA_GEMM_SLAB_CUH
 
+#include "backend/cuda/gemm_half.cuh"
 #include "backend/cuda/gemm_mma.cuh"
+#include "backend/cuda/gemm_stream.cuh"
 #include "backend/cuda/tma.cuh"
 
 constexpr int IB_SLAB_GROUPS = 3, IB_SLAB_THREADS = 128 * (IB_SLAB_GROUPS + 1);
 constexpr int IB_SLAB_ROWS = 64, IB_SLAB_STAGE_BYTES = IB_SLAB_ROWS * 128, IB_SLAB_MOST_STAGES = 16, IB_SLAB_MOST_STEPS = 10;
-constexpr int IB_SLAB_SCRATCH_BYTES = 2048; /* of a warp, for the way out */
+constexpr int IB_SLAB_SCRATCH_BYTES = IB_HALF_SCRATCH_BYTES; /* of a warp, for the way out */
 constexpr int IB_SLAB_SHARED_BYTES = 227 * 1024;
 constexpr int IB_SLAB_BARRIER_BYTES = 512, IB_SLAB_BIAS_BYTES = 192 * 4;
 /* What is left beside slab and stages: scratch, barriers, bias, alignment to 1024 bytes. */
@@ -23,8 +25,9 @@ typedef struct ib_slab_shape {
     int slabs;  /* of W */
 } ib_slab_shape;
 
-/* The ways out: 16-bit results without residual; anything else; GEGLU to 16-bit results without residual. */
-enum { IB_SLAB_HALF, IB_SLAB_WIDE, IB_SLAB_GATED };
+/* The ways out: 16-bit results without residual; anything else; GEGLU to 16-bit results without residual; gemm_stream.cuh;
+ * transposed convolutions. */
+enum { IB_SLAB_HALF, IB_SLAB_WIDE, IB_SLAB_GATED, IB_SLAB_STREAM, IB_SLAB_SHUFFLE };
 
 /* Host: the launches, one file per type. */
 void ib_gemm_run_slab_f16(const ib_cuda_backend *be, const ib_gemm &g, int way_out, int columns, const ib_slab_shape &shape,
@@ -33,74 +36,12 @@ void ib_gemm_run_slab_bf16(const ib_cuda_backend *be, const ib_gemm &g, int way_
                            const CUtensorMap &x, const CUtensorMap &w);
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
-/* Four 8x8 matrices of 16-bit values to shared memory; lane 8i + r gives the address of row r of matrix i. */
-__device__ __forceinline__ void ib_stmatrix_x4(uint32_t address, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
-{
-    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1,%2,%3,%4};\n" ::"r"(address), "r"(a), "r"(b), "r"(c),
-                 "r"(d)
-                 : "memory");
-}
-
 /* The bias of packed columns c and c + 1 of the slab (of value and gate with GEGLU), zero where there is none. */
 __device__ __forceinline__ float2 ib_slab_bias(uint32_t bias, int c)
 {
     float2 v;
     asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];\n" : "=f"(v.x), "=f"(v.y) : "r"(bias + c * 4));
     return v;
-}
-
-template <int ACT> __device__ __forceinline__ float ib_slab_act(float v)
-{
-    return ACT == IB_ACT_GELU ? ib_gelu(v) : ACT == IB_ACT_RELU ? ib_relu(v) : v;
-}
-
-/* 16 rows x 8*FRAGMENTS columns of 16-bit results, 64 columns at a time through the warp's scratch: rows of 128 bytes,
- * chunk c of row r at c ^ (r & 7). */
-template <typename T, int FRAGMENTS, int ACT>
-__device__ __forceinline__ void ib_slab_emit_half(const ib_gemm &g, uint32_t row0, int col, const float (&acc)[FRAGMENTS][4],
-                                                  uint32_t scratch, uint32_t bias, int lane)
-{
-    const int t2 = lane % 4 * 2, put_row = lane % 16, put_chunk = lane / 16;
-    const uint32_t put = scratch + put_row * 128;
-    T *y[4];
-    bool inside[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const uint32_t row = row0 + (uint32_t)(i * 4 + lane / 8);
-        const ib_gemm_row r = ib_gemm_row_at(g, row);
-        inside[i] = row < g.rows;
-        y[i] = (T *)g.y.data + (r.t * g.y.st + r.i * g.y.si + r.j * g.y.sj) + col + lane % 8 * 8;
-    }
-#pragma unroll
-    for (int part = 0; part < FRAGMENTS; part += 8) {
-#pragma unroll
-        for (int n = part; n < part + 8; n += 2) {
-            uint32_t packed[2][2];
-#pragma unroll
-            for (int f = 0; f < 2; f++) {
-                const float *a = acc[n + f];
-                const float2 add = ib_slab_bias(bias, (n + f) * 8 + t2);
-                packed[f][0] = ib_pack2<T>(ib_slab_act<ACT>(a[0] + add.x), ib_slab_act<ACT>(a[1] + add.y));
-                packed[f][1] = ib_pack2<T>(ib_slab_act<ACT>(a[2] + add.x), ib_slab_act<ACT>(a[3] + add.y));
-            }
-            ib_stmatrix_x4(put + (((n - part + put_chunk) ^ (put_row & 7)) << 4), packed[0][0], packed[0][1], packed[1][0],
-                           packed[1][1]);
-        }
-        __syncwarp();
-        uint4 v[4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int row = i * 4 + lane / 8;
-            asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];\n"
-                         : "=r"(v[i].x), "=r"(v[i].y), "=r"(v[i].z), "=r"(v[i].w)
-                         : "r"(scratch + row * 128 + ((lane % 8 ^ (row & 7)) << 4))
-                         : "memory");
-        }
-        __syncwarp();
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            if (inside[i]) *(uint4 *)(y[i] + part * 8) = v[i];
-    }
 }
 
 /* GEGLU: fragments alternate value and gate, so a lane has one result of a row in each; lanes trade with their neighbour to
@@ -278,7 +219,7 @@ __global__ void __launch_bounds__(IB_SLAB_THREADS, 1)
         ib_mbarrier_fence_init();
     }
     if (tid < BN) {
-        const int c = col0 + tid, from = WAY_OUT == IB_SLAB_GATED ? c / 2 + c % 2 * (g.cols / 2) : c;
+        const int c = WAY_OUT == IB_SLAB_SHUFFLE ? 0 : col0 + tid, from = WAY_OUT == IB_SLAB_GATED ? c / 2 + c % 2 * (g.cols / 2) : c;
         asm volatile("st.shared.f32 [%0], %1;\n" ::"r"(bias + tid * 4), "f"(g.bias ? g.bias[from] : 0.0f) : "memory");
     }
     __syncthreads();
@@ -321,11 +262,14 @@ __global__ void __launch_bounds__(IB_SLAB_THREADS, 1)
                 }
                 continue;
             }
-            float acc[BN / 8][4];
+            float acc[1][BN / 8][4];
 #pragma unroll
             for (int n = 0; n < BN / 8; n++)
 #pragma unroll
-                for (int e = 0; e < 4; e++) acc[n][e] = 0.0f;
+                for (int e = 0; e < 4; e++) acc[0][n][e] = 0.0f;
+            const uint32_t row0 = tile * IB_SLAB_ROWS + (uint32_t)(warp % 4 * 16);
+            ib_gemm_stream<1, BN / 8> stream;
+            if (WAY_OUT == IB_SLAB_STREAM) stream.begin(g, row0, col0, lane);
             /* Products go strictly in turns: a barrier's parity tells phases apart only for who saw the one before. */
             if (turn > 0) asm volatile("bar.sync %0, 256;\n" ::"r"(1 + group) : "memory");
             int before = 0;
@@ -335,7 +279,7 @@ __global__ void __launch_bounds__(IB_SLAB_THREADS, 1)
                 const uint64_t da = ib_wgmma_descriptor(ring + s * IB_SLAB_STAGE_BYTES), db = b + step * (STEP / 16);
                 ib_wgmma_fence();
 #pragma unroll
-                for (int ks = 0; ks < 4; ks++) ib_wgmma<T, BN>::shared(acc, da + 2 * ks, db + 2 * ks);
+                for (int ks = 0; ks < 4; ks++) ib_wgmma<T, BN>::shared(acc[0], da + 2 * ks, db + 2 * ks);
                 ib_wgmma_commit();
                 ib_wgmma_wait<1>(); /* the products of the step before are done: its stage may be refilled */
                 if (step > 0 && lane == 0) ib_mbarrier_arrive(empty + 8 * before);
@@ -348,17 +292,16 @@ __global__ void __launch_bounds__(IB_SLAB_THREADS, 1)
             if (tile + hop < tiles) asm volatile("bar.arrive %0, 256;\n" ::"r"(1 + next) : "memory");
             ib_wgmma_wait<0>();
             if (lane == 0) ib_mbarrier_arrive(empty + 8 * before);
-            const uint32_t row0 = tile * IB_SLAB_ROWS + (uint32_t)(warp % 4 * 16);
-            if (WAY_OUT == IB_SLAB_GATED)
-                ib_slab_emit_gated<T, BN / 8>(g, row0, col0, acc, scratch, bias, lane);
+            if (WAY_OUT == IB_SLAB_STREAM)
+                stream.emit(acc);
+            else if (WAY_OUT == IB_SLAB_GATED)
+                ib_slab_emit_gated<T, BN / 8>(g, row0, col0, acc[0], scratch, bias, lane);
+            else if (WAY_OUT == IB_SLAB_SHUFFLE)
+                ib_gemm_emit_half_act<T, BN / 8, IB_ACT_NONE, true>(g, row0, col0, acc[0], scratch, lane);
             else if (WAY_OUT == IB_SLAB_WIDE)
-                ib_slab_emit_wide<BN / 8>(g, row0, col0, acc, scratch, bias, lane);
-            else if (g.act == IB_ACT_GELU)
-                ib_slab_emit_half<T, BN / 8, IB_ACT_GELU>(g, row0, col0, acc, scratch, bias, lane);
-            else if (g.act == IB_ACT_RELU)
-                ib_slab_emit_half<T, BN / 8, IB_ACT_RELU>(g, row0, col0, acc, scratch, bias, lane);
+                ib_slab_emit_wide<BN / 8>(g, row0, col0, acc[0], scratch, bias, lane);
             else
-                ib_slab_emit_half<T, BN / 8, IB_ACT_NONE>(g, row0, col0, acc, scratch, bias, lane);
+                ib_gemm_emit_half<T, BN / 8>(g, row0, col0, acc[0], scratch, lane);
         }
     }
 #endif
@@ -397,6 +340,10 @@ static void ib_slab_launch(const ib_cuda_backend *be, const ib_gemm &g, int way_
         ib_slab_launch_tile<T, IB_SLAB_HALF>(be, g, columns, shape, x, w);
     else if (way_out == IB_SLAB_WIDE)
         ib_slab_launch_tile<T, IB_SLAB_WIDE>(be, g, columns, shape, x, w);
+    else if (way_out == IB_SLAB_SHUFFLE)
+        ib_slab_launch_tile<T, IB_SLAB_SHUFFLE>(be, g, columns, shape, x, w);
+    else if (way_out == IB_SLAB_STREAM)
+        ib_slab_launch_tile<T, IB_SLAB_STREAM>(be, g, columns, shape, x, w);
     else
         ib_slab_launch_tile<T, IB_SLAB_GATED>(be, g, columns, shape, x, w);
 }

@@ -6,7 +6,9 @@
 #ifndef IB_BACKEND_CUDA_GEMM_WGMMA_CUH
 #define IB_BACKEND_CUDA_GEMM_WGMMA_CUH
 
+#include "backend/cuda/gemm_half.cuh"
 #include "backend/cuda/gemm_mma.cuh"
+#include "backend/cuda/gemm_stream.cuh"
 #include "backend/cuda/tma.cuh"
 
 constexpr int IB_WGMMA_BM = 128, IB_WGMMA_THREADS = 384; /* two warpgroups and the feeder's */
@@ -27,8 +29,11 @@ void ib_gemm_run_wgmma_f16(const ib_cuda_backend *be, const ib_gemm &g, int taps
 void ib_gemm_run_wgmma_bf16(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
                             const CUtensorMap &w);
 
+/* Two more ways out: gemm_stream.cuh, gemm_half.cuh. */
+enum { IB_WGMMA_STREAM = IB_GEMM_GATED + 1, IB_WGMMA_HALF };
+
 /* WINDOWS: a 3x3 convolution, `x_map` holds windows; else rows. RELU: of the input, so A passes through registers.
- * WAY_OUT: ib_gemm_way_out. */
+ * WAY_OUT: ib_gemm_way_out, or one of the two above. */
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT, int BN>
 __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
     k_gemm_wgmma(const __grid_constant__ ib_gemm g, const __grid_constant__ CUtensorMap x_map,
@@ -100,6 +105,9 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
                 for (int n = 0; n < BN / 8; n++)
 #pragma unroll
                     for (int e = 0; e < 4; e++) acc[m][n][e] = 0.0f;
+            const uint32_t row0 = tile / tiles_n * IB_WGMMA_BM + (uint32_t)(group_warp * 16);
+            ib_gemm_stream<2, BN / 8> stream;
+            if (WAY_OUT == IB_WGMMA_STREAM) stream.begin(g, row0, (int)(tile % tiles_n) * BN, lane);
             uint32_t done = turn * (uint32_t)steps;
             /* Products go strictly in turns: a barrier's parity tells phases apart only for who saw the one before. */
             if (turn > 0) asm volatile("bar.sync %0, 256;\n" ::"r"(1 + group) : "memory");
@@ -145,11 +153,17 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
                 ib_wgmma_wait<0>();
                 if (lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
             }
-            const uint32_t row0 = tile / tiles_n * IB_WGMMA_BM + (uint32_t)(group_warp * 16);
+            const int col0 = (int)(tile % tiles_n) * BN;
+            if (WAY_OUT == IB_WGMMA_STREAM) stream.emit(acc);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
-                const ib_gemm_lane l = ib_gemm_lane_at(g, row0 + (uint32_t)(m * 64), lane);
-                ib_gemm_emit_fragments<BN / 8, WAY_OUT, 32>(g, l, (int)(tile % tiles_n) * BN, acc[m], scratch, lane);
+                const uint32_t first = row0 + (uint32_t)(m * 64);
+                constexpr int FRAGMENTS_OUT = WAY_OUT == IB_GEMM_GATED ? IB_GEMM_GATED : IB_GEMM_PLAIN;
+                if (WAY_OUT == IB_WGMMA_HALF)
+                    ib_gemm_emit_half<T, BN / 8>(g, first, col0, acc[m], ib_smem_address(scratch), lane);
+                else if (WAY_OUT != IB_WGMMA_STREAM)
+                    ib_gemm_emit_fragments<BN / 8, FRAGMENTS_OUT, 32>(g, ib_gemm_lane_at(g, first, lane), col0, acc[m],
+                                                                      scratch, lane);
             }
         }
     }

@@ -21,7 +21,7 @@ static void ib_wgmma_launch_tile(const ib_cuda_backend *be, const ib_gemm &g, in
                                  const CUtensorMap &w)
 {
     if (columns == 32)
-        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 32>(be, g, x, w);
+        ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT == IB_WGMMA_HALF ? IB_GEMM_PLAIN : WAY_OUT, 32>(be, g, x, w);
     else if (columns == 64)
         ib_wgmma_launch_one<T, WINDOWS, RELU, WAY_OUT, 64>(be, g, x, w);
     else
@@ -32,10 +32,17 @@ template <typename T>
 static void ib_wgmma_launch(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns, const CUtensorMap &x,
                             const CUtensorMap &w)
 {
+    const bool half = columns >= 64 && ib_gemm_way_out(g) == IB_GEMM_PLAIN && ib_gemm_is_half(g);
     if (taps > 1 && g.relu_in)
-        ib_wgmma_launch_tile<T, true, true, IB_GEMM_PLAIN>(be, g, columns, x, w);
+        half ? ib_wgmma_launch_tile<T, true, true, IB_WGMMA_HALF>(be, g, columns, x, w)
+             : ib_wgmma_launch_tile<T, true, true, IB_GEMM_PLAIN>(be, g, columns, x, w);
     else if (taps > 1)
-        ib_wgmma_launch_tile<T, true, false, IB_GEMM_PLAIN>(be, g, columns, x, w);
+        half ? ib_wgmma_launch_tile<T, true, false, IB_WGMMA_HALF>(be, g, columns, x, w)
+             : ib_wgmma_launch_tile<T, true, false, IB_GEMM_PLAIN>(be, g, columns, x, w);
+    else if (half)
+        ib_wgmma_launch_tile<T, false, false, IB_WGMMA_HALF>(be, g, columns, x, w);
+    else if (ib_gemm_is_stream(g))
+        ib_wgmma_launch_tile<T, false, false, IB_WGMMA_STREAM>(be, g, columns, x, w);
     else if (ib_gemm_way_out(g) == IB_GEMM_PLAIN)
         ib_wgmma_launch_tile<T, false, false, IB_GEMM_PLAIN>(be, g, columns, x, w);
     else

@@ -61,7 +61,7 @@ static const ib_op_table cuda_ops = {"cuda",
                                      ib_cuda_stage_upload,
                                      ib_cuda_stage_end,
                                      ib_cuda_stage_used,
-                                     IB_OPS(IB_CUDA_ENTRY)};
+                                     IB_OPS(IB_CUDA_ENTRY) ib_cuda_temporal_block};
 #undef IB_CUDA_ENTRY
 
 /* "13.0" from CUDA's 13000. */
