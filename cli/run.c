@@ -59,7 +59,13 @@ static int run_session(const isobath_run_options *o, const run_flags *f, isobath
         if (f->json) cli_print_plan_json(isobath_session_plan(s));
         else if (!f->quiet) cli_print_plan(isobath_session_plan(s), o);
         /* Frames go back to the system when they are freed, so that memory is what is in use; on a GPU speed counts more. */
-        if (!isobath_session_plan(s)->device_bytes) mallopt(M_MMAP_THRESHOLD, 1 << 20);
+        if (!isobath_session_plan(s)->device_bytes) {
+            mallopt(M_MMAP_THRESHOLD, 1 << 20);
+        } else { /* frames of many threads are used again, without a visit to the system */
+            mallopt(M_MMAP_THRESHOLD, 1 << 25);
+            mallopt(M_TRIM_THRESHOLD, 1 << 30);
+            mallopt(M_ARENA_MAX, 2);
+        }
         running = s;
         cli_progress *bar = cli_progress_start(s, f->json ? CLI_PROGRESS_JSON : f->quiet ? CLI_PROGRESS_NONE : CLI_PROGRESS_TEXT);
         if (interrupts) isobath_session_cancel(s); /* between two inputs */
