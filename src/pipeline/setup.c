@@ -252,7 +252,8 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     /* A GPU eats a window in the time of a few frames; a CPU never waits for more than the next ones. */
     s->source_queue_bytes = s->device >= 0 ? (size_t)48 << 20 : (size_t)16 << 20;
     if (s->source_queue_bytes < 4 * rgb) s->source_queue_bytes = 4 * rgb;
-    size_t queue = s->device >= 0 ? (size_t)32 << 20 : (size_t)16 << 20;
+    /* The sinks' queue takes a window's frames at once, so that the next window is rendered while they are written. */
+    size_t queue = s->device < 0 ? (size_t)16 << 20 : 32 * out < (size_t)256 << 20 ? 32 * out : (size_t)256 << 20;
     s->sink.queue_bytes = (int64_t)(4 * out > queue ? 4 * out : queue);
     /* A short video fills fewer buffers than a long one. */
     size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, windows = s->fleet ? 0 : (size_t)s->shape.depth_slots + 2;

@@ -127,6 +127,10 @@ ib_msg_open ib_setup_child_open(const ib_setup *s, int device)
 isobath_status ib_setup_hash_model(const ib_setup *s, ib_diag *diag, char sha256[65])
 {
     ib_checkpoint *ckpt;
+    if (*s->model_sha256) {
+        memmove(sha256, s->model_sha256, 65);
+        return ISOBATH_OK;
+    }
     IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
     const char *hash = ib_checkpoint_sha256(ckpt);
     if (hash) snprintf(sha256, 65, "%s", hash);
