@@ -1,6 +1,6 @@
-"""Quality on the held-out clips: python evaluate.py --model FOLDER [--sheet sheet.png] [--json table.json]
+"""Quality on the held-out clips: python evaluate.py --model FILE [--sheet sheet.png] [--json table.json]
 
-FOLDER: of a training (ema.safetensors, rounded to fp16 as shipped) or `none` for the baselines only. Clips of 64 frames
+FILE: a training's weights.safetensors (rounded to fp16, as shipped) or `none` for the baselines only. Clips of 64 frames
 at 640x360 from test_seeds.txt go through the pipeline (cubic resize, windows of 32 with step 22, alignment, cross-fade)
 and are judged as the reference benchmark does: one least-squares fit per sequence in disparity for relative depth, none
 for metric depth; AbsRel, delta1, and TAE (error of the depth carried from frame to frame by the true camera)."""
@@ -181,8 +181,10 @@ def strip(rgb, gt, depth):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--model", required=True)
-    p.add_argument("--baseline", help="a second training folder, of the network without temporal modules")
-    p.add_argument("--size", type=int, default=280)
+    p.add_argument("--baseline", help="a second weights.safetensors, of the network trained without temporal modules")
+    p.add_argument("--size", type=int, default=196)
+    p.add_argument("--sizes", default="", help="further input sizes for the relative depth, such as 140,252")
+    p.add_argument("--kinds-of-number", action="store_true", help="also in float16 and float32")
     p.add_argument("--sheet")
     p.add_argument("--json")
     p.add_argument("--clips", type=int, default=0)
@@ -197,14 +199,14 @@ def main():
     clips = pool.imap(build, jobs)
     dev = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     nets = {}
-    def load(folder, temporal):
-        from safetensors.torch import load_file
-        from export import convert
+    def load(path, temporal):
+        from export import convert, read
         from model import VideoDepth
-        for kind, w in convert(load_file(f"{folder}/ema.safetensors")).items():
-            n = VideoDepth("nano", temporal=temporal).to(dev).eval()
+        state, meta = read(path)
+        for kind, w in convert(state).items():
+            n = VideoDepth(meta["isobath.net"], temporal=temporal).to(dev).eval()
             n.load_state_dict({k: v.float() for k, v in w.items()})
-            yield kind, n
+            yield kind, n.to(memory_format=torch.channels_last)
     if a.model != "none": nets = dict(load(a.model, True))
     flatnet = dict(load(a.baseline, False))["relative"] if a.baseline else None
     rows, sheet, t0 = [], {}, time.time()
@@ -221,6 +223,13 @@ def main():
             k = math.tan(math.radians(30)) / math.tan(fov / 2)
             r["metric_abs_rel"], r["metric_delta1"] = scores((m * k).clamp(1e-3, DMAX), gt, valid)
             _, r["metric_delta1_fov_unknown"] = scores(m.clamp(1e-3, DMAX), gt, valid)
+            for size in filter(None, a.sizes.split(",")):
+                one = fit(infer(nets["relative"], rgb, int(size), "relative", half=half), gt, valid)
+                r[f"rel_delta1_{size}"] = scores(one, gt, valid)[1]
+            if a.kinds_of_number:
+                for name, number in (("fp16", torch.float16), ("fp32", None)):
+                    one = fit(infer(nets["relative"], rgb, a.size, "relative", half=number), gt, valid)
+                    r[f"rel_delta1_{name}"] = scores(one, gt, valid)[1]
             if not a.quick:
                 r["tae"], r["tae_truth"] = tae(d, P, K, valid), tae(gt, P, K, valid)
                 one = fit(infer(nets["relative"], rgb, a.size, "relative", True, half), gt, valid)

@@ -1,13 +1,19 @@
-"""Writes the two fp16 checkpoints of a training folder: python export.py FOLDER OUT_FOLDER"""
+"""Writes the two fp16 checkpoints of a training: python export.py WEIGHTS.safetensors OUT_FOLDER"""
 import json
 import os
 import sys
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 METRIC_SCALE = 8.0  # as in train.py
 INPUT_SIZE = 196
+
+
+def read(path):
+    """A weights.safetensors: (weights by name, metadata)."""
+    with safe_open(path, "pt") as f: return load_file(path), f.metadata()
 
 
 def convert(state):
@@ -22,14 +28,16 @@ def convert(state):
     return dict(relative=half(base), metric=half(metric))
 
 
-def main(folder, out):
+def main(path, out):
     os.makedirs(out, exist_ok=True)
-    p = json.load(open(f"{folder}/progress.json"))
-    for kind, weights in convert(load_file(f"{folder}/ema.safetensors")).items():
+    state, meta = read(path)
+    t = json.loads(meta["isobath.training"])
+    for kind, weights in convert(state).items():
         assert all(torch.isfinite(v).all() for v in weights.values())
         path = f"{out}/nano.safetensors" if kind == "relative" else f"{out}/nano_metric.safetensors"
         meta = {"isobath.name": "nano" if kind == "relative" else "nano-metric", "isobath.kind": kind, "isobath.licence": "Apache-2.0",
-                "isobath.input_size": str(INPUT_SIZE), "isobath.training": f"{p['step']} steps, {p['done']:.2f} minutes on {p['devices']} device(s)"}
+                "isobath.input_size": str(INPUT_SIZE),
+                "isobath.training": f"{t['steps']} steps, {t['frames']} frames, {t['gpu_seconds'] / 60:.1f} GPU-minutes"}
         if kind == "metric": meta["isobath.canonical_fov_deg"] = "60"
         save_file(weights, path, meta)
         print(path, os.path.getsize(path), "bytes")

@@ -1,8 +1,11 @@
 """The losses. Shapes (B, T, H, W): B clips of T frames; each clip is one unit of scale (and shift)."""
+import math
+
 import torch
 import torch.nn.functional as F
 
 E = 0.005  # 1/m: disparity below which distances hardly differ (200 m)
+LOW = 0.3  # ratio of fitted to true disparity below which the logarithm is bent, so that it has a value below zero too
 
 
 def mean(x, m):
@@ -14,6 +17,13 @@ def normalise(x, m):
     """Removes a clip's scale and shift: its mean and mean absolute deviation."""
     x = x - mean(x, m)
     return x / mean(x.abs(), m).clamp(min=1e-4)
+
+
+def fitted(p, g, m):
+    """s p + t, the least-squares fit of p to g over a clip: what the evaluation does."""
+    pm, gm = mean(p, m), mean(g, m)
+    s = mean((p - pm) * (g - gm), m) / (mean((p - pm) ** 2, m) + 1e-5)
+    return gm + s.clamp(0.05, 20) * (p - pm)
 
 
 def edges(r, m, scales=4):
@@ -28,30 +38,35 @@ def edges(r, m, scales=4):
 
 def temporal(p, g, m, limit):
     """Temporal gradient matching: the change of p from frame to frame is that of g, where g changes little."""
-    if p.shape[1] < 2: return p.sum() * 0
     dp, dg = p[:, 1:] - p[:, :-1], g[:, 1:] - g[:, :-1]
     k = m[:, 1:] * m[:, :-1] * (dg.abs() < limit)
     return ((dp - dg).abs() * k).sum() / k.sum().clamp(min=1)
 
 
-def relative(p, z, parts):
-    """p: predicted disparity; z: metres, 0 for the sky (whose disparity is 0)."""
-    g = torch.where(z > 0, 1 / z.clamp(min=0.1), torch.zeros_like(z))
+def relative(p, z, far, parts):
+    """p: predicted disparity; z: metres in the canonical camera, 0 for the sky (whose disparity is 0); far (B, 1, 1, 1):
+    how far away things count."""
+    g = torch.where(z > 0, 1 / z.clamp(min=0.1), 0)
+    m = ((z > 0) & (z < far)).float()
     one = torch.ones_like(g)
     pn, gn = normalise(p, one), normalise(g, one)
     ssi = (pn - gn).abs().mean()
-    tgm = temporal(pn, gn, one, 0.05)
     grad = edges(pn - gn, one)
-    # scale only, in the logarithm: far things count as much as near ones, and zero means infinity
-    m = ((z > 0) & (z < 80)).float()
-    s = (mean(g, one) / mean(p, one).clamp(min=1e-4)).detach()
-    r = torch.log(s * p + E) - torch.log(g + E)
-    log = mean((r - mean(r, m)).abs(), m).mean()
-    sky = (s * p * (z == 0)).mean() * 2
-    pin = torch.log(mean(p, one).clamp(min=1e-4)).pow(2).mean()
-    lt = temporal(torch.log(s * p + E), torch.log(g + E), m, 0.05)
-    parts.update(ssi=ssi, tgm=tgm, grad=grad, log=log, lt=lt)
-    return ssi + 4 * tgm + 0.5 * grad + 1.5 * log + sky + 0.02 * pin + 4 * lt
+    # after the fit, in the logarithm: what AbsRel and delta1 ask for
+    r = fitted(p, g, m) / g.clamp(min=1e-3)
+    bent = torch.log1p((LOW - r).clamp(min=0) / LOW) - math.log(LOW)
+    fit = mean(torch.where(r > LOW, torch.log(r.clamp(min=LOW)).abs(), bent), m).mean()
+    # and with the scale as it is, so that it stays the same from window to window
+    lp, lg = torch.log(p + E), torch.log(g + E)
+    log = mean((lp - lg).abs(), m).mean()
+    sky = (p * (z == 0)).mean() / g.mean().clamp(min=1e-3)
+    total = 0.5 * ssi + 0.5 * grad + 1.5 * fit + 0.5 * log + sky
+    parts.update(ssi=ssi, grad=grad, fit=fit, log=log)
+    if p.shape[1] > 1:
+        tgm, lt = temporal(pn, gn, one, 0.05), temporal(lp, lg, m, 0.05)
+        parts.update(tgm=tgm, lt=lt)
+        total = total + 4 * tgm + 4 * lt
+    return total
 
 
 def metric(p, z, parts):
@@ -61,7 +76,8 @@ def metric(p, z, parts):
     r = (lp - lz) * m
     log = mean(r.abs(), m).mean()
     grad = edges(r, m)
-    tgm = temporal(lp, lz, m, 0.05)
     sky = (F.relu(4.4 - lp) * (z == 0)).mean()
-    parts.update(mlog=log, mgrad=grad, mtgm=tgm)
-    return 1.5 * log + 0.5 * grad + 4 * tgm + 0.2 * sky
+    parts.update(mlog=log, mgrad=grad)
+    total = 1.5 * log + 0.5 * grad + 0.2 * sky
+    if p.shape[1] > 1: total = total + 4 * temporal(lp, lz, m, 0.05)
+    return total

@@ -6,8 +6,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-SIZES = {  # width, depth, features, out_channels, position grid
+SIZES = {  # width, depth, features, out_channels, position grid; mlp: 4 x width if not said
     "nano": dict(width=192, depth=6, features=64, out_channels=(48, 64, 32, 32), grid=16),
+    "deep": dict(width=192, depth=8, features=32, out_channels=(48, 48, 32, 32), grid=10, mlp=704),
     "tiny": dict(width=128, depth=4, features=32, out_channels=(16, 32, 32, 64), grid=9),
 }
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -51,12 +52,9 @@ def tiny_attention(q, k, v):
 
 
 class Scale(nn.Module):
-    def __init__(self, c, init=1.0):
+    def __init__(self, c):
         super().__init__()
-        self.gamma = nn.Parameter(torch.full((c,), init))
-
-    def forward(self, x):
-        return x * self.gamma
+        self.gamma = nn.Parameter(torch.ones(c))
 
 
 class Attention(nn.Module):
@@ -72,23 +70,23 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, mlp):
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(c, 4 * c), nn.Linear(4 * c, c)
+        self.fc1, self.fc2 = nn.Linear(c, mlp), nn.Linear(mlp, c)
 
     def forward(self, x):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, mlp):
         super().__init__()
         self.norm1, self.attn, self.ls1 = nn.LayerNorm(c, eps=1e-6), Attention(c), Scale(c)
-        self.norm2, self.mlp, self.ls2 = nn.LayerNorm(c, eps=1e-6), Mlp(c), Scale(c)
+        self.norm2, self.mlp, self.ls2 = nn.LayerNorm(c, eps=1e-6), Mlp(c, mlp), Scale(c)
 
     def forward(self, x):
-        x = x + self.ls1(self.attn(self.norm1(x)))
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        x = torch.addcmul(x, self.attn(self.norm1(x)), self.ls1.gamma)
+        return torch.addcmul(x, self.mlp(self.norm2(x)), self.ls2.gamma)
 
 
 class PatchEmbed(nn.Module):
@@ -98,13 +96,13 @@ class PatchEmbed(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, width, depth, grid, **_):
+    def __init__(self, width, depth, grid, mlp=0, **_):
         super().__init__()
         self.grid, self.taps = grid, [(i + 1) * depth // 4 - 1 for i in range(4)]
         self.cls_token, self.mask_token = nn.Parameter(torch.zeros(1, 1, width)), nn.Parameter(torch.zeros(1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid * grid, width))
         self.patch_embed = PatchEmbed(width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, mlp or 4 * width) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def positions(self, h, w):
@@ -145,15 +143,17 @@ class TemporalAttention(nn.Module):
         self.pos_encoder = Position(c)
 
     def forward(self, x, slots):
-        """x (N, T, C), slots (T,): the position in the window that each frame holds."""
-        n, t, c = x.shape
-        x = x + self.pos_encoder.pe[:, slots].to(x.dtype)
+        """x (B, P, T, C) of B clips and P pixels, slots (B, T): the position in the window that each frame holds."""
+        b, p, t, c = x.shape
+        x = (x + self.pos_encoder.pe[0, slots].to(x.dtype).unsqueeze(1)).view(b * p, t, c)
+        n = b * p
         q, k, v = (f(x).view(n, t, 8, c // 8) for f in (self.to_q, self.to_k, self.to_v))
-        if x.requires_grad and t <= 16: return self.to_out[0](tiny_attention(q, k, v).reshape(n, t, c))
+        if t == 1: return self.to_out[0](v.reshape(b, p, t, c))
+        if x.requires_grad and t <= 16: return self.to_out[0](tiny_attention(q, k, v).reshape(b, p, t, c))
         q, k, v = (u.transpose(1, 2) for u in (q, k, v))
         part = 65535 if x.is_cuda else n  # a grid limit of the fused kernels
         o = torch.cat([F.scaled_dot_product_attention(*a) for a in zip(q.split(part), k.split(part), v.split(part))])
-        return self.to_out[0](o.transpose(1, 2).reshape(n, t, c))
+        return self.to_out[0](o.transpose(1, 2).reshape(b, p, t, c))
 
 
 class Geglu(nn.Module):
@@ -197,7 +197,7 @@ class TemporalTransformer(nn.Module):
     def forward(self, x, t, slots):
         """(B T, C, h, w) -> the same."""
         n, c, h, w = x.shape
-        y = self.norm(x).view(n // t, t, c, h * w).permute(0, 3, 1, 2).reshape(-1, t, c)
+        y = self.norm(x).view(n // t, t, c, h * w).permute(0, 3, 1, 2)
         y = self.proj_out(self.transformer_blocks[0](self.proj_in(y), slots))
         return x + y.view(n // t, h * w, t, c).permute(0, 2, 3, 1).reshape(n, c, h, w)
 
@@ -240,11 +240,35 @@ class Scratch(nn.Module):
         self.output_conv2 = nn.Sequential(nn.Conv2d(f // 2, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU(), nn.Identity())
 
 
+def grow(up, x):
+    """A transposed convolution without overlap, as a product: (N, C, h, w) -> (N, C', k h, k w)."""
+    n, _, h, w = x.shape
+    out, k = up.weight.shape[1], up.kernel_size[0]
+    y = x.permute(0, 2, 3, 1) @ up.weight.permute(0, 2, 3, 1).flatten(1)
+    y = y.view(n, h, w, k, k, out).permute(0, 1, 3, 2, 4, 5).reshape(n, h * k, w * k, out) + up.bias
+    return y.permute(0, 3, 1, 2)
+
+
+class LastLayer(torch.autograd.Function):
+    """x (N, P, C) times w (C), in float32. The gradient of w is a sum over millions of pixels, taken picture by picture."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return x.float() @ w.float()
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        return (g.unsqueeze(-1) * w.float()).to(x.dtype), torch.bmm(g.unsqueeze(1), x.float()).sum((0, 1)).to(w.dtype)
+
+
 def output(conv2, x, leak):
     """output_conv2. leak > 0 (training only): the last ReLU keeps its value, its gradient leaks."""
     x = F.relu(conv2[0](x)).permute(0, 2, 3, 1)
+    n, h, w, c = x.shape
     with torch.autocast(x.device.type, enabled=False):
-        x = F.linear(x.float(), conv2[2].weight.float().flatten(1), conv2[2].bias.float())[..., 0]
+        x = LastLayer.apply(x.reshape(n, h * w, c), conv2[2].weight.flatten()).view(n, h, w) + conv2[2].bias.float()
     y = F.relu(x)
     if leak: y = y + leak * (x - x.detach()) * (x < 0)
     return y
@@ -263,7 +287,8 @@ class Head(nn.Module):
     def trunk(self, taps, t, slots, temporal=True):
         s = self.scratch
         m = [(lambda x, k=k: self.motion_modules[k](x, t, slots)) if temporal else (lambda x: x) for k in range(4)]
-        l1, l2, l3, l4 = (self.resize_layers[i](self.projects[i](taps[i])) for i in range(4))
+        l1, l2, l3, l4 = (self.projects[i](taps[i]) for i in range(4))
+        l1, l2, l4 = grow(self.resize_layers[0], l1), grow(self.resize_layers[1], l2), self.resize_layers[3](l4)
         l3, l4 = m[0](l3), m[1](l4)
         l1, l2, l3, l4 = s.layer1_rn(l1), s.layer2_rn(l2), s.layer3_rn(l3), s.layer4_rn(l4)
         p4 = m[2](s.refinenet4(l4, None, l3.shape[2:]))
@@ -303,13 +328,16 @@ class VideoDepth(nn.Module):
             nn.init.constant_(c[2].bias, 1.0)
         return self
 
-    def forward(self, x, slots=None, which=("relative",)):
-        """(B, T, 3, H, W) -> a list of (B, T, H, W), one of `which` each."""
+    def forward(self, x, slots=None, which=("relative",), temporal=None, small=False):
+        """(B, T, 3, H, W), slots (B, T) -> a list of (B, T, H, W), one of `which` each. small (training only): the output
+        layers work at 8/14 of the size, before the last enlargement."""
         b, t, _, H, W = x.shape
-        slots = torch.arange(t, device=x.device) if slots is None else slots
-        f = self.head.trunk(self.pretrained(x.reshape(b * t, 3, H, W)), t, slots, self.temporal)
+        slots = torch.arange(t, device=x.device).expand(b, t) if slots is None else slots
+        f = self.head.trunk(self.pretrained(x.reshape(b * t, 3, H, W)), t, slots, self.temporal if temporal is None else temporal)
         s = self.head.scratch
-        f = upsample(s.output_conv1(f), (H, W))
+        f = s.output_conv1(f)
+        if small: H, W = f.shape[2:]
+        else: f = upsample(f, (H, W))
         heads = dict(relative=s.output_conv2)
         if hasattr(self, "metric"): heads["metric"] = self.metric["output_conv2"]
         return [output(heads[k], f, self.leak).view(b, t, H, W) for k in which]

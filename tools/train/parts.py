@@ -87,10 +87,10 @@ class Materials:
         g = self.g
         k = g.integers(5)
         c = self.colour((0.05, .5), (.25, .75), hue=g.choice([.07, .1, .6, g.random()]))
-        if k == 0: return self.add(TILES, c, c * .5, c * g.uniform(.6, 1.2), u=g.uniform(1, 4), par=.04, shine=g.uniform(0, .4))
-        if k == 1: return self.add(BRICKS, c, c * .5, c * .7, u=g.uniform(.6, 1.2), v=g.uniform(6, 11), par=.015, shine=.2)
-        if k == 2: return self.add(CLOUDY, c, c * g.uniform(.5, .9), u=g.uniform(2, 12), noise=.4)
-        if k == 3: return self.add(CHECKER, c, self.colour(), u=g.uniform(1, 4))
+        if k == 0: return self.add(TILES, c, c * .5, c * g.uniform(.6, 1.2), u=g.uniform(1.8, 3), par=.04, shine=g.uniform(0, .4))
+        if k == 1: return self.add(BRICKS, c, c * .5, c * .7, u=g.uniform(.7, 1), v=g.uniform(7, 9), par=.015, shine=.2)
+        if k == 2: return self.add(CLOUDY, c, c * g.uniform(.5, .9), u=g.uniform(4, 7), noise=.4)
+        if k == 3: return self.add(CHECKER, c, self.colour(), u=g.uniform(1.8, 3))
         return self.add(MARBLE, c, c * .7, u=g.uniform(1, 5), par=.8)
 
     def wall(self):
@@ -98,9 +98,9 @@ class Materials:
         k = g.integers(8)
         c = self.colour((0, .35), (.45, .95))
         if k < 3: return self.add(PLAIN, c, noise=g.uniform(.03, .25))
-        if k == 3: return self.add(STRIPES, c, c * g.uniform(.7, .95), u=g.uniform(2, 12), v=0.1)
-        if k == 4: return self.add(BRICKS, c * .7, c, c * .5, u=4, v=g.uniform(8, 13), par=.06, bump=.1)
-        if k == 5: return self.add(TILES, c, c * .6, u=g.uniform(2, 7), par=.04, shine=.3)
+        if k == 3: return self.add(STRIPES, c, c * g.uniform(.7, .95), u=g.uniform(4, 8), v=0.1)
+        if k == 4: return self.add(BRICKS, c * .7, c, c * .5, u=4, v=g.uniform(11, 13), par=.06, bump=.1)
+        if k == 5: return self.add(TILES, c, c * .6, u=g.uniform(4, 6), par=.04, shine=.3)
         if k == 6: return self.add(CLOUDY, c, c * .8, u=g.uniform(.4, 4))
         return self.add(GRADIENT, c, c * .7, u=.3)
 
@@ -109,11 +109,11 @@ class Materials:
         k = g.integers(5)
         if k < 2:
             c = self.colour((.25, .7), (.25, .65), hue=g.uniform(.15, .35))
-            return self.add(GRASS, c * .6, c * 1.2, u=g.uniform(.3, 3), noise=.3, bump=g.uniform(0, .4))
+            return self.add(GRASS, c * .6, c * 1.2, u=g.uniform(.7, 1.3), noise=.3, bump=g.uniform(0, .4))
         c = self.colour((0, .4), (.3, .75), hue=.09)
-        if k == 2: return self.add(CLOUDY, c, c * .6, u=g.uniform(.2, 2), noise=.5, bump=g.uniform(0, .3))
-        if k == 3: return self.add(TILES, c, c * .6, u=g.uniform(.7, 3), par=.03)
-        return self.add(BRICKS, c, c * .55, c * .75, u=g.uniform(2, 5), v=g.uniform(3, 9), par=.05)
+        if k == 2: return self.add(CLOUDY, c, c * .6, u=g.uniform(.5, 1), noise=.5, bump=g.uniform(0, .3))
+        if k == 3: return self.add(TILES, c, c * .6, u=g.uniform(1.5, 2.2), par=.03)
+        return self.add(BRICKS, c, c * .55, c * .75, u=g.uniform(3.5, 5), v=g.uniform(7, 9), par=.05)
 
     def road(self, half):
         c = self.colour((0, .1), (.2, .5))
@@ -125,9 +125,9 @@ class Materials:
         k, c = g.integers(4), self.colour((0, .5), (.3, .9), hue=g.choice([.05, .1, .6, g.random()]))
         glass = self.colour((0, .4), (.05, .45), hue=.6)
         if k < 3:
-            return self.add(WINDOWS, c, glass, glass * g.uniform(.4, 3) + .03, u=g.uniform(.25, .6), v=g.uniform(.28, .4),
-                            par=g.uniform(.12, .34), noise=.2)
-        return self.add(BRICKS, c * .8, c, c * .5, u=g.uniform(1, 4), v=g.uniform(2, 9), par=.05)
+            return self.add(WINDOWS, c, glass, glass * g.uniform(.4, 3) + .03, u=g.uniform(.36, .5), v=g.uniform(.31, .36),
+                            par=g.uniform(.18, .32), noise=.2)
+        return self.add(BRICKS, c * .8, c, c * .5, u=g.uniform(3, 4), v=g.uniform(8, 11), par=.05)
 
     def wood(self):
         c = self.colour((.3, .7), (.2, .7), hue=.08)
@@ -218,7 +218,7 @@ def plant(g, m):
 
 
 def tree(g, m):
-    h, s, leaf, bark = g.uniform(1.6, 4.5), g.uniform(.8, 2.4), m.leaf(), m.add(CLOUDY, m.colour((.2, .5), (.15, .45), .08), u=6, v=2, bump=.6)
+    h, s, leaf, bark = g.uniform(2.2, 3.4), g.uniform(1.1, 2), m.leaf(), m.add(CLOUDY, m.colour((.2, .5), (.15, .45), .08), u=6, v=2, bump=.6)
     x, z = g.normal(0, .2, 2)
     rows = [cap(bark, (0, .2, 0), (x, -h, z), g.uniform(.07, .25))]
     for _ in range(g.integers(0, 3)):
@@ -270,14 +270,14 @@ def fence(g, m):
 
 
 def rock(g, m):
-    c, s = m.add(CLOUDY, m.colour((0, .25), (.2, .7), .08), u=g.uniform(1, 5), noise=.5, bump=.5), np.exp(g.uniform(np.log(.15), np.log(1.6)))
+    c, s = m.add(CLOUDY, m.colour((0, .25), (.2, .7), .08), u=g.uniform(1, 5), noise=.5, bump=.5), np.exp(g.uniform(np.log(.2), np.log(1)))
     return np.array([ell(c, (g.normal(0, s * .5), -s * .1, g.normal(0, s * .5)), g.uniform(.5, 1.2, 3) * s, turn(*g.uniform(-.6, .6, 3)))
                      for _ in range(g.integers(1, 4))])
 
 
 def thing(g, m, size):
     """A single random solid of about `size` metres standing on y = 0."""
-    k, mat, s = g.integers(6), m.any(), size * g.uniform(.5, 1.4)
+    k, mat, s = g.integers(6), m.any(), size * g.uniform(.6, 1.2)
     if k < 2:
         half = g.uniform(.3, 1, 3) * s
         return np.array([box(mat, (0, -half[1], 0), half)])

@@ -333,10 +333,11 @@ FN v3 trace(const float *prims, const float *groups, const float *mats, const fl
     return col;
 }
 
-/* One pixel of one frame: `samples` rays, each with its own sub-frame (prims, groups and views follow one another);
- * ray 0 goes through the pixel's centre at the frame's time and gives depth and id. rgb: 3 floats, gamma-coded 0..1. */
+/* One pixel of one frame: `samples` rays, each with its own view, and with its own prims and groups when `own` is 1 (they
+ * follow one another; 0: one set for all); ray 0 goes through the pixel's centre at the frame's time and gives depth and
+ * id. rgb: 3 floats, gamma-coded 0..1. */
 FN void pixel(const float *prims, const float *groups, const float *mats, const float *views, int n_prims, int n_groups,
-              int samples, int x, int y, float *rgb, float *z, float *id)
+              int samples, int own, int x, int y, float *rgb, float *z, float *id)
 {
     v3 sum = V(0, 0, 0);
     for (int s = 0; s < samples; s++) {
@@ -346,7 +347,8 @@ FN void pixel(const float *prims, const float *groups, const float *mats, const 
         v3 d = sc(c, ahead), o = ld(w);
         d = V(w[3] * d.x + w[4] * d.y + w[5] * d.z, w[6] * d.x + w[7] * d.y + w[8] * d.z,
               w[9] * d.x + w[10] * d.y + w[11] * d.z);
-        v3 col = trace(prims + (long)s * n_prims * PRIM, groups + (long)s * n_groups * GROUP, mats, w, o, d, ahead, &zs, &ids);
+        long at = own ? s : 0;
+        v3 col = trace(prims + at * n_prims * PRIM, groups + at * n_groups * GROUP, mats, w, o, d, ahead, &zs, &ids);
         sum = add(sum, V(fminf(col.x, 4), fminf(col.y, 4), fminf(col.z, 4)));
         if (s == 0) *z = zs, *id = ids;
     }

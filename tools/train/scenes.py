@@ -79,6 +79,10 @@ class Clip:
                         pitch=pitch, roam=roam, ph=g.uniform(0, 6.28, 8), w=g.uniform(.5, 1.6, 8), roll=g.normal(0, .03),
                         bob=g.uniform(.01, .04) if g.random() < .6 else 0.0, step=g.uniform(1.6, 2.1))
 
+    def eye(self):
+        """The height of a camera that a person holds."""
+        return float(np.clip(self.g.normal(1.6, .06), 1.45, 1.75))
+
     def camera(self, t, shake=True):
         """Positions (T, 3) and rotations world_from_camera (T, 3, 3)."""
         c, t = self.cam, np.asarray(t, float)
@@ -101,9 +105,10 @@ class Clip:
         t = np.linspace(0, self.duration, 16)
         p, _ = self.camera(t, shake=False)
         near = lambda rows: distance(rows, p).min()
-        self.static = [r for i, r in enumerate(self.static) if i in self.keep or near(r[None]) > .4]
-        self.moving = [f for f in self.moving if near(f(t)) > .6]
-        self.walkers = [w for w in self.walkers if near(w.rows(t)) > .5]
+        a, b, c = dict(room=(.5, .6, .8), corridor=(.5, .6, .9), clutter=(.4, .4, .6)).get(self.kind, (1.1, 1.5, 1.1))
+        self.static = [r for i, r in enumerate(self.static) if i in self.keep or near(r[None]) > a]
+        self.moving = [f for f in self.moving if near(f(t)) > b]
+        self.walkers = [w for w in self.walkers if near(w.rows(t)) > c]
 
     def light(self):
         g = self.g
@@ -165,15 +170,21 @@ class Clip:
         groups = np.zeros((N, len(parts), 6))
         groups[..., :3], groups[..., 3] = centre, np.where(free[None], -1, R * 1.001)
         groups[..., 4], groups[..., 5] = first[:-1], np.diff(first)
+        return prims, groups, self.views(t, len(parts))
+
+    def views(self, t, n_groups, yaw=0.0, pitch=0.0):
+        """Views (N, 52) without intrinsics at the times t; yaw and pitch (N,) turn the camera further."""
+        N = len(t)
         views = np.tile(self.view, (N, 1))
         pos, rot = self.camera(t)
-        views[:, :3], views[:, 3:12], views[:, 50] = pos, rot.reshape(N, 9), len(parts)
+        rot = turn(yaw) @ rot @ turn(0, pitch)
+        views[:, :3], views[:, 3:12], views[:, 50] = pos, rot.reshape(N, 9), n_groups
         a, f, p, jump = self.flicker
         s = (1 + a * np.sin(f * t + p)) * np.where(t > self.duration * .5, jump, 1.0)
         for k in (slice(19, 28), slice(35, 38)): views[:, k] *= s[:, None]
         if self.lamp is not None and getattr(self, "lamp_follows", False):
             views[:, 32:35] += pos * [1, 0, 1]
-        return prims, groups, views
+        return views
 
     # ---- the kinds -----------------------------------------------------------------------------------------------
     def hall(self, w, h, d):
@@ -209,7 +220,7 @@ class Clip:
 
     def make_room(self):
         g, m = self.g, self.m
-        w, h, d = g.uniform(3, 9), g.uniform(2.3, 3.3), g.uniform(3.5, 11)
+        w, h, d = g.uniform(3.2, 8), g.uniform(2.4, 2.8), g.uniform(3.5, 10)
         self.hall(w, h, d)
         self.on_walls(w, h, d, g.integers(4, 12))
         for _ in range(g.integers(2, 6)):  # against the walls, facing in
@@ -236,12 +247,12 @@ class Clip:
         if g.random() < .4:
             f = g.uniform(2, 5)
             self.move([ell(m.any(), (0, -.15, 0), (.15, .15, .15))], around(0, 0, w * .2, d * .2, .6, g.uniform(0, 6)), lambda t: .7 * np.abs(np.sin(f * t)), 3)
-        self.look(start, (sp * np.sin(a), sp * np.cos(a)), g.uniform(1.1, 1.75), yaw + g.normal(0, .3), g.normal(0, .2), g.uniform(.05, .3),
-                  -g.uniform(-.05, .25), roam=g.uniform(.05, .3))
+        self.look(start, (sp * np.sin(a), sp * np.cos(a)), self.eye(), yaw + g.normal(0, .3), g.normal(0, .2), g.uniform(.05, .3),
+                  -g.uniform(0, .25), roam=g.uniform(.05, .3))
 
     def make_corridor(self):
         g, m = self.g, self.m
-        w, h, d = g.uniform(1.7, 4.5), g.uniform(2.3, 3.4), g.uniform(14, 60)
+        w, h, d = g.uniform(1.8, 4), g.uniform(2.4, 2.9), g.uniform(14, 60)
         side_room = g.uniform(1.5, 5)
         self.hall(w + 2 * side_room, h, d)
         wall = m.wall()
@@ -275,12 +286,12 @@ class Clip:
         self.lamp_follows = g.random() < .6
         if self.lamp_follows: self.lamp = (0, -h + .3, g.uniform(0, 4))
         self.reach = 3.5
-        self.look((g.uniform(-.25, .25) * w, z0), (0, fwd * g.uniform(.4, 1.7)), g.uniform(1.2, 1.8), g.normal(0, .16), g.normal(0, .04), g.uniform(.03, .2), g.normal(.03, .07), roam=.08)
+        self.look((g.uniform(-.25, .25) * w, z0), (0, fwd * g.uniform(.4, 1.7)), self.eye(), g.normal(0, .16), g.normal(0, .04), g.uniform(.03, .2), g.normal(.03, .07), roam=.08)
 
     def make_street(self):
         g, m = self.g, self.m
-        half = g.uniform(2.5, 7)
-        walk = g.uniform(1.5, 4)
+        half = g.uniform(2.8, 6)
+        walk = g.uniform(1.8, 3.5)
         self.put([row(PLANE, m.road(half * .95), (0, 0, 0), (0, -1, 0))], keep=True)
         pave = m.ground()
         for s in (-1, 1):
@@ -322,31 +333,31 @@ class Clip:
         self.people(g.integers(2, 9), spot)
         sp = g.uniform(3, 12) if drive else g.uniform(.6, 1.8)
         yaw = g.normal(0, .35) - (np.sign(x0) * .15 if not drive else 0)
-        self.look((x0, 0), (0, sp), g.uniform(1.2, 1.9), yaw, g.normal(0, .1), g.uniform(.03, .25), g.normal(.04, .08), roam=.15)
+        self.look((x0, 0), (0, sp), self.eye(), yaw, g.normal(0, .1), g.uniform(.03, .25), g.normal(.04, .08), roam=.15)
 
     def make_field(self):
         g, m = self.g, self.m
         self.put([row(PLANE, m.ground(), (0, 0, 0), (0, -1, 0))], keep=True)
         hill = [m.ground() for _ in range(2)]
         for _ in range(g.integers(2, 9)):  # hills: wide ellipsoids sunk in the ground
-            a, r = g.uniform(0, 6.28), g.uniform(6, 75)
-            s = g.uniform(.25, .8) * r
+            a, r = g.uniform(0, 6.28), g.uniform(35, 90)
+            s = g.uniform(.25, .55) * r
             self.put([ell(hill[g.integers(2)], (0, s * .02, 0), (s, s * g.uniform(.06, .35), s * g.uniform(.6, 1.6)))], r * np.sin(a), r * np.cos(a), g.uniform(0, 3))
         if g.random() < .5:
             self.put([box(m.ground(), (0, 0, 0), (g.uniform(.6, 2), .01, 90))], g.normal(0, 1.5), 20, g.normal(0, .3), keep=True)
         near = lambda lo, hi: (lambda r, a: (r * np.sin(a), r * np.cos(a)))(np.exp(g.uniform(np.log(lo), np.log(hi))), g.normal(0, .8))
-        for f, n, lo, hi in ((tree, g.integers(2, 14), 4, 60), (rock, g.integers(1, 9), 1.5, 25), (plant, g.integers(0, 7), 1.5, 12),
-                             (fence, g.integers(0, 4), 2.5, 18), (lambda g, m: thing(g, m, .5), g.integers(0, 5), 2, 15), (sign, g.integers(0, 2), 3, 12)):
+        for f, n, lo, hi in ((tree, g.integers(2, 14), 5, 45), (rock, g.integers(1, 9), 2, 25), (plant, g.integers(0, 7), 2, 12),
+                             (fence, g.integers(0, 4), 3, 18), (lambda g, m: thing(g, m, .5), g.integers(0, 5), 2, 15), (sign, g.integers(0, 2), 3, 12)):
             for _ in range(n): self.put(f(g, m), *near(lo, hi), g.uniform(0, 6.28))
         for _ in range(g.integers(0, 3)):
             w, h, d, wall = g.uniform(3, 6), g.uniform(2, 4), g.uniform(3, 6), m.facade()
-            self.put([box(wall, (0, -h / 2, 0), (w, h / 2, d)), box(m.any(), (0, -h - .2, 0), (w * .75, w * .75, d + .3), turn(0, 0, np.pi / 4))], *near(15, 60), g.uniform(0, 3))
+            self.put([box(wall, (0, -h / 2, 0), (w, h / 2, d)), box(m.any(), (0, -h - .2, 0), (w * .75, w * .75, d + .3), turn(0, 0, np.pi / 4))], *near(15, 45), g.uniform(0, 3))
         def spot():
             x, z = near(2.5, 20)
             return x, z, g.uniform(0, 6.28), g.normal(0, .2)
         self.people(g.integers(0, 5), spot)
         a, sp = g.normal(0, .6), g.uniform(.5, 2.2)
-        self.look((0, 0), (sp * np.sin(a), sp * np.cos(a)), g.uniform(1.1, 1.9) if g.random() < .85 else g.uniform(2, 5), g.normal(0, .3), g.normal(0, .15), g.uniform(.05, .3), g.normal(.1, .09), roam=.2)
+        self.look((0, 0), (sp * np.sin(a), sp * np.cos(a)), self.eye(), g.normal(0, .3), g.normal(0, .15), g.uniform(.05, .3), g.normal(.1, .09), roam=.2)
 
     def make_crowd(self):
         g, m = self.g, self.m
@@ -373,32 +384,32 @@ class Clip:
             return x, z0 + r * np.cos(a), flow + g.choice([0, np.pi]) + g.normal(0, .5), g.normal(0, .2)
         self.people(g.integers(8, 20), spot, still=.25)
         a, sp = g.normal(0, .5), g.uniform(.3, 1.4)
-        self.look((g.normal(0, .5), z0), (sp * np.sin(a), sp * np.cos(a)), g.uniform(1.3, 2.0) if g.random() < .8 else g.uniform(2, 3.5), g.normal(0, .2), g.normal(0, .12), g.uniform(.05, .25), -g.normal(-.02, .08), roam=.2)
+        self.look((g.normal(0, .5), z0), (sp * np.sin(a), sp * np.cos(a)), self.eye(), g.normal(0, .2), g.normal(0, .12), g.uniform(.05, .25), -g.normal(-.02, .08), roam=.2)
 
     def make_clutter(self):
         g, m = self.g, self.m
-        w, h, d = g.uniform(3, 9), g.uniform(2.2, 4), g.uniform(4, 12)
+        w, h, d = g.uniform(3.2, 8), g.uniform(2.4, 2.8), g.uniform(3.5, 10)
         self.hall(w, h, d)
         self.on_walls(w, h, d, g.integers(0, 6))
         on_table = g.random() < .5
         y = 0.0
         if on_table:
-            y = -g.uniform(.5, .9)
-            self.put([box(m.wood() if g.random() < .5 else m.any(), (0, y + .02, 0), (g.uniform(.8, 1.8), .02, g.uniform(.6, 1.6)))], keep=True)
+            y = -g.uniform(.7, .8)
+            self.put([box(m.wood(), (0, y + .02, 0), (g.uniform(.8, 1.8), .02, g.uniform(.6, 1.6)))], keep=True)
         spread, size = (1.2, .12) if on_table else (min(w, d) * .4, .3)
         for _ in range(g.integers(14, 34)):
-            s = size * np.exp(g.normal(0, .5))
+            s = size * np.exp(g.normal(0, .3))
             x, z = g.normal(0, spread * .5, 2)
-            if g.random() < .75: self.put(thing(g, m, s), np.clip(x, -.45 * w, .45 * w), np.clip(z, -.45 * d, .45 * d), g.uniform(0, 6.28), y)
+            if g.random() < .9: self.put(thing(g, m, s), np.clip(x, -.45 * w, .45 * w), np.clip(z, -.45 * d, .45 * d), g.uniform(0, 6.28), y)
             else:  # floating, turned
                 r = place(thing(g, m, s), turn(*g.uniform(-3, 3, 3)), np.array([x, y - g.uniform(.1, 1.2), z]))
                 if g.random() < .4: self.move(r - 0, around(0, 0, g.uniform(.05, .4), g.uniform(.05, .4), g.uniform(-1.5, 1.5), g.uniform(0, 6)), None, g.normal(0, .3))
                 else: self.put(r)
-        for _ in range(g.integers(1, 6)):  # rods across the view
+        for _ in range(g.integers(1, 4)):  # rods across the view
             a, b = g.uniform(-1.5, 1.5, 3), g.uniform(-1.5, 1.5, 3)
             self.put([cap(m.any(), a + [0, y - 1, 0], b + [0, y - 1, 0], g.uniform(.006, .03))])
         yaw, r = g.uniform(0, 6.28), g.uniform(.45, .8) * spread + g.uniform(.5, 1.0)
-        height = -y + g.uniform(.2, .8) if on_table else g.uniform(.7, 1.7)
+        height = -y + g.uniform(.4, .6) if on_table else self.eye()
         side = g.choice([-1, 1]) * g.uniform(.1, .45)
         self.look((-r * np.sin(yaw), -r * np.cos(yaw)), (side * np.cos(yaw), -side * np.sin(yaw)), height, yaw + g.normal(0, .12), -side / (r + .5) * g.uniform(.3, 1), g.uniform(.02, .15),
                   -np.arctan2(height + y - .2, r) * g.uniform(.4, 1.1), roam=g.uniform(.03, .12))

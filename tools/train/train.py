@@ -1,290 +1,254 @@
-"""Trains nano on clips rendered on the fly: python train.py --out FOLDER --minutes 5 [--total 10] [--resume FOLDER]
+"""Trains nano (both outputs on one trunk): python train.py --out FOLDER --plan pre --seconds 240 [--init FILE]
 
-One process a device (all that are there); training is cut into pieces by --minutes, --total is what the schedule is
-made for, and --resume goes on from a piece's files (ema.safetensors, model.safetensors, optim.pt). Two sets of output
-layers, relative and metric, are trained together over one trunk; export.py makes two checkpoints of them."""
+Runs in pieces of a few minutes: each begins with the weights of the one before (--init: its weights.safetensors), warms
+up anew and lowers its learning rate to nothing at its end. One process per GPU. A step is one replay of a CUDA graph
+(forward, loss, backward), one sum over the devices and one replay of the optimiser's graph."""
 import argparse
+import collections
 import json
 import math
 import os
-import shutil
 import time
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import losses
+from data import Data
 from model import MEAN, STD, VideoDepth
-from render import camera, library, render
-from scenes import Clip, KINDS, TEST_SEEDS, collate, sub_frames
+from optim import Optimiser
+from render import library
 
-SHARES = np.array([.17, .18, .16, .17, .17, .15])  # of KINDS
-CANONICAL = math.tan(math.radians(30))  # metric: metres as if the longer side spanned 60 degrees
+RECORD = torch.cuda.device_count() > 0 and not os.environ.get("NO_GRAPHS")
 METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py folds it into the last layer
-SAMPLES = 3
-# progress until which it holds, frames a step, sizes with their weights, lengths of clip with their weights
-STAGES = [
-    (0.62, 256, [((140, 252), .55), ((154, 210), .2), ((182, 182), .15), ((238, 140), .1)], [(1, .02), (2, .12), (4, .5), (8, .36)]),
-    (2.00, 128, [((196, 350), .55), ((210, 280), .2), ((252, 252), .15), ((322, 182), .1)], [(4, .3), (8, .35), (16, .25), (32, .1)]),
-]
-TOY = [(2.0, 8, [((70, 126), 1.0)], [(4, .5), (8, .5)])]
+# what: frames (of one scene each) or clips of t frames; h x w; frames a step and device; temporal modules on; small: output
+# layers before the last enlargement; share of the steps; the part of the run in which it is used
+Part = collections.namedtuple("Part", "what h w n t temporal small share begin end", defaults=(0, 2))
+PLANS = {
+    "pre": [Part("frames", 140, 252, 256, 1, False, True, .75), Part("frames", 182, 182, 256, 1, False, True, .25)],
+    "mid": [Part("frames", 196, 350, 192, 1, False, True, .7), Part("frames", 182, 238, 256, 1, False, True, .15),
+            Part("frames", 266, 154, 256, 1, False, True, .15)],
+    "mix": [Part("frames", 196, 350, 160, 1, True, False, .4), Part("frames", 252, 196, 192, 1, True, False, .1),
+            Part("clips", 196, 350, 128, 8, True, False, .35), Part("clips", 196, 350, 128, 32, True, False, .15)],
+    "toy": [Part("frames", 70, 126, 8, 1, False, True, .4), Part("clips", 70, 126, 8, 4, True, False, .4),
+            Part("clips", 70, 126, 32, 32, True, False, .2)],
+}
 
 
-def slots_and_frames(g, t):
-    """T slots of a window of 32 and the frame number that each holds: window 0 is 32 frames in a row; a later one
-    begins with frame 0 and the frame 12 before its third."""
-    k = int(g.integers(0, 3))
-    step = int(g.integers(1, 3)) if t <= 12 else 1
-    if k == 0 or t < 4:
-        n = (t - 1) * step + 1
-        slots = int(g.integers(0, 33 - n)) + step * np.arange(t)
-        return slots, slots + int(g.integers(0, 40))
-    n = (t - 3) * step + 1
-    rest = int(g.integers(2, 33 - n)) + step * np.arange(t - 2)
-    return np.concatenate([[0, 1], rest]), np.concatenate([[0, 22 * k - 10], 22 * k + rest])
+class Step:
+    """Forward, loss and backward of one part of a plan on inputs of fixed shape, recorded when the device can."""
+
+    def __init__(self, net, opt, part, data, total):
+        self.net, self.opt, self.part, self.data, self.graph, self.total = net, opt, part, data, None, total
+        self.mean, self.std = (torch.tensor(v, device=data.dev).view(1, 1, 3, 1, 1) for v in (MEAN, STD))
+        self.inputs = [v.clone() for v in self.make()]
+        self.parts, self.sums = [], {}
+
+    def make(self):
+        p = self.part
+        if p.what == "frames": x, z, far, slots = self.data.frames(p.n, p.h, p.w)
+        else: x, z, far, slots = self.data.clips(p.n // p.t, p.t, p.h, p.w)
+        if p.small:  # the truth where the small output's pixels are
+            i, j = (torch.linspace(0, v - 1, v // 14 * 8, device=z.device).round().long() for v in (p.h, p.w))
+            z = z[..., i, :][..., j]
+        return ((x - self.mean) / self.std).to(self.opt.work.dtype), z, far, slots
+
+    def run(self):
+        self.opt.work_grad.zero_()
+        x, z, far, slots = self.inputs
+        d, m = self.net(x, slots, ("relative", "metric"), self.part.temporal, self.part.small)
+        parts = {}
+        loss = losses.relative(d.float(), z, far, parts) + losses.metric(m.float() * METRIC_SCALE, z, parts)
+        loss.backward()
+        self.opt.grad[:-1].copy_(self.opt.work_grad)
+        for k, v in parts.items():
+            if k not in self.sums: self.sums[k] = torch.zeros((), device=v.device)
+            self.sums[k] += v.detach()
+
+    def record(self):
+        self.graph = record(self.run)
+        for v in self.sums.values(): v.zero_()
+
+    def __call__(self):
+        with torch.no_grad():
+            for a, b in zip(self.inputs, self.make()): a.copy_(b)
+        self.graph.replay() if self.graph else self.run()
 
 
-class Batches(torch.utils.data.IterableDataset):
-    """Endless batches of scene rows, the same for the same (rank, index). `progress` is shared with the trainer."""
-
-    def __init__(self, rank, world, start, progress, stages):
-        self.rank, self.world, self.start, self.progress, self.stages = rank, world, start, progress, stages
-        self.shared = shutil.disk_usage("/dev/shm").total > 8 << 30  # else through pipes: slower, but it runs
-
-    def __iter__(self):
-        w = torch.utils.data.get_worker_info()
-        torch.set_num_threads(1)
-        n, i = (w.num_workers, w.id) if w else (1, 0)
-        i += self.start
-        while True:
-            yield self.make(i)
-            i += n
-
-    def make(self, i):
-        shared = np.random.default_rng([i, 11])  # the same on every rank, so that steps take equally long
-        g = np.random.default_rng([i, self.rank, 12])
-        stage = next(s for s in self.stages if self.progress.value < s[0])
-        h, w = stage[2][shared.choice(len(stage[2]), p=[x[1] for x in stage[2]])][0]
-        frames = int(stage[1] * (stage[2][0][0][0] * stage[2][0][0][1]) / (h * w))
-        frames = frames // 32 * 32 or max(frames // 8 * 8, 8)  # few different batch sizes: libraries prepare for each
-        t = int(shared.choice([x[0] for x in stage[3]], p=[x[1] for x in stage[3]]))
-        t = min(t, frames)
-        slots, numbers = slots_and_frames(shared, t)
-        b = max(frames // t, 1)
-        items, scale = [], []
-        for k in range(b):
-            seed = ((i * self.world + self.rank) * 256 + k) % TEST_SEEDS
-            c = Clip(seed, KINDS[g.choice(len(KINDS), p=SHARES)])
-            items.append(sub_frames(c, numbers, SAMPLES, h, w))
-            scale.append(math.tan(c.fov / 2) / CANONICAL)
-        out = dict(collate(items), slots=slots, scale=np.array(scale, np.float32))
-        if self.shared: out = {k: torch.from_numpy(v) for k, v in out.items()}
-        return dict(out, size=(h, w), clips=b, seed=i * self.world + self.rank)
+def record(f, warm=2):
+    """f as a CUDA graph; None (and f runs as it is) when that fails."""
+    if not RECORD: return None
+    s = torch.cuda.Stream()
+    s.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(s):
+        for _ in range(warm): f()
+    torch.cuda.current_stream().wait_stream(s)
+    torch.cuda.synchronize()
+    try:
+        g = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(g, capture_error_mode="thread_local"): f()
+        torch.cuda.synchronize()
+        return g
+    except RuntimeError as e:
+        print("no graph:", e, flush=True)
+        torch.cuda.synchronize()
+        return None
 
 
-def zeropower(g):
-    """The nearest orthogonal matrices, about: five Newton-Schulz steps (Muon's coefficients). g (N, rows, columns)."""
-    x = g.bfloat16()
-    flip = x.shape[1] > x.shape[2]
-    if flip: x = x.mT
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(5):
-        a = x @ x.mT
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return (x.mT if flip else x).float()
-
-
-class Optimiser:
-    """Muon for the matrices (and 3x3 kernels as matrices), Adam for the rest. A Muon step is scaled to the size of an
-    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it: with
-    more its kernels grow and training stalls. Moments are stacked by shape."""
-
-    def __init__(self, net, lr, head, decay):
-        self.lr, self.decay, self.t = lr, decay, 0
-        names = [(n, p) for n, p in net.named_parameters()]
-        is_muon = lambda n, p: p.dim() >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(
-            k in n for k in ("pos_embed", "token", "patch_embed", "output_conv2.2", "resize_layers.0", "resize_layers.1"))
-        slow = lambda n: ("head." in n or "metric." in n) and "motion" not in n
-        self.adam, self.muon = [], []  # (parameters, rate)
-        for is_slow, rate in ((False, 1.0), (True, head)):
-            mine = [(n, p) for n, p in names if slow(n) == is_slow]
-            self.adam.append(([p for n, p in mine if not is_muon(n, p)], rate))
-            groups = {}
-            for n, p in mine:
-                if is_muon(n, p): groups.setdefault((p.shape[0], p[0].numel()), []).append(p)
-            self.muon += [(g, rate * 0.2 * max(k) ** 0.5) for k, g in groups.items()]
-        self.m = [torch.zeros_like(p) for ps, _ in self.adam for p in ps]
-        self.v = [torch.zeros_like(p) for ps, _ in self.adam for p in ps]
-        self.b = [torch.zeros(len(g), g[0].shape[0], g[0][0].numel(), device=g[0].device) for g, _ in self.muon]
-
-    @torch.no_grad()
-    def step(self, k, grads):
-        """k: the schedule's factor of the learning rates; grads: parameter -> gradient."""
-        self.t += 1
-        g = [grads[p] for ps, _ in self.adam for p in ps]
-        torch._foreach_lerp_(self.m, g, 0.1)
-        torch._foreach_mul_(self.v, 0.99)
-        torch._foreach_addcmul_(self.v, g, g, 0.01)
-        den = torch._foreach_sqrt(torch._foreach_div(self.v, 1 - 0.99 ** self.t))
-        torch._foreach_add_(den, 1e-8)
-        upd = torch._foreach_div(self.m, den)
-        at = 0
-        for ps, rate in self.adam:
-            torch._foreach_add_(ps, upd[at:at + len(ps)], alpha=-self.lr * rate * k / (1 - 0.9 ** self.t))
-            at += len(ps)
-        for (ps, rate), buf in zip(self.muon, self.b):
-            gr = torch.stack([grads[p].flatten(1) for p in ps])
-            buf.mul_(0.95).add_(gr)
-            o = zeropower(gr.add(buf, alpha=0.95))
-            torch._foreach_mul_(ps, 1 - self.lr * k * self.decay)
-            torch._foreach_add_(ps, [n.view_as(p) for p, n in zip(ps, o)], alpha=-self.lr * rate * k)
-
-    def state(self):
-        half = lambda a: [x.bfloat16().cpu() for x in a]
-        return dict(t=self.t, m=half(self.m), v=half(self.v), b=half(self.b))
-
-    def load(self, s):
-        self.t = s["t"]
-        for mine, theirs in ((self.m, s["m"]), (self.v, s["v"]), (self.b, s["b"])):
-            for a, b in zip(mine, theirs): a.copy_(b)
+def initial(path):
+    """Weights by name: a weights.safetensors, or a folder with the two shipped checkpoints."""
+    if os.path.isfile(path): return load_file(path)
+    w = load_file(f"{path}/nano.safetensors")
+    for k, v in load_file(f"{path}/nano_metric.safetensors").items():
+        if "output_conv2" in k: w["metric." + k[len("head.scratch."):]] = v.float() / METRIC_SCALE if "output_conv2.2." in k else v
+    return w
 
 
 def work(rank, world, a):
     t_start = time.time()
-    cuda = torch.cuda.is_available()
+    cuda = torch.cuda.device_count() > 0  # does not start CUDA: the data's processes are forked first
     dev = torch.device("cuda", rank) if cuda else torch.device("cpu")
+    data = Data(dev, rank, world, a.workers, a.seed, (400, 60) if a.plan == "toy" else (6000, 400))
+    plan = PLANS[a.plan]
+    has_clips = any(p.what == "clips" for p in plan)
+    data.share.value = 0.3 if has_clips else 0.0
+    data.listen()
     if cuda:
         torch.cuda.set_device(dev)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    else: torch.set_num_threads(1)
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(a.port))
-        dist.init_process_group("nccl", rank=rank, world_size=world)
-    if not cuda: torch.set_num_threads(1)
-    torch.manual_seed(1)
-    net = VideoDepth("nano", metric_head=True, temporal=not a.no_temporal).initialise().to(dev)
+        dist.init_process_group("nccl" if cuda else "gloo", rank=rank, world_size=world)
+    torch.manual_seed(a.seed)
+    net = VideoDepth(a.net, metric_head=True, temporal=not a.no_temporal).initialise().to(dev)
     net.leak = 0.1
-    if a.warm:
-        w = load_file(f"{a.warm}/nano.safetensors")
-        for k, v in load_file(f"{a.warm}/nano_metric.safetensors").items():
-            if "output_conv2" in k: w["metric." + k[len("head.scratch."):]] = v / METRIC_SCALE if "output_conv2.2." in k else v
-        net.load_state_dict({k: v.float() for k, v in w.items()})
-    start = dict(step=0, done=0.0)
-    ema = {k: v.detach().clone() for k, v in net.state_dict().items()}
-    opt = Optimiser(net, a.lr, a.head_rate, a.decay)
-    if a.resume:
-        start = json.load(open(f"{a.resume}/progress.json"))
-        net.load_state_dict(load_file(f"{a.resume}/model.safetensors"))
-        for k, v in load_file(f"{a.resume}/ema.safetensors").items(): ema[k].copy_(v)
-        opt.load(torch.load(f"{a.resume}/optim.pt"))
-    params = [p for p in net.parameters()]
-    skipped = [p for n, p in net.named_parameters() if "mask_token" in n or "refinenet4.resConfUnit1" in n or (a.no_temporal and "motion" in n)]
-    frozen = {p for p in skipped}
-    progress = torch.multiprocessing.get_context("fork").Value("d", start["done"] / a.total, lock=False)
-    data = Batches(rank, world, start["step"], progress, TOY if a.toy else STAGES)
-    loader = iter(torch.utils.data.DataLoader(data, batch_size=None, num_workers=a.workers, prefetch_factor=3 if a.workers else None, pin_memory=cuda, collate_fn=lambda x: x,
-                                              multiprocessing_context="fork" if a.workers else None))
-    mean, std = (torch.tensor(v, device=dev).view(1, 3, 1, 1) for v in (MEAN, STD))
-    flat = torch.zeros(sum(p.numel() for p in params) + 1, device=dev)
-    grads = {p: v.view_as(p) for p, v in zip(params, flat[:-1].split([p.numel() for p in params]))}
-    live = [p for p in params if p not in frozen]
-    step, t0, log_at, frames, wait, seen = start["step"], None, 0, 0, 0.0, {}
+    before = dict(steps=0, gpu_seconds=0.0, frames=0)
+    if a.init:
+        state = initial(a.init)
+        net.load_state_dict({k: v.float() for k, v in state.items()})
+        if os.path.isfile(a.init): before.update(json.loads(safe_open(a.init, "pt").metadata()["isobath.training"]))
+    if a.no_temporal: plan = [p._replace(temporal=False) for p in plan]
+    motion_rests = not any(p.temporal for p in plan)
+    opt = Optimiser(net, a.lr, a.head_rate, a.decay, a.clip,
+                    lambda n: "mask_token" in n or "refinenet4.resConfUnit1" in n or (motion_rests and "motion" in n))
+    torch.manual_seed(a.seed * 64 + rank)
+    t_built = time.time()
     library("cuda" if cuda else "cpu")
-    log = open(f"{a.out}/log.jsonl", "a") if rank == 0 else None
-    if rank == 0: print(f"start-up {time.time() - t_start:.1f} s, {world} device(s), {sum(p.numel() for p in params)} parameters", flush=True)
+    data.fill("frames", a.least)
+    if has_clips: data.fill("clips", max(a.least // 8, 1))
+    t_data = time.time()
+    steps = []
+    for p in plan:
+        with torch.no_grad(): s = Step(net, opt, p, data, None)
+        s.record()
+        steps.append(s)
+    opt_graph = record(opt.step)
+    for v in (opt.t, opt.m, opt.v, opt.buf): v.zero_()
+    opt.ema.copy_(opt.master)
+    if rank == 0:
+        print(f"start-up: network {t_built - t_start:.1f} s, scenes {t_data - t_built:.1f} s, graphs {time.time() - t_data:.1f} s; "
+              f"{world} device(s), {len(opt.master)} parameters, graphs: {[s.graph is not None for s in steps]}", flush=True)
+    if cuda and rank == 0:
+        for s in steps + [None]:  # where the time goes
+            def timed(f, n=5):
+                torch.cuda.synchronize()
+                t = time.time()
+                for _ in range(n): f()
+                torch.cuda.synchronize()
+                return round((time.time() - t) / n * 1e3, 1)
+            if s is None: print("optimiser", timed(opt_graph.replay if opt_graph else opt.step), "ms", flush=True)
+            else: print(s.part, "data", timed(s.make), "network", timed(s.graph.replay if s.graph else s.run), "ms", flush=True)
+        for v in (opt.t, opt.m, opt.v, opt.buf): v.zero_()
+    if world > 1: dist.barrier()
+    end = a.seconds - (time.time() - t_start) + time.time()
+    t0 = time.time()
+    agreed = [torch.zeros(1, pin_memory=cuda) for _ in range(3)]  # read two steps late: the host runs ahead of the device
+    events = [torch.cuda.Event() for _ in range(3)] if cuda else None
+    choose, saved_at = np.random.default_rng(a.seed), time.time()
+    shares = np.array([p.share for p in plan])
+    step, log_at, frames, logged, log = 0, time.time(), 0, 0, open(f"{a.out}/log.jsonl", "a") if rank == 0 else None
     def save():
-        save_file({k: v.contiguous().cpu() for k, v in net.state_dict().items()}, f"{a.out}/model.safetensors")
-        save_file({k: v.contiguous().cpu() for k, v in ema.items()}, f"{a.out}/ema.safetensors")
-        torch.save(opt.state(), f"{a.out}/optim.pt")
-        json.dump(dict(step=step, done=done, devices=world), open(f"{a.out}/progress.json", "w"))
-    saves = [0.5, 0.8]
+        meta = dict(steps=before["steps"] + step, gpu_seconds=round(before["gpu_seconds"] + (time.time() - t0) * world, 1),
+                    frames=before["frames"] + frames * world)
+        save_file({k: v.half() for k, v in opt.state(opt.ema).items()}, f"{a.out}/weights.safetensors",
+                  {"isobath.net": a.net, "isobath.training": json.dumps(meta)})
+        return meta
     while True:
-        w0 = time.time()
-        item = next(loader)
-        if t0 is None: t0 = time.time()
-        wait += time.time() - w0
-        done = start["done"] + (time.time() - t0) / 60
-        h, w = item["size"]
-        b, n = item["clips"], item["prims"].shape[0]
-        with torch.no_grad():
-            rgb, z, _ = render({k: item[k] for k in ("prims", "groups", "mats", "views")}, h, w, dev)
-            rgb = camera(rgb, item["seed"], n // b)
-            x = ((rgb - mean) / std).view(b, n // b, 3, h, w)
-            z = z.view(b, n // b, h, w)
-            z = torch.where(z > 1e4, 0 * z, z)
-            zc = z * torch.as_tensor(item["scale"]).to(dev).view(b, 1, 1, 1)
-        with torch.autocast(dev.type, torch.bfloat16, enabled=cuda):
-            d, m = net(x, torch.as_tensor(item["slots"]).to(dev), which=("relative", "metric"))
-        parts = {}
-        loss = losses.relative(d.float(), z, parts) + losses.metric(m.float() * METRIC_SCALE, zc, parts)
-        loss.backward()
-        torch._foreach_copy_([grads[p] for p in live], [p.grad for p in live])
-        flat[-1] = done / a.total
+        data.fill()
+        if cuda and step > 1: events[(step - 2) % 3].synchronize()
+        where = float(agreed[(step - 2) % 3]) if step > 1 else 0.0
+        if where >= 1 or (a.steps and step >= a.steps): break
+        now = shares * [p.begin <= where < p.end for p in plan]
+        if has_clips: data.share.value = a.clip_share if any(p.what == "clips" and n for p, n in zip(plan, now)) else 0.1
+        s = steps[choose.choice(len(steps), p=now / now.sum())]
+        s()
+        opt.grad[-1].fill_((time.time() - t0) / max(end - t0, 1e-3))
         if world > 1:
-            dist.all_reduce(flat)
-            flat /= world
-        norm = flat[:-1].norm()
-        flat[:-1] *= (a.clip / (norm + 1e-6)).clamp(max=1)  # not finite: every gradient becomes NaN; dropped below
-        torch.nan_to_num_(flat, 0.0, 0.0, 0.0)
-        where = float(flat[-1])
-        progress.value = where
-        k = min(1, (step + 1) / a.warmup) * max(0.0, min(1.0, (1 - where) / (1 - a.hold)))
-        opt.step(k, grads)
-        for p in live: p.grad = None
-        decay = min(0.996, (1 + step) / (20 + step))
-        with torch.no_grad():
-            keys = list(ema)
-            torch._foreach_lerp_([ema[i] for i in keys], [v for _, v in net.state_dict().items()], 1 - decay)
+            dist.all_reduce(opt.grad)
+            opt.grad /= world
+        agreed[step % 3].copy_(opt.grad[-1:], non_blocking=True)
+        if cuda: events[step % 3].record()
+        k = min(1, (step + 1) / a.warmup) * min(1.0, (1 - where) / (1 - a.hold))
+        opt.k.fill_(max(k, 0))
+        opt.blend.fill_(1 - min(a.average, (1 + step) / (20 + step)))
+        opt_graph.replay() if opt_graph else opt.step()
         step += 1
-        frames += n
-        for i, v in parts.items(): seen.setdefault(i, []).append(v.detach())
-        if rank == 0 and (time.time() - log_at > a.every or where >= min(1, a.stop)):
-            torch.cuda.synchronize() if cuda else None
-            line = dict(step=step, minutes=round(done, 3), norm=round(float(norm), 2), rate=round(k, 4), size=[h, w, n // b], fps=round(frames / max(time.time() - max(log_at, t0), 1e-3)) if log_at else 0,
-                        wait=round(wait, 2), gib=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0,
-                        **{i: round(float(torch.stack(v).mean()), 4) for i, v in seen.items()})
+        frames += s.part.n
+        if rank == 0 and time.time() - log_at > a.every:
+            if cuda: torch.cuda.synchronize()
+            n = max(step - logged, 1)
+            line = dict(step=step, where=round(where, 3), norm=round(float(opt.norm), 2), k=round(k, 3), fps=round(frames / (time.time() - t0)), ms=round((time.time() - log_at) / n * 1e3, 1),
+                        scenes=data.built, gib=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
+            for i in steps:
+                if i.sums:
+                    done = max(i.total or 0, 1)
+                    line[f"{i.part.what}{i.part.t}_{i.part.h}"] = {q: round(float(v) / done, 3) for q, v in i.sums.items()}
+                    for v in i.sums.values(): v.zero_()
+                i.total = 0
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
-            log_at, frames, wait, seen = time.time(), 0, 0.0, {}
-        if saves and where > saves[0]:
-            saves = [v for v in saves if v >= where]
-            if rank == 0: save()
-        if where * a.total - start["done"] >= a.minutes or where >= 1 or (a.steps and step >= a.steps): break
-    if rank == 0:
-        save()
-        print(f"saved after {step} steps, {done:.2f} minutes of training, {time.time() - t_start:.0f} s in all", flush=True)
-    if world > 1: dist.destroy_process_group()
-    os._exit(0)  # the loader's workers are daemons; do not wait for their queues
+            if time.time() - saved_at > 60:
+                save()
+                saved_at = time.time()
+            log_at, logged = time.time(), step
+        s.total = (s.total or 0) + 1
+    if rank == 0: print("saved:", save(), f"{time.time() - t_start:.0f} s in all", flush=True)
+    data.close()
+    if world > 1: dist.barrier()
+    os._exit(0)  # threads and queues of the data are not waited for
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--out", required=True)
-    p.add_argument("--minutes", type=float, default=5)
-    p.add_argument("--total", type=float, default=0, help="minutes that the schedule is made for (default: --minutes)")
-    p.add_argument("--resume")
-    p.add_argument("--warm", help="folder of nano.safetensors and nano_metric.safetensors to begin with")
-    p.add_argument("--hold", type=float, default=0.3, help="part of the schedule before the learning rate falls")
+    p.add_argument("--plan", default="mix", choices=list(PLANS))
+    p.add_argument("--net", default="nano")
+    p.add_argument("--seconds", type=float, default=240, help="of the whole run, the start included")
+    p.add_argument("--init", help="weights.safetensors of a run, or a folder of nano.safetensors and nano_metric.safetensors")
+    p.add_argument("--seed", type=int, default=1, help="of the scenes: another one for each piece")
     p.add_argument("--no-temporal", action="store_true")
-    p.add_argument("--devices", default="", help="such as 0,1; all by default")
+    p.add_argument("--devices", type=int, default=torch.cuda.device_count() or 1)
     p.add_argument("--workers", type=int, default=14, help="scene builders per device")
-    p.add_argument("--lr", type=float, default=1e-3)
+    p.add_argument("--clip-share", type=float, default=0.6, help="part of the built scenes that are clips")
+    p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--head-rate", type=float, default=0.5)
     p.add_argument("--decay", type=float, default=0.1)
     p.add_argument("--clip", type=float, default=5.0)
-    p.add_argument("--warmup", type=int, default=60)
+    p.add_argument("--warmup", type=int, default=200)
+    p.add_argument("--hold", type=float, default=0.5, help="part of the time before the learning rate falls")
+    p.add_argument("--average", type=float, default=0.998)
+    p.add_argument("--least", type=int, default=400, help="scenes to wait for before the first step")
     p.add_argument("--every", type=float, default=10)
     p.add_argument("--steps", type=int, default=0)
     p.add_argument("--port", type=int, default=29511)
-    p.add_argument("--toy", action="store_true", help="small pictures: does everything run?")
     a = p.parse_args()
-    a.total = a.total or a.minutes
-    a.stop = 1.0
     os.makedirs(a.out, exist_ok=True)
-    if a.devices: os.environ["CUDA_VISIBLE_DEVICES"] = a.devices
-    world = len(a.devices.split(",")) if a.devices else (torch.cuda.device_count() or 1)
+    world = a.devices
     if world > 1: torch.multiprocessing.spawn(work, (world, a), nprocs=world)
     else: work(0, 1, a)
 
