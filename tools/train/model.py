@@ -118,7 +118,7 @@ class Encoder(nn.Module):
         n, _, H, W = x.shape
         h, w = H // 14, W // 14
         x = x.view(n, 3, h, 14, w, 14).permute(0, 2, 4, 1, 3, 5).reshape(n, h * w, 588)
-        x = F.linear(x, self.patch_embed.proj.weight.flatten(1), self.patch_embed.proj.bias)
+        x = F.linear(F.pad(x, (0, 4)), F.pad(self.patch_embed.proj.weight.flatten(1), (0, 4)), self.patch_embed.proj.bias)  # 592 is aligned
         x = torch.cat([self.cls_token.to(x.dtype).expand(n, -1, -1), x], 1) + self.positions(h, w).to(x.dtype)
         out = []
         for i, b in enumerate(self.blocks):
@@ -321,11 +321,18 @@ class VideoDepth(nn.Module):
         nn.init.trunc_normal_(e.cls_token, std=0.02)
         for b in e.blocks:
             for p in (b.attn.proj.weight, b.mlp.fc2.weight): p.data *= 0.4
+        # the head has no normalisation: kernels that neither shrink nor stretch what passes through them
+        after_relu = lambda n: any(k in n for k in ("resConfUnit", "output_conv2.2"))
+        for name, p in self.named_parameters():
+            if p.dim() == 4 and not name.startswith("pretrained."):
+                fan = p.shape[0] if "resize_layers.0" in name or "resize_layers.1" in name else p[0].numel()
+                nn.init.trunc_normal_(p, std=math.sqrt((2 if after_relu(name) else 1) / fan))
         for m in self.head.modules():
             if isinstance(m, Residual): m.conv2.weight.data *= 0.3
         for m in self.head.motion_modules: nn.init.zeros_(m.temporal_transformer.proj_out.weight)
         for c in (self.head.scratch.output_conv2, *([self.metric["output_conv2"]] if hasattr(self, "metric") else [])):
-            nn.init.constant_(c[2].bias, 1.0)
+            c[2].weight.data *= 0.2
+            nn.init.constant_(c[2].bias, 0.5)
         return self
 
     def forward(self, x, slots=None, which=("relative",), temporal=None, small=False):

@@ -1,5 +1,7 @@
 """Parameters, gradients and their optimiser as few flat tensors, so that a step is few kernels and can be recorded in a
 CUDA graph: float32 masters, a working copy (bfloat16 on a GPU) that the network computes with, and the moving average."""
+import os
+
 import torch
 
 
@@ -17,19 +19,23 @@ def zeropower(g):
 
 def layout(p, flat):
     """The view of a flat piece as a parameter's shape; convolution kernels lie channels-last."""
-    if p.dim() == 4:
+    if p.dim() == 4 and not os.environ.get("NANO_PLAIN"):
         o, i, h, w = p.shape
         return flat.view(o, h, w, i).permute(0, 3, 1, 2)
     return flat.view(p.shape)
 
 
+ALIGN = 64  # every parameter begins at a multiple of it: products of unaligned matrices are ten times slower
+
+
 class Optimiser:
     """Muon for the matrices (and 3x3 kernels as matrices), Adam for the rest. A Muon step is scaled to the size of an
-    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it: with
-    more its kernels grow and training stalls. net's parameters become views of this object's working copy."""
+    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it. Weight
+    decay is such that steps in one direction for ever would end at a matrix norm of bound (encoder, head): without it the
+    head's kernels grow until training breaks down. net's parameters become views of this object's working copy."""
 
-    def __init__(self, net, lr, head, decay, clip, frozen=lambda name: False):
-        self.lr, self.decay, self.clip, self.net = lr, decay, clip, net
+    def __init__(self, net, lr, head, bound, clip, frozen=lambda name: False):
+        self.lr, self.clip, self.net = lr, clip, net
         dev = next(net.parameters()).device
         named = [(n, p) for n, p in net.named_parameters()]
         is_muon = lambda n, p: p.dim() >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(
@@ -43,8 +49,9 @@ class Optimiser:
         self.names, at = {}, 0  # name -> (parameter, first, count)
         for n, p in rest + [x for g in groups.values() for x in g]:
             self.names[n] = (p, at, p.numel())
-            at += p.numel()
-        n_adam = self.n_adam = sum(p.numel() for _, p in rest)
+            at += -(-p.numel() // ALIGN) * ALIGN
+            if n == rest[-1][0]: self.n_adam = at
+        n_adam = self.n_adam
         self.master = torch.zeros(at, device=dev)
         self.work = torch.zeros(at, device=dev, dtype=torch.bfloat16 if dev.type == "cuda" else torch.float32)
         self.work_grad = torch.zeros_like(self.work)
@@ -52,12 +59,15 @@ class Optimiser:
         self.m, self.v, self.buf = torch.zeros(n_adam, device=dev), torch.zeros(n_adam, device=dev), torch.zeros(at - n_adam, device=dev)
         self.t, self.k, self.blend = (torch.zeros((), device=dev) for _ in range(3))
         self.norm = torch.zeros((), device=dev)
-        self.rate = torch.cat([torch.full((p.numel(),), rate(n), device=dev) for n, p in rest])
-        self.muon = []  # first, count, shape, rates
+        self.rate = torch.zeros(n_adam, device=dev)
+        for n, p in rest: self.rate[self.names[n][1]:self.names[n][1] + p.numel()] = rate(n)
+        self.muon = []  # first, count, shape, step sizes and decays of each matrix
         at = n_adam
         for (r, c), g in groups.items():
-            rates = torch.tensor([rate(n) for n, _ in g], device=dev).view(-1, 1, 1)
-            self.muon.append((at, len(g) * r * c, (len(g), r, c), rates * 0.2 * max(r, c) ** 0.5, (rates > 0).float()))
+            assert r * c % ALIGN == 0  # the matrices of a group lie close together
+            size = torch.tensor([rate(n) for n, _ in g], device=dev).view(-1, 1, 1) * 0.2 * max(r, c) ** 0.5
+            most = torch.tensor([bound[slow(n)] for n, _ in g], device=dev).view(-1, 1, 1)
+            self.muon.append((at, len(g) * r * c, (len(g), r, c), size, size / most))
             at += len(g) * r * c
         for n, (p, first, count) in self.names.items():
             layout(p, self.master[first:first + count]).copy_(p.data)
@@ -81,12 +91,21 @@ class Optimiser:
         self.master[:self.n_adam] -= upd * self.rate * (self.k * self.lr)
         self.buf.mul_(0.95).add_(g[self.n_adam:])
         nest = g[self.n_adam:] + 0.95 * self.buf
-        for first, count, shape, rates, live in self.muon:
+        for first, count, shape, size, decay in self.muon:
             o = zeropower(nest[first - self.n_adam:first - self.n_adam + count].view(shape))
             w = self.master[first:first + count].view(shape)
-            w.mul_(1 - live * (self.k * self.lr * self.decay)).sub_(o * (rates * (self.k * self.lr)))
+            w.mul_(1 - decay * (self.k * self.lr)).sub_(o * (size * (self.k * self.lr)))
         self.work.copy_(self.master)
         self.ema.lerp_(self.master, self.blend)
+
+    def keep(self):
+        """A copy to go back to."""
+        return [v.clone() for v in (self.master, self.ema, self.m, self.v, self.buf)]
+
+    def back(self, kept):
+        for v, k in zip((self.master, self.ema, self.m, self.v, self.buf), kept): v.copy_(k)
+        self.buf.zero_()
+        self.work.copy_(self.master)
 
     def load(self, state):
         """Weights by name into the masters, the working copy and the average."""

@@ -33,6 +33,10 @@ PLANS = {
             Part("frames", 266, 154, 256, 1, False, True, .15)],
     "mix": [Part("frames", 196, 350, 160, 1, True, False, .4), Part("frames", 252, 196, 192, 1, True, False, .1),
             Part("clips", 196, 350, 128, 8, True, False, .35), Part("clips", 196, 350, 128, 32, True, False, .15)],
+    "all": [Part("frames", 140, 252, 256, 1, False, True, .8, 0, .36), Part("frames", 182, 182, 256, 1, False, True, .2, 0, .36),
+            Part("frames", 196, 350, 192, 1, False, True, .8, .36, .7), Part("frames", 266, 182, 192, 1, False, True, .2, .36, .7),
+            Part("frames", 196, 350, 128, 1, True, False, .35, .7), Part("clips", 196, 350, 128, 8, True, False, .45, .7),
+            Part("clips", 196, 350, 128, 32, True, False, .2, .7)],
     "toy": [Part("frames", 70, 126, 8, 1, False, True, .4), Part("clips", 70, 126, 8, 4, True, False, .4),
             Part("clips", 70, 126, 32, 32, True, False, .2)],
 }
@@ -41,8 +45,8 @@ PLANS = {
 class Step:
     """Forward, loss and backward of one part of a plan on inputs of fixed shape, recorded when the device can."""
 
-    def __init__(self, net, opt, part, data, total):
-        self.net, self.opt, self.part, self.data, self.graph, self.total = net, opt, part, data, None, total
+    def __init__(self, net, opt, part, data):
+        self.net, self.opt, self.part, self.data, self.graph, self.total = net, opt, part, data, None, 0
         self.mean, self.std = (torch.tensor(v, device=data.dev).view(1, 1, 3, 1, 1) for v in (MEAN, STD))
         self.inputs = [v.clone() for v in self.make()]
         self.parts, self.sums = [], {}
@@ -133,7 +137,7 @@ def work(rank, world, a):
         if os.path.isfile(a.init): before.update(json.loads(safe_open(a.init, "pt").metadata()["isobath.training"]))
     if a.no_temporal: plan = [p._replace(temporal=False) for p in plan]
     motion_rests = not any(p.temporal for p in plan)
-    opt = Optimiser(net, a.lr, a.head_rate, a.decay, a.clip,
+    opt = Optimiser(net, a.lr, a.head_rate, (a.bound, a.head_bound), a.clip,
                     lambda n: "mask_token" in n or "refinenet4.resConfUnit1" in n or (motion_rests and "motion" in n))
     torch.manual_seed(a.seed * 64 + rank)
     t_built = time.time()
@@ -142,10 +146,26 @@ def work(rank, world, a):
     if has_clips: data.fill("clips", max(a.least // 8, 1))
     t_data = time.time()
     steps = []
+    def timed(f, n=5):
+        torch.cuda.synchronize()
+        t = time.time()
+        for _ in range(n): f()
+        torch.cuda.synchronize()
+        return round((time.time() - t) / n * 1e3, 1)
     for p in plan:
-        with torch.no_grad(): s = Step(net, opt, p, data, None)
+        with torch.no_grad(): s = Step(net, opt, p, data)
         s.record()
         steps.append(s)
+        if cuda and rank == 0:  # where the time goes
+            ms = timed(s.graph.replay if s.graph else s.run)
+            print(p, "data", timed(s.make), "network", ms, "ms", flush=True)
+            if ms > a.slow:
+                with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as prof:
+                    s.run()
+                    torch.cuda.synchronize()
+                print(prof.key_averages().table(sort_by="cuda_time_total", row_limit=16, max_name_column_width=110), flush=True)
+                data.close()
+                os._exit(7)
     opt_graph = record(opt.step)
     for v in (opt.t, opt.m, opt.v, opt.buf): v.zero_()
     opt.ema.copy_(opt.master)
@@ -153,16 +173,8 @@ def work(rank, world, a):
         print(f"start-up: network {t_built - t_start:.1f} s, scenes {t_data - t_built:.1f} s, graphs {time.time() - t_data:.1f} s; "
               f"{world} device(s), {len(opt.master)} parameters, graphs: {[s.graph is not None for s in steps]}", flush=True)
     if cuda and rank == 0:
-        for s in steps + [None]:  # where the time goes
-            def timed(f, n=5):
-                torch.cuda.synchronize()
-                t = time.time()
-                for _ in range(n): f()
-                torch.cuda.synchronize()
-                return round((time.time() - t) / n * 1e3, 1)
-            if s is None: print("optimiser", timed(opt_graph.replay if opt_graph else opt.step), "ms", flush=True)
-            else: print(s.part, "data", timed(s.make), "network", timed(s.graph.replay if s.graph else s.run), "ms", flush=True)
-        for v in (opt.t, opt.m, opt.v, opt.buf): v.zero_()
+        print("optimiser", timed(opt_graph.replay if opt_graph else opt.step), "ms", flush=True)
+    for v in (opt.t, opt.m, opt.v, opt.buf): v.zero_()
     if world > 1: dist.barrier()
     end = a.seconds - (time.time() - t_start) + time.time()
     t0 = time.time()
@@ -170,6 +182,7 @@ def work(rank, world, a):
     events = [torch.cuda.Event() for _ in range(3)] if cuda else None
     choose, saved_at = np.random.default_rng(a.seed), time.time()
     shares = np.array([p.share for p in plan])
+    best, kept, slower = math.inf, None, 1.0
     step, log_at, frames, logged, log = 0, time.time(), 0, 0, open(f"{a.out}/log.jsonl", "a") if rank == 0 else None
     def save():
         meta = dict(steps=before["steps"] + step, gpu_seconds=round(before["gpu_seconds"] + (time.time() - t0) * world, 1),
@@ -193,22 +206,29 @@ def work(rank, world, a):
         agreed[step % 3].copy_(opt.grad[-1:], non_blocking=True)
         if cuda: events[step % 3].record()
         k = min(1, (step + 1) / a.warmup) * min(1.0, (1 - where) / (1 - a.hold))
-        opt.k.fill_(max(k, 0))
+        opt.k.fill_(max(k, 0) * slower)
         opt.blend.fill_(1 - min(a.average, (1 + step) / (20 + step)))
         opt_graph.replay() if opt_graph else opt.step()
         step += 1
         frames += s.part.n
+        s.total += 1
         if rank == 0 and time.time() - log_at > a.every:
             if cuda: torch.cuda.synchronize()
             n = max(step - logged, 1)
             line = dict(step=step, where=round(where, 3), norm=round(float(opt.norm), 2), k=round(k, 3), fps=round(frames / (time.time() - t0)), ms=round((time.time() - log_at) / n * 1e3, 1),
                         scenes=data.built, gib=round(torch.cuda.max_memory_allocated() / 2**30, 1) if cuda else 0)
             for i in steps:
-                if i.sums:
-                    done = max(i.total or 0, 1)
-                    line[f"{i.part.what}{i.part.t}_{i.part.h}"] = {q: round(float(v) / done, 3) for q, v in i.sums.items()}
-                    for v in i.sums.values(): v.zero_()
+                if i.total: line[f"{i.part.what}{i.part.t}_{i.part.h}"] = {q: round(float(v) / i.total, 3) for q, v in i.sums.items()}
+                for v in i.sums.values(): v.zero_()
                 i.total = 0
+            log_fit = [v["log"] for v in line.values() if isinstance(v, dict)]
+            if world == 1 and log_fit:  # growth without end: back to the best state, with smaller steps
+                now = float(np.mean(log_fit))
+                if kept and not now < best * 1.5 + 0.1:
+                    opt.back(kept)
+                    slower *= 0.5
+                    line["back"] = slower
+                elif now < best: best, kept = now, opt.keep()
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
@@ -216,7 +236,6 @@ def work(rank, world, a):
                 save()
                 saved_at = time.time()
             log_at, logged = time.time(), step
-        s.total = (s.total or 0) + 1
     if rank == 0: print("saved:", save(), f"{time.time() - t_start:.0f} s in all", flush=True)
     data.close()
     if world > 1: dist.barrier()
@@ -235,16 +254,18 @@ def main():
     p.add_argument("--devices", type=int, default=torch.cuda.device_count() or 1)
     p.add_argument("--workers", type=int, default=14, help="scene builders per device")
     p.add_argument("--clip-share", type=float, default=0.6, help="part of the built scenes that are clips")
-    p.add_argument("--lr", type=float, default=2e-3)
-    p.add_argument("--head-rate", type=float, default=0.5)
-    p.add_argument("--decay", type=float, default=0.1)
+    p.add_argument("--lr", type=float, default=1.5e-3)
+    p.add_argument("--head-rate", type=float, default=0.25)
+    p.add_argument("--bound", type=float, default=80)
+    p.add_argument("--head-bound", type=float, default=6)
     p.add_argument("--clip", type=float, default=5.0)
     p.add_argument("--warmup", type=int, default=200)
     p.add_argument("--hold", type=float, default=0.5, help="part of the time before the learning rate falls")
     p.add_argument("--average", type=float, default=0.998)
     p.add_argument("--least", type=int, default=400, help="scenes to wait for before the first step")
-    p.add_argument("--every", type=float, default=10)
+    p.add_argument("--every", type=float, default=5)
     p.add_argument("--steps", type=int, default=0)
+    p.add_argument("--slow", type=float, default=1e9, help="a step of more milliseconds is taken apart and the run ends with status 7")
     p.add_argument("--port", type=int, default=29511)
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
