@@ -129,7 +129,7 @@ class Data:
     def fill(self, what=None, least=0):
         """Takes over what has been built; waits until a pool holds `least` entries."""
         while True:
-            try: kind, e = self.waiting.get(timeout=120) if what and self.pools[what].n < least else self.waiting.get_nowait()
+            try: kind, e = self.waiting.get(timeout=40) if what and self.pools[what].n < least else self.waiting.get_nowait()
             except queue.Empty:
                 if what and self.pools[what].n < least: raise RuntimeError("no scenes arrive")
                 if what and self.dev.type == "cuda": torch.cuda.synchronize()
@@ -140,8 +140,8 @@ class Data:
     def pick(self, n, high):
         return torch.randint(0, high, (n,), device=self.dev)
 
-    def frames(self, n, h, w, again=2):
-        """n single frames. Rendered pictures are used `again` times on average, each time with another camera's faults."""
+    def frames(self, n, h, w, again=3):
+        """n single frames. Each picture is used `again` times on average."""
         pool, size = self.pools["frames"], 12 * n
         if (h, w) not in self.rings:
             self.rings[h, w] = dict(at=0, n=0, t=(torch.zeros(size, 3, h, w, device=self.dev), torch.zeros(size, h, w, device=self.dev),
@@ -149,7 +149,7 @@ class Data:
         ring = self.rings[h, w]
         for _ in range(1 if ring["n"] else 4):
             k = min(n // again if ring["n"] >= 4 * n else n, size - ring["at"])
-            parts = pool.draw(self.pick(k, pool.n), self.pick(k, MOMENTS), self.pick(k, LOOKS), h, w)
+            parts = self.faulty(*pool.draw(self.pick(k, pool.n), self.pick(k, MOMENTS), self.pick(k, LOOKS), h, w), 1)
             for r, p in zip(ring["t"], parts): r[ring["at"]:ring["at"] + k] = p
             ring["n"] = max(ring["n"], ring["at"] + k)
             ring["at"] = (ring["at"] + k) % size
@@ -164,11 +164,13 @@ class Data:
         first = (torch.rand(b, 1, device=self.dev) * (WINDOW - (t - 1) * step)).long()
         slots = first + step * torch.arange(t, device=self.dev)
         f = slots.flatten()
-        return self.finish(*pool.draw(e.repeat_interleave(t), f, torch.zeros_like(f), h, w), b, t, slots)
+        return self.finish(*self.faulty(*pool.draw(e.repeat_interleave(t), f, torch.zeros_like(f), h, w), t), b, t, slots)
 
-    def finish(self, rgb, z, tan, b, t, slots):
+    def faulty(self, rgb, z, tan, t):
         self.seed += 1
-        x = camera(rgb, self.seed, t)
+        return camera(rgb, self.seed, t), z, tan
+
+    def finish(self, x, z, tan, b, t, slots):
         scale = tan.view(b, t)[:, :1, None, None] / CANONICAL
         flip = (torch.rand(b, device=self.dev) < .5).view(b, 1, 1, 1)
         z = z.view(b, t, *z.shape[-2:]) * scale

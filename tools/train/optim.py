@@ -30,12 +30,12 @@ ALIGN = 64  # every parameter begins at a multiple of it: products of unaligned 
 
 class Optimiser:
     """Muon for the matrices (and 3x3 kernels as matrices), Adam for the rest. A Muon step is scaled to the size of an
-    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it. Weight
-    decay is such that steps in one direction for ever would end at a matrix norm of bound (encoder, head): without it the
-    head's kernels grow until training breaks down. net's parameters become views of this object's working copy."""
+    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it. No matrix's
+    norm may exceed what it was at the beginning times a factor: else the kernels of the head, which has a dozen of them in
+    a row, grow together until training breaks down. net's parameters become views of this object's working copy."""
 
-    def __init__(self, net, lr, head, bound, clip, frozen=lambda name: False):
-        self.lr, self.clip, self.net = lr, clip, net
+    def __init__(self, net, lr, head, decay, clip, frozen=lambda name: False):
+        self.lr, self.decay, self.clip, self.net = lr, decay, clip, net
         dev = next(net.parameters()).device
         named = [(n, p) for n, p in net.named_parameters()]
         is_muon = lambda n, p: p.dim() >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(
@@ -61,13 +61,14 @@ class Optimiser:
         self.norm = torch.zeros((), device=dev)
         self.rate = torch.zeros(n_adam, device=dev)
         for n, p in rest: self.rate[self.names[n][1]:self.names[n][1] + p.numel()] = rate(n)
-        self.muon = []  # first, count, shape, step sizes and decays of each matrix
+        self.muon = []  # first, count, shape, step size and largest norm of each matrix
         at = n_adam
         for (r, c), g in groups.items():
             assert r * c % ALIGN == 0  # the matrices of a group lie close together
             size = torch.tensor([rate(n) for n, _ in g], device=dev).view(-1, 1, 1) * 0.2 * max(r, c) ** 0.5
-            most = torch.tensor([bound[slow(n)] for n, _ in g], device=dev).view(-1, 1, 1)
-            self.muon.append((at, len(g) * r * c, (len(g), r, c), size, size / most))
+            factor = lambda n: 2.5 if not slow(n) else 2.0 if "resConfUnit" in n and "conv2" in n else 1.15
+            most = torch.tensor([factor(n) * max(float(p.data.norm()), 0.5 * r ** 0.5) for n, p in g], device=dev).view(-1, 1, 1)
+            self.muon.append((at, len(g) * r * c, (len(g), r, c), size, most))
             at += len(g) * r * c
         for n, (p, first, count) in self.names.items():
             layout(p, self.master[first:first + count]).copy_(p.data)
@@ -91,10 +92,11 @@ class Optimiser:
         self.master[:self.n_adam] -= upd * self.rate * (self.k * self.lr)
         self.buf.mul_(0.95).add_(g[self.n_adam:])
         nest = g[self.n_adam:] + 0.95 * self.buf
-        for first, count, shape, size, decay in self.muon:
+        for first, count, shape, size, most in self.muon:
             o = zeropower(nest[first - self.n_adam:first - self.n_adam + count].view(shape))
             w = self.master[first:first + count].view(shape)
-            w.mul_(1 - decay * (self.k * self.lr)).sub_(o * (size * (self.k * self.lr)))
+            w.mul_(1 - (size > 0) * (self.k * self.lr * self.decay)).sub_(o * (size * (self.k * self.lr)))
+            w.mul_((most / w.norm(dim=(1, 2), keepdim=True).clamp(min=1e-6)).clamp(max=1))
         self.work.copy_(self.master)
         self.ema.lerp_(self.master, self.blend)
 

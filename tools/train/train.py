@@ -28,15 +28,15 @@ METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py fol
 # layers before the last enlargement; share of the steps; the part of the run in which it is used
 Part = collections.namedtuple("Part", "what h w n t temporal small share begin end", defaults=(0, 2))
 PLANS = {
-    "pre": [Part("frames", 140, 252, 256, 1, False, True, .75), Part("frames", 182, 182, 256, 1, False, True, .25)],
-    "mid": [Part("frames", 196, 350, 192, 1, False, True, .7), Part("frames", 182, 238, 256, 1, False, True, .15),
-            Part("frames", 266, 154, 256, 1, False, True, .15)],
-    "mix": [Part("frames", 196, 350, 160, 1, True, False, .4), Part("frames", 252, 196, 192, 1, True, False, .1),
-            Part("clips", 196, 350, 128, 8, True, False, .35), Part("clips", 196, 350, 128, 32, True, False, .15)],
-    "all": [Part("frames", 140, 252, 256, 1, False, True, .8, 0, .36), Part("frames", 182, 182, 256, 1, False, True, .2, 0, .36),
-            Part("frames", 196, 350, 192, 1, False, True, .8, .36, .7), Part("frames", 266, 182, 192, 1, False, True, .2, .36, .7),
-            Part("frames", 196, 350, 128, 1, True, False, .35, .7), Part("clips", 196, 350, 128, 8, True, False, .45, .7),
-            Part("clips", 196, 350, 128, 32, True, False, .2, .7)],
+    "frames": [Part("frames", 140, 252, 128, 1, False, True, .8, 0, .6), Part("frames", 182, 182, 128, 1, False, True, .2, 0, .6),
+               Part("frames", 196, 350, 128, 1, False, True, .8, .6), Part("frames", 266, 182, 128, 1, False, True, .2, .6)],
+    "all": [Part("frames", 140, 252, 128, 1, False, True, .8, 0, .5), Part("frames", 182, 182, 128, 1, False, True, .2, 0, .5),
+            Part("frames", 196, 350, 128, 1, False, True, .8, .5, .73), Part("frames", 266, 182, 128, 1, False, True, .2, .5, .73),
+            Part("frames", 196, 350, 96, 1, True, False, .4, .73), Part("clips", 196, 350, 128, 8, True, False, .4, .73),
+            Part("clips", 196, 350, 128, 32, True, False, .2, .73)],
+    "clips": [Part("frames", 196, 350, 128, 1, False, True, .9, 0, .4), Part("frames", 266, 182, 128, 1, False, True, .1, 0, .4),
+              Part("frames", 196, 350, 96, 1, True, False, .4, .4), Part("clips", 196, 350, 128, 8, True, False, .4, .4),
+              Part("clips", 196, 350, 128, 32, True, False, .2, .4)],
     "toy": [Part("frames", 70, 126, 8, 1, False, True, .4), Part("clips", 70, 126, 8, 4, True, False, .4),
             Part("clips", 70, 126, 32, 32, True, False, .2)],
 }
@@ -137,7 +137,7 @@ def work(rank, world, a):
         if os.path.isfile(a.init): before.update(json.loads(safe_open(a.init, "pt").metadata()["isobath.training"]))
     if a.no_temporal: plan = [p._replace(temporal=False) for p in plan]
     motion_rests = not any(p.temporal for p in plan)
-    opt = Optimiser(net, a.lr, a.head_rate, (a.bound, a.head_bound), a.clip,
+    opt = Optimiser(net, a.lr, a.head_rate, a.decay, a.clip,
                     lambda n: "mask_token" in n or "refinenet4.resConfUnit1" in n or (motion_rests and "motion" in n))
     torch.manual_seed(a.seed * 64 + rank)
     t_built = time.time()
@@ -184,18 +184,21 @@ def work(rank, world, a):
     events = [torch.cuda.Event() for _ in range(3)] if cuda else None
     choose, saved_at = np.random.default_rng(a.seed), time.time()
     shares = np.array([p.share for p in plan])
-    best, kept, slower = math.inf, None, 1.0
+    best, kept, slower, active = math.inf, None, 1.0, None
     step, log_at, frames, logged, log = 0, time.time(), 0, 0, open(f"{a.out}/log.jsonl", "a") if rank == 0 else None
-    def save():
+    def save(name="weights"):
         meta = dict(steps=before["steps"] + step, gpu_seconds=round(before["gpu_seconds"] + (time.time() - t0) * world, 1),
                     frames=before["frames"] + frames * world)
-        save_file({k: v.half() for k, v in opt.state(opt.ema).items()}, f"{a.out}/weights.safetensors",
+        save_file({k: v.half() for k, v in opt.state(opt.ema).items()}, f"{a.out}/{name}.safetensors",
                   {"isobath.net": a.net, "isobath.training": json.dumps(meta)})
         return meta
     while True:
         data.fill()
         if cuda and step > 1: events[(step - 2) % 3].synchronize()
         where = float(agreed[(step - 2) % 3]) if step > 1 else 0.0
+        if a.keep and where >= a.keep:
+            if rank == 0: save("kept")
+            a.keep = 0
         if where >= 1 or (a.steps and step >= a.steps): break
         now = shares * [p.begin <= where < p.end for p in plan]
         if has_clips: data.share.value = a.clip_share if any(p.what == "clips" and n for p, n in zip(plan, now)) else 0.1
@@ -226,7 +229,9 @@ def work(rank, world, a):
             log_fit = [v["log"] for v in line.values() if isinstance(v, dict)]
             if world == 1 and log_fit:  # growth without end: back to the best state, with smaller steps
                 now = float(np.mean(log_fit))
-                if kept and not now < best * 1.5 + 0.1:
+                if active != {i for i, p in enumerate(plan) if p.begin <= where < p.end}:
+                    active, best = {i for i, p in enumerate(plan) if p.begin <= where < p.end}, math.inf
+                elif kept and not now < best * 1.25 + 0.05:
                     opt.back(kept)
                     slower *= 0.5
                     line["back"] = slower
@@ -247,7 +252,7 @@ def work(rank, world, a):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--out", required=True)
-    p.add_argument("--plan", default="mix", choices=list(PLANS))
+    p.add_argument("--plan", default="frames", choices=list(PLANS))
     p.add_argument("--net", default="nano")
     p.add_argument("--seconds", type=float, default=240, help="of the whole run, the start included")
     p.add_argument("--init", help="weights.safetensors of a run, or a folder of nano.safetensors and nano_metric.safetensors")
@@ -256,16 +261,16 @@ def main():
     p.add_argument("--devices", type=int, default=torch.cuda.device_count() or 1)
     p.add_argument("--workers", type=int, default=14, help="scene builders per device")
     p.add_argument("--clip-share", type=float, default=0.6, help="part of the built scenes that are clips")
-    p.add_argument("--lr", type=float, default=1.5e-3)
-    p.add_argument("--head-rate", type=float, default=0.25)
-    p.add_argument("--bound", type=float, default=80)
-    p.add_argument("--head-bound", type=float, default=6)
+    p.add_argument("--lr", type=float, default=1.2e-3)
+    p.add_argument("--head-rate", type=float, default=0.15)
+    p.add_argument("--decay", type=float, default=0.05)
     p.add_argument("--clip", type=float, default=5.0)
     p.add_argument("--warmup", type=int, default=200)
     p.add_argument("--hold", type=float, default=0.5, help="part of the time before the learning rate falls")
-    p.add_argument("--average", type=float, default=0.998)
+    p.add_argument("--average", type=float, default=0.999)
     p.add_argument("--least", type=int, default=400, help="scenes to wait for before the first step")
     p.add_argument("--every", type=float, default=5)
+    p.add_argument("--keep", type=float, default=0, help="save the weights of this part of the run too, as kept.safetensors")
     p.add_argument("--steps", type=int, default=0)
     p.add_argument("--slow", type=float, default=1e9, help="a first step of more milliseconds is taken apart and the run ends with status 7; 0: all are")
     p.add_argument("--port", type=int, default=29511)
