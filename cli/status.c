@@ -3,6 +3,7 @@
 #include "report.h"
 
 #include <isobath/report.h>
+#include <isobath/task.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -10,11 +11,28 @@
 
 typedef enum status_form { FORM_TEXT, FORM_JSON, FORM_PROMETHEUS } status_form;
 
-static void print_reports(const isobath_report *list, size_t count, status_form form)
+/* Of a run that was cut into tasks: how far they are together; only those that run or need attention are shown one by one. */
+static void print_text(const char *folder, isobath_report *list, size_t count)
+{
+    isobath_task_progress p;
+    size_t shown = 0;
+    if (isobath_task_progress_read(folder, NULL, &p, NULL, 0) == ISOBATH_OK) {
+        printf("%s: %lld frames in tasks: segments %lld of %lld", p.name, (long long)p.frames, (long long)p.segments_done, (long long)p.segments);
+        printf(", %s", p.chain_done ? "aligned" : "not aligned");
+        if (p.parts) printf(", rendered %lld of %lld", (long long)p.parts_done, (long long)p.parts);
+        printf("\n");
+        for (size_t i = 0; i < count; i++)
+            if (!*list[i].task || list[i].state != ISOBATH_REPORT_DONE) list[shown++] = list[i];
+        count = shown;
+    }
+    cli_report_text(list, count);
+}
+
+static void print_reports(const char *folder, isobath_report *list, size_t count, status_form form)
 {
     if (form == FORM_JSON) cli_report_json(list, count);
     else if (form == FORM_PROMETHEUS) cli_report_prometheus(list, count);
-    else cli_report_text(list, count);
+    else print_text(folder, list, count);
     fflush(stdout);
 }
 
@@ -46,7 +64,7 @@ int cmd_status(int argc, char **argv)
         .examples = "  isobath status out --follow\n"
                     "  isobath status out --prometheus > /var/lib/node_exporter/isobath.prom\n"};
     const cli_option options[] = {
-        {CLI_FLAG, "--follow", 0, NULL, "again and again until no run is going on", &follow},
+        {CLI_FLAG, "--follow", 0, NULL, "again and again until no run is going on and every plan is finished", &follow},
         {CLI_DOUBLE, "--every", 0, "S", "seconds between two looks with --follow (default 1)", &every},
         {CLI_FLAG, "--json", 0, NULL, "one JSON array", &json},
         {CLI_FLAG, "--prometheus", 0, NULL, "text for a Prometheus scraper", &prometheus},
@@ -65,8 +83,10 @@ int cmd_status(int argc, char **argv)
         isobath_status st = isobath_report_read(argv[1], &list, &count, error, sizeof error);
         if (st != ISOBATH_OK) return cli_fail("status", st, error);
         if (terminal) printf("\033[H\033[2J");
-        print_reports(list, count, form);
+        isobath_task_progress p; /* between its tasks a cut run is not over */
         code = verdict(list, count, &running);
+        if (isobath_task_progress_read(argv[1], NULL, &p, NULL, 0) == ISOBATH_OK && !p.finished) running = 1;
+        print_reports(argv[1], list, count, form);
         free(list);
         if (!follow) break;
         if (running) nanosleep(&(struct timespec){(time_t)every, (long)((every - (double)(time_t)every) * 1e9)}, NULL);

@@ -47,7 +47,7 @@ isobath_status ib_chain_write(const ib_shard *s, const ib_chain *c, ib_diag *dia
             p = ib_put64(p, (uint64_t)c->windows[i].nonfinite);
         }
         ib_put32(p, libdeflate_crc32(0, data, size - 4));
-        st = ib_write_file(path, data, size, 1, diag);
+        st = ib_write_file_shared(path, data, size, 1, diag);
     }
     free(data);
     free(path);

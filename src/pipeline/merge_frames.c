@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BATCH_BYTES ((size_t)1 << 30)
+
 /* What one thread works with. */
 typedef struct thread_state {
     ib_segments *segments;
@@ -66,7 +68,12 @@ isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, co
     return st;
 }
 
-int ib_frames_batch(const ib_frames *f) { return 2 * f->threads; }
+int ib_frames_batch(const ib_frames *f)
+{
+    size_t frame = (size_t)f->shard->output_width * (size_t)f->shard->output_height * sizeof(float), fit = BATCH_BYTES / frame;
+    int most = 2 * f->threads;
+    return fit < 1 ? 1 : fit < (size_t)most ? (int)fit : most;
+}
 
 /* The window that finishes frame i of the video, and how. */
 static int64_t how_made(const ib_shard *s, int64_t i, ib_plan_render *how)

@@ -64,7 +64,7 @@ isobath_status ib_part_write(const ib_shard *s, const ib_setup *setup, const ib_
             p += bytes;
         }
         ib_put32(p, libdeflate_crc32(0, data, size - 4));
-        st = ib_write_file(path, data, size, 1, diag);
+        st = ib_write_file_shared(path, data, size, 1, diag);
     }
     free(data);
     free(path);

@@ -21,6 +21,8 @@ isobath_status ib_shard_setup(isobath_task *t, const char *devices)
     o.note_ctx = t->options.note_ctx;
     IB_TRY(ib_setup_init(&t->setup, &o, &t->diag));
     const isobath_plan *s = &t->setup.plan;
+    if (!atomic_load(&t->settled)) memcpy(t->device, s->device, sizeof t->device);
+    atomic_store(&t->settled, 1);
     t->setup.sink.cancelled = is_cancelled;
     t->setup.sink.cancel_ctx = t;
     if (s->network_width == p->network_width && s->network_height == p->network_height && s->output_width == p->output_width &&
@@ -48,12 +50,12 @@ static void report_progress(void *ctx, isobath_progress *p)
 static int report_device(void *ctx, int i, isobath_device_progress *out)
 {
     isobath_task *t = ctx;
-    if (i || t->options.kind != ISOBATH_TASK_WORK) return 0;
+    if (i || t->options.kind != ISOBATH_TASK_WORK || !atomic_load(&t->settled)) return 0;
     isobath_progress p;
     report_progress(ctx, &p);
     *out = (isobath_device_progress){.frames = p.frames_done, .busy = 1};
-    snprintf(out->name, sizeof out->name, "%.*s", (int)strcspn(t->setup.plan.device, " "), t->setup.plan.device);
-    snprintf(out->kind, sizeof out->kind, "%s", t->setup.plan.device);
+    snprintf(out->name, sizeof out->name, "%.*s", (int)strcspn(t->device, " "), t->device);
+    snprintf(out->kind, sizeof out->kind, "%s", t->device);
     return 1;
 }
 

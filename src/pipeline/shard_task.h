@@ -18,6 +18,8 @@ struct isobath_task {
     ib_run run; /* for what a manifest says */
     ib_run_counters counters;
     ib_status *status;
+    char device[128]; /* the kind that computes; settled is set when it is known: the status thread reads it */
+    atomic_int settled;
     int64_t total; /* of `done`, for progress lines */
     atomic_int_fast64_t done;
     isobath_task_result result;

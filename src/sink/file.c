@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -152,14 +153,34 @@ void ib_out_file_abort(ib_out_file *file)
     free(file);
 }
 
-isobath_status ib_write_file(const char *path, const void *data, size_t size, int durable, ib_diag *diag)
+static isobath_status write_whole(ib_out_file *file, const void *data, size_t size, int durable)
 {
-    ib_out_file *file;
-    IB_TRY(ib_out_file_open(path, diag, &file));
     isobath_status st = ib_out_file_write(file, data, size);
     if (st == ISOBATH_OK) return ib_out_file_commit(file, durable);
     ib_out_file_abort(file);
     return st;
+}
+
+isobath_status ib_write_file(const char *path, const void *data, size_t size, int durable, ib_diag *diag)
+{
+    ib_out_file *file;
+    IB_TRY(ib_out_file_open(path, diag, &file));
+    return write_whole(file, data, size, durable);
+}
+
+isobath_status ib_write_file_shared(const char *path, const void *data, size_t size, int durable, ib_diag *diag)
+{
+    ib_out_file *file;
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) random = (uint64_t)getpid() << 32 ^ (uintptr_t)&random;
+    IB_TRY(open_file(path, ib_text("%s.%016llx.tmp", path, (unsigned long long)random), O_EXCL, diag, &file));
+    return write_whole(file, data, size, durable);
+}
+
+int ib_is_unfinished(const char *behind)
+{
+    if (*behind == '.' && strspn(behind + 1, "0123456789abcdef") == 16) behind += 17;
+    return strcmp(behind, ".tmp") == 0;
 }
 
 isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size)

@@ -34,6 +34,11 @@ void ib_out_file_abort(ib_out_file *file);
 
 /* All of it in one call. */
 isobath_status ib_write_file(const char *path, const void *data, size_t size, int durable, ib_diag *diag);
+/* The same where other processes, perhaps on other machines, may write the same file at the same time: through PATH.RANDOM.tmp, so that the
+ * last rename counts and none disturbs another. */
+isobath_status ib_write_file_shared(const char *path, const void *data, size_t size, int durable, ib_diag *diag);
+/* 1: what stands behind a file's name marks it as unfinished: .tmp or .RANDOM.tmp. */
+int ib_is_unfinished(const char *behind);
 /* Reads a whole file, at most `limit` bytes, into fresh memory that the caller frees; one more byte, a zero, follows.
  * Errors: ISOBATH_ERR_INPUT (missing, unreadable, larger than the limit), ISOBATH_ERR_MEMORY. */
 isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size);

@@ -48,7 +48,7 @@ static void clean(const ib_file_series *s, int64_t from)
         if ((int)digits < s->digits || strncmp(rest, s->extension, extension) != 0) continue;
         rest += extension;
         int late = from >= 0 && strtoll(e->d_name + prefix, NULL, 10) >= from;
-        if (strcmp(rest, ".tmp") == 0 || (*rest == 0 && late)) unlinkat(dirfd(dir), e->d_name, 0);
+        if (ib_is_unfinished(rest) || (*rest == 0 && late)) unlinkat(dirfd(dir), e->d_name, 0);
     }
     closedir(dir);
 }
@@ -126,7 +126,7 @@ isobath_status ib_file_series_write(ib_file_series *s, int64_t index, const void
     record r = {.bytes = (int64_t)size};
     char *path = frame_path(s, index);
     if (!path) return ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->folder);
-    isobath_status st = ib_write_file(path, data, size, 0, s->diag);
+    isobath_status st = s->shared ? ib_write_file_shared(path, data, size, 0, s->diag) : ib_write_file(path, data, size, 0, s->diag);
     free(path);
     if (st != ISOBATH_OK) return st;
     IB_TRY(ib_sha256_memory(data, size, s->diag, r.sha256));

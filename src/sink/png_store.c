@@ -56,7 +56,7 @@ static int is_ours(const char *name)
     const char *p = name + 6;
     size_t digits = strspn(p, "0123456789");
     p += digits;
-    return digits >= 5 && (strcmp(p, ".png") == 0 || strcmp(p, ".png.tmp") == 0);
+    return digits >= 5 && strncmp(p, ".png", 4) == 0 && (p[4] == 0 || ib_is_unfinished(p + 4));
 }
 
 /* Removes what a run leaves in such a folder: unfinished files, and those from frame number `from` on (and depth.json
@@ -214,7 +214,8 @@ static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *
     IB_TRY(ib_png_encode(s->encoder, s->q, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, &data, &size));
     char *path = ib_png_store_path(store->folder, store->config.start_number + index);
     if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
-    isobath_status st = ib_write_file(path, data, size, durable, store->diag);
+    isobath_status st = store->shared ? ib_write_file_shared(path, data, size, durable, store->diag)
+                                      : ib_write_file(path, data, size, durable, store->diag);
     free(path);
     if (st != ISOBATH_OK) return st;
     record->bytes = (int64_t)size;

@@ -41,7 +41,8 @@ for i in 4 1 5 0 3; do "$isobath" work "$dir/a" --segment $i --devices cpu --qui
 wait $first || bad "segment 2, the other one"
 expect 0 "segment 3 is there" "$isobath" work "$dir/a" --segment 3
 rm "$dir/a/${name}_isobath.status.json" # of the merge that could not be
-expect 0 "segment 5: done" "$isobath" status "$dir/a"
+expect 0 "segments 6 of 6, not aligned" "$isobath" status "$dir/a"
+expect 0 '"task": "segment 5"' "$isobath" status "$dir/a" --json
 cp -r "$dir/a" "$dir/b" # for the same in parts, below
 "$isobath" merge "$dir/a" --quiet > /dev/null || bad "merge"
 same "$dir/a" "merged at once"
@@ -69,7 +70,9 @@ expect 2 "I/N" "$isobath" merge "$dir/b" --render 4/4
 for i in 3 1 0; do "$isobath" merge "$dir/b" --render $i/4 --quiet || bad "part $i"; done
 expect 3 "to be done again: isobath merge $dir/b" "$isobath" merge "$dir/b" --finish
 "$isobath" merge "$dir/b" --render 2/4 --quiet || bad "part 2"
+"$isobath" merge "$dir/b" --render 1/4 --again --quiet & first=$!
 "$isobath" merge "$dir/b" --render 1/4 --again --quiet || bad "part 1 again"
+wait $first || bad "part 1, the other one"
 expect 0 "nothing to do" "$isobath" merge "$dir/b" --render 0/4
 printf 'x' | dd of="$tasks/render_00000_of_00004.bin" bs=1 seek=200 conv=notrunc 2> /dev/null
 expect 3 "checksum is wrong: to be done again" "$isobath" merge "$dir/b" --finish
