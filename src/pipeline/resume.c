@@ -41,9 +41,14 @@ static isobath_status remove_parts(ib_run *r)
     config.preview_side_by_side = 1;
     for (int i = 0; ib_sink_formats[i]; i++)
         if (ib_sink_formats[i]->parts) ib_sink_formats[i]->parts(&config, remove_one, &all);
-    char *state = path_of(r, ".", "_isobath_state");
-    if (state) remove_one(&all, state);
-    free(state);
+    static const char *const others[][2] = {{".", "_isobath_state"}, {"", "_isobath.journal.tmp"}, {"", "_isobath.json.tmp"},
+                                            {"", "_isobath.status.json.tmp"}};
+    int count = r->status ? 3 : 4; /* the last one may be in use */
+    for (int i = 0; i < count; i++) {
+        char *path = path_of(r, others[i][0], others[i][1]);
+        if (path) remove_one(&all, path);
+        free(path);
+    }
     return all.status;
 }
 
@@ -239,6 +244,11 @@ ib_range ib_resume_range(ib_run *r)
 isobath_status ib_resume_prime(ib_run *r, const ib_window *w)
 {
     size_t map = (size_t)r->setup->plan.network_height * (size_t)r->setup->plan.network_width;
+    int64_t first = w->shot_first + IB_PLAN_STEP * w->k;
+    for (int slot = IB_PLAN_OVERLAP; slot < IB_PLAN_WINDOW && first + slot < r->frame_count; slot++)
+        if (w->pts_us[slot] != r->frames[first + slot].pts_us)
+            return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: frame %lld has another time than before the run was stopped (--overwrite begins "
+                           "again)", r->setup->options.input, (long long)(first + slot));
     memcpy(r->chain.last12, w->raw + 12 * map, map * sizeof *w->raw);
     r->chain.last = r->windows[r->window_at++].alignment;
     r->chain.next = w->k + 1;

@@ -181,6 +181,11 @@ static isobath_status open_stream(ib_run *r)
     ib_range range = ib_resume_range(r);
     ib_source_cuts cuts = {.detect = s->cuts_auto, .first = range.shot_first,
                            .skip_end = range.k > 0 ? range.shot_first + IB_PLAN_STEP * range.k - 10 : 0};
+    if (r->past.frame_count && !s->options.on_error_repeat) { /* known times: long gaps are jumped over */
+        cuts.times_us = r->past_times_us = malloc((size_t)r->past.frame_count * sizeof *r->past_times_us);
+        if (!cuts.times_us) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the times of earlier frames");
+        for (int64_t i = 0; i < r->past.frame_count; i++) r->past_times_us[i] = r->frames[i].pts_us;
+    }
     if (s->options.cuts && !s->cuts_auto) {
         IB_TRY(ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count));
         cuts.list = r->cuts;
@@ -542,6 +547,7 @@ void ib_run_free(ib_run *r)
     free(r->cuts);
     free(r->windows);
     free(r->frames);
+    free(r->past_times_us);
     for (int i = 0; i < IB_MAX_SINKS; i++) json_decref(r->described[i]);
     ib_journal_state_free(&r->past);
     ib_journal_close(r->journal);

@@ -65,6 +65,7 @@ typedef struct ib_run {
     ib_journal *journal;   /* NULL: a stream */
     ib_commit *commit;
     ib_journal_state past; /* of a run that goes on; its lists move to `windows` and `frames` */
+    int64_t *past_times_us; /* of its frames, for the source */
     int complete;   /* the result is there already */
     int unfinished; /* a result without its manifest is there */
     int prime;      /* the first window only primes the chain and the tail */

@@ -70,5 +70,18 @@ expect 3 "none.jsonl: cannot open" ply p2 --camera "$dir/none.jsonl"
 out=$("$isobath" run - -o "$dir/o4" --name pipe --model "$dir/tiny.safetensors" --input-size 28 --format png16 2>&1 < "$clip")
 if [ $? = 0 ] && [ "$(ls "$dir/o4/pipe_depths_png16" | grep -c png)" = 3 ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: stdin: $out"; fi
 
+# a stop: the first signal waits for what is in flight (here for a pipe that says nothing), the second does not; both say how to go on
+{ cat "$clip"; sleep 4; } | "$isobath" run - -o "$dir/o 5" --name pipe --model "$dir/tiny.safetensors" --input-size 28 --format png16 2> "$dir/stop" &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10; do [ -e "$dir/o 5/pipe_isobath.journal" ] && break; sleep 0.3; done
+kill -TERM $pid
+sleep 0.3
+kill -TERM $pid
+wait $pid
+if [ $? = 143 ] && grep -q "stopping when the windows in flight are done (again: at once)" "$dir/stop" &&
+    grep -q "^to go on: isobath run - -o '$dir/o 5' --name pipe .* --resume$" "$dir/stop"; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: two signals: $(cat "$dir/stop")"; fi
+expect 0 "pipe_depths_png16" sh -c '"$0" run - -o "$1" --name pipe --model "$2" --input-size 28 --format png16 --resume < "$3"' "$isobath" "$dir/o 5" "$dir/tiny.safetensors" "$clip"
+expect 0 "pipe_depths_png16" sh -c '"$0" run - -o "$1" --name pipe --model "$2" --input-size 28 --format png16 --resume < "$3"' "$isobath" "$dir/o 5" "$dir/tiny.safetensors" "$clip"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
