@@ -1,4 +1,5 @@
-/* Depth from .npz and .npy: (N,H,W), (H,W), and (N,1,H,W) or (N,H,W,1) with the 1 dropped; or a folder with a file a frame. */
+/* Depth from .npz and .npy: (N,H,W), (H,W), and (N,1,H,W) or (N,H,W,1) with the 1 dropped; or a folder with a file a
+ * frame. */
 #include "depthio/depth_reader_internal.h"
 #include "sink/npy_stream.h"
 
@@ -40,9 +41,9 @@ static isobath_status array_read(void *self, int64_t i, float *samples)
         first = 0;
         if (a->opened != i) IB_TRY(open_file(a, i, &info));
         if (info.width && (info.width != had->width || info.height != had->height || info.frames != 1))
-            return ib_fail(a->reader->diag, ISOBATH_ERR_INPUT, "%s/%s: %lld frames of %dx%d, but the first file holds one of %dx%d",
-                           a->files.folder, a->files.names[i], (long long)info.frames, info.width, info.height, had->width,
-                           had->height);
+            return ib_fail(a->reader->diag, ISOBATH_ERR_INPUT,
+                           "%s/%s: %lld frames of %dx%d, but the first file holds one of %dx%d", a->files.folder,
+                           a->files.names[i], (long long)info.frames, info.width, info.height, had->width, had->height);
     }
     return ib_npy_read_float(a->stream, first, a->frame_elements, samples);
 }
@@ -87,7 +88,8 @@ static const ib_zip_member *find_member(const ib_zip_member *members, int count,
 }
 
 /* times_us, when it is there and has one entry per frame. */
-static isobath_status read_times(array_source *a, const char *path, const ib_zip_member *member, ib_depth_reader_info *info)
+static isobath_status read_times(array_source *a, const char *path, const ib_zip_member *member,
+                                 ib_depth_reader_info *info)
 {
     ib_diag *diag = a->reader->diag;
     ib_npy_stream *times;
@@ -95,7 +97,8 @@ static isobath_status read_times(array_source *a, const char *path, const ib_zip
     isobath_status st = ISOBATH_OK;
     int64_t n = info->frames;
     if (ib_npy_rank(times) != 1 || ib_npy_shape(times)[0] != n || ib_npy_get_type(times) != IB_NPY_I64 || n > MAX_TIMES)
-        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: times_us is not an int64 for each of the %lld frames", path, (long long)n);
+        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: times_us is not an int64 for each of the %lld frames", path,
+                     (long long)n);
     else if (!(a->times_us = malloc((size_t)(n + 1) * sizeof *a->times_us)))
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     else
@@ -105,7 +108,8 @@ static isobath_status read_times(array_source *a, const char *path, const ib_zip
     return st;
 }
 
-static isobath_status read_kind(array_source *a, const char *path, const ib_zip_member *member, ib_depth_reader_info *info)
+static isobath_status read_kind(array_source *a, const char *path, const ib_zip_member *member,
+                                ib_depth_reader_info *info)
 {
     ib_npy_stream *kind;
     char text[16];
@@ -188,8 +192,9 @@ isobath_status ib_depth_open_array(ib_depth_reader *reader, ib_file_list *list)
     a->frame_elements = (int64_t)info->width * info->height;
     if (!a->files.folder) return ISOBATH_OK;
     if (info->frames != 1)
-        return ib_fail(reader->diag, ISOBATH_ERR_INPUT, "%s/%s: holds %lld frames; expected one a file in a folder of arrays",
-                       a->files.folder, a->files.names[0], (long long)info->frames);
+        return ib_fail(reader->diag, ISOBATH_ERR_INPUT,
+                       "%s/%s: holds %lld frames; expected one a file in a folder of arrays", a->files.folder,
+                       a->files.names[0], (long long)info->frames);
     info->frames = a->files.count;
     return ISOBATH_OK;
 }

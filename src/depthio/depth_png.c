@@ -139,7 +139,8 @@ isobath_status ib_depth_open_png(ib_depth_reader *reader, ib_file_list *list)
     p->width = info->width = image.width;
     p->height = info->height = image.height;
     p->bits = image.bits;
-    p->ours = text_number(&image, "isobath:scale", &info->scale) && text_number(&image, "isobath:offset", &info->offset);
+    p->ours =
+        text_number(&image, "isobath:scale", &info->scale) && text_number(&image, "isobath:offset", &info->offset);
     if (!p->ours) info->scale = 1;
     p->scale = info->scale;
     info->integers = 1;

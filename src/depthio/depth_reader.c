@@ -12,7 +12,10 @@ typedef isobath_status (*open_files)(ib_depth_reader *reader, ib_file_list *list
 static const struct {
     const char *suffix;
     open_files open;
-} kinds[] = {{".png", ib_depth_open_png}, {".exr", ib_depth_open_exr}, {".npz", ib_depth_open_array}, {".npy", ib_depth_open_array}};
+} kinds[] = {{".png", ib_depth_open_png},
+             {".exr", ib_depth_open_exr},
+             {".npz", ib_depth_open_array},
+             {".npy", ib_depth_open_array}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static int ends_with(const char *path, const char *suffix)
@@ -48,12 +51,15 @@ static isobath_status open_folder(ib_depth_reader *reader, const char *path)
         if (st != ISOBATH_OK || several) {
             ib_file_list_free(&found);
             if (st != ISOBATH_OK) return st;
-            return ib_fail(reader->diag, ISOBATH_ERR_INPUT, "%s: %s and %s files in one folder: name the folder or file that "
-                           "holds the depth", path, kinds[kind].suffix, kinds[k].suffix);
+            return ib_fail(reader->diag, ISOBATH_ERR_INPUT,
+                           "%s: %s and %s files in one folder: name the folder or file that "
+                           "holds the depth",
+                           path, kinds[kind].suffix, kinds[k].suffix);
         }
     }
     if (kind < 0)
-        return ib_fail(reader->diag, ISOBATH_ERR_INPUT, "%s: no PNG files in this folder, and no EXR, npz or npy either", path);
+        return ib_fail(reader->diag, ISOBATH_ERR_INPUT,
+                       "%s: no PNG files in this folder, and no EXR, npz or npy either", path);
     if (!(found.folder = strdup(path))) {
         ib_file_list_free(&found);
         return ib_fail(reader->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
@@ -76,9 +82,11 @@ static isobath_status open_path(ib_depth_reader *reader, const char *path)
     static const char *const videos[] = {".mkv", ".avi", ".mov", ".mp4", ".nut", ".webm"};
     for (size_t k = 0; k < sizeof videos / sizeof *videos; k++)
         if (ends_with(path, videos[k])) return ib_depth_open_video(reader, path);
-    return ib_fail(reader->diag, ISOBATH_ERR_INPUT,
-                   "%s: not a kind of depth that is read: expected PNG, EXR, npz or npy (a file or a folder of them) or a grey "
-                   "video (mkv, avi, mov, mp4)", path);
+    return ib_fail(
+        reader->diag, ISOBATH_ERR_INPUT,
+        "%s: not a kind of depth that is read: expected PNG, EXR, npz or npy (a file or a folder of them) or a grey "
+        "video (mkv, avi, mov, mp4)",
+        path);
 }
 
 static isobath_status apply_scale(ib_depth_reader *reader, const char *text)

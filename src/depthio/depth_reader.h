@@ -21,10 +21,11 @@ typedef struct ib_depth_reader_info {
     int has_times;
 } ib_depth_reader_info;
 
-/* Opens a folder that `run` or `join` wrote (its manifest says where the depth is), a folder (of PNG, EXR, npy or npz files, in the order of the numbers in their names), a single such file, or a
- * grey video. npz: member depths, depth, disparity or the only array; arrays are (N,H,W), (H,W), (N,1,H,W), (N,H,W,1).
- * EXR: channel Z, depth, Y, R or the only one. `input_scale` NULL: as the files say; else see ib_depth_scale_parse.
- * Errors: ISOBATH_ERR_INPUT with one line, ISOBATH_ERR_USAGE (the scale), ISOBATH_ERR_MEMORY. */
+/* Opens a folder that `run` or `join` wrote (its manifest says where the depth is), a folder (of PNG, EXR, npy or npz
+ * files, in the order of the numbers in their names), a single such file, or a grey video. npz: member depths, depth,
+ * disparity or the only array; arrays are (N,H,W), (H,W), (N,1,H,W), (N,H,W,1). EXR: channel Z, depth, Y, R or the only
+ * one. `input_scale` NULL: as the files say; else see ib_depth_scale_parse. Errors: ISOBATH_ERR_INPUT with one line,
+ * ISOBATH_ERR_USAGE (the scale), ISOBATH_ERR_MEMORY. */
 isobath_status ib_depth_reader_open_as(const char *path, const char *input_scale, ib_diag *diag, ib_depth_reader **out);
 isobath_status ib_depth_reader_open(const char *path, ib_diag *diag, ib_depth_reader **out); /* as the files say */
 /* For integer files that do not say their scale: depth = (q + offset) * scale from now on. Nothing for float data. */

@@ -26,8 +26,8 @@ isobath_status ib_depth_open_exr(ib_depth_reader *reader, ib_file_list *list);
 isobath_status ib_depth_open_array(ib_depth_reader *reader, ib_file_list *list);
 isobath_status ib_depth_open_video(ib_depth_reader *reader, const char *path);
 
-/* The depth of a folder with one NAME_isobath.json, as a fresh path; NULL: there is no manifest. Errors: ISOBATH_ERR_INPUT (several,
- * damaged, without depth), ISOBATH_ERR_MEMORY. */
+/* The depth of a folder with one NAME_isobath.json, as a fresh path; NULL: there is no manifest. Errors:
+ * ISOBATH_ERR_INPUT (several, damaged, without depth), ISOBATH_ERR_MEMORY. */
 isobath_status ib_depth_find_result(const char *folder, ib_diag *diag, char **path);
 
 /* depth.json must agree with what its folder holds (frames, size, scale); its times go into fresh memory.

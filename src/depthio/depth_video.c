@@ -39,7 +39,8 @@ isobath_status ib_depth_open_video(ib_depth_reader *reader, const char *path)
     info->full_scale = (1 << g->bits) - 1;
     info->has_times = 1;
     const char *kind = ib_grey_tag(grey, "ISOBATH_KIND");
-    int ours = tag_number(grey, "ISOBATH_SCALE", &info->scale) && tag_number(grey, "ISOBATH_OFFSET", &info->offset) && info->scale > 0;
+    int ours = tag_number(grey, "ISOBATH_SCALE", &info->scale) && tag_number(grey, "ISOBATH_OFFSET", &info->offset) &&
+               info->scale > 0;
     if (!ours) info->scale = 1, info->offset = 0;
     info->scale_known = ours;
     info->has_invalid = ours && ib_grey_tag(grey, "ISOBATH_INVALID") != NULL;

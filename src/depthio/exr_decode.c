@@ -72,7 +72,8 @@ static isobath_status find_channel(exr_run *r)
             if (strcmp(name, names[k]) == 0 || (k == 0 && dot && strcmp(dot, ".Z") == 0)) found = &list->entries[i];
         }
     if (!found || list->num_channels > MAX_CHANNELS)
-        return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: none of its %d channels is Z, depth, Y or R", r->name, list->num_channels);
+        return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: none of its %d channels is Z, depth, Y or R", r->name,
+                       list->num_channels);
     if (found->x_sampling != 1 || found->y_sampling != 1)
         return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: channel %.40s is subsampled", r->name, found->name.str);
     snprintf(r->channel, sizeof r->channel, "%s", found->name.str);
@@ -115,7 +116,8 @@ static float one_sample(const uint8_t *p, int type)
 }
 
 /* Takes our channel out of a decompressed chunk: line by line, the lines of all channels one after the other. The
- * library's own routines for the usual three and four channels write through the pointers of channels that nobody asked for. */
+ * library's own routines for the usual three and four channels write through the pointers of channels that nobody asked
+ * for. */
 static exr_result_t unpack(exr_decode_pipeline_t *pipeline)
 {
     const exr_run *r = pipeline->decoding_user_data;
@@ -129,7 +131,8 @@ static exr_result_t unpack(exr_decode_pipeline_t *pipeline)
             uint64_t bytes = (uint64_t)c->width * (uint64_t)c->bytes_per_element;
             if (!p || bytes > left) return EXR_ERR_CORRUPT_CHUNK;
             float *to = r->out + (int64_t)(r->y + y) * r->width + r->x;
-            for (int x = 0; i == r->index && x < c->width; x++) to[x] = one_sample(p + (ptrdiff_t)x * c->bytes_per_element, c->data_type);
+            for (int x = 0; i == r->index && x < c->width; x++)
+                to[x] = one_sample(p + (ptrdiff_t)x * c->bytes_per_element, c->data_type);
             p += bytes;
             left -= bytes;
         }
@@ -145,8 +148,10 @@ static isobath_status read_chunk(exr_run *r, const exr_chunk_info_t *chunk, int 
     int first = !r->started;
     r->started = 1;
     r->index = 0;
-    while (r->index < r->pipeline.channel_count && strcmp(r->pipeline.channels[r->index].channel_name, r->channel) != 0) r->index++;
-    if (r->index == r->pipeline.channel_count) return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: a part without its channel", r->name);
+    while (r->index < r->pipeline.channel_count && strcmp(r->pipeline.channels[r->index].channel_name, r->channel) != 0)
+        r->index++;
+    if (r->index == r->pipeline.channel_count)
+        return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: a part without its channel", r->name);
     const exr_coding_channel_info_t *z = &r->pipeline.channels[r->index];
     if (z->width < 1 || chunk->height < 1 || x < 0 || y < 0 || z->width > r->width - x || chunk->height > r->height - y)
         return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: a part of the picture lies outside of it", r->name);
@@ -209,7 +214,8 @@ isobath_status ib_exr_decode(const uint8_t *data, size_t size, const char *name,
     if (st == ISOBATH_OK && out) {
         code = exr_get_storage(r.context, 0, &storage);
         if (r.width != width || r.height != height)
-            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %dx%d, but the first frame is %dx%d", name, r.width, r.height, width, height);
+            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %dx%d, but the first frame is %dx%d", name, r.width, r.height,
+                         width, height);
         else if (code == EXR_ERR_SUCCESS && storage == EXR_STORAGE_SCANLINE)
             st = read_lines(&r);
         else if (code == EXR_ERR_SUCCESS && storage == EXR_STORAGE_TILED)

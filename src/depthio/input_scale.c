@@ -20,7 +20,8 @@ isobath_status ib_depth_scale_parse(const char *text, double full_scale, ib_diag
     if (strcmp(text, "raw") == 0) return ISOBATH_OK;
     if (strcmp(text, "unit") == 0) {
         if (full_scale <= 0)
-            return ib_fail(diag, ISOBATH_ERR_USAGE, "--input-scale unit: the samples are no integers with a largest value");
+            return ib_fail(diag, ISOBATH_ERR_USAGE,
+                           "--input-scale unit: the samples are no integers with a largest value");
         out->scale = 1 / full_scale;
         return ISOBATH_OK;
     }
@@ -33,7 +34,8 @@ isobath_status ib_depth_scale_parse(const char *text, double full_scale, ib_diag
         if (end == second) a = NAN;
     }
     if (*end || end == text || !isfinite(a) || !isfinite(b) || !(a > 0) || (share && !(b > 0)))
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "--input-scale %.40s: expected mm, cm, m, 1/N, unit, raw, S or S,OFFSET", text);
+        return ib_fail(diag, ISOBATH_ERR_USAGE,
+                       "--input-scale %.40s: expected mm, cm, m, 1/N, unit, raw, S or S,OFFSET", text);
     if (share)
         *out = (ib_depth_scale){.scale = 1 / b, .has_invalid = 1, .metric = 1};
     else

@@ -15,7 +15,8 @@ size_t ib_join_sample(const ib_join *j, size_t have, size_t limit)
     if (limit > j->sample_capacity) limit = j->sample_capacity;
     for (int gy = 0; gy < ny; gy++)
         for (int gx = 0; gx < nx && n < limit; gx++) {
-            int64_t p = (2 * (int64_t)gy + 1) * j->height / (2 * ny) * j->width + (2 * (int64_t)gx + 1) * j->width / (2 * nx);
+            int64_t p =
+                (2 * (int64_t)gy + 1) * j->height / (2 * ny) * j->width + (2 * (int64_t)gx + 1) * j->width / (2 * nx);
             float a = j->depth[0][p], b = j->depth[1][p];
             if (!j->valid[0][p] || !j->valid[1][p]) continue;
             if (j->reciprocal && (!(a > 0) || !(b > 0))) continue;
@@ -27,8 +28,11 @@ size_t ib_join_sample(const ib_join *j, size_t have, size_t limit)
 
 static isobath_status no_agreement(const ib_join *j, int64_t k, double agreement)
 {
-    return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s and %s do not agree where they overlap (frames %" PRId64 " to %" PRId64 ", agreement %.2f of 1): are the "
-                   "chunks in order, and is their first frame right?", j->sources[k - 1].path, j->sources[k].path, j->sources[k].first,
+    return ib_fail(j->diag, ISOBATH_ERR_INPUT,
+                   "%s and %s do not agree where they overlap (frames %" PRId64 " to %" PRId64
+                   ", agreement %.2f of 1): are the "
+                   "chunks in order, and is their first frame right?",
+                   j->sources[k - 1].path, j->sources[k].path, j->sources[k].first,
                    j->sources[k - 1].first + j->sources[k - 1].frames - 1, agreement);
 }
 
@@ -40,9 +44,12 @@ static isobath_status check_jumps(const ib_join *j, int64_t k, double *scales, s
     size_t large = 0;
     for (size_t i = 0; i + 1 < n; i++) large += scales[i] > largest_jump;
     if (2 * large <= n - 1) return ISOBATH_OK;
-    return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: the scale to %s jumps from frame to frame in their overlap (more than %.0f%% in %zu of %zu steps): its frames were "
-                   "normalised one by one, so the scale of the video is lost; export raw depth, or try --per-frame repair", j->sources[k].path,
-                   j->sources[k - 1].path, 100 * largest_jump, large, n - 1);
+    return ib_fail(
+        j->diag, ISOBATH_ERR_INPUT,
+        "%s: the scale to %s jumps from frame to frame in their overlap (more than %.0f%% in %zu of %zu steps): its "
+        "frames were "
+        "normalised one by one, so the scale of the video is lost; export raw depth, or try --per-frame repair",
+        j->sources[k].path, j->sources[k - 1].path, 100 * largest_jump, large, n - 1);
 }
 
 static isobath_status align_chunk(ib_join *j, int64_t k, isobath_join_chunk *report)
@@ -58,7 +65,8 @@ static isobath_status align_chunk(ib_join *j, int64_t k, isobath_join_chunk *rep
         IB_TRY(ib_join_read(j, k, i, 0, NULL));
         IB_TRY(ib_join_read(j, k - 1, s->first - before->first + i, 1, NULL));
         n = ib_join_sample(j, n, j->sample_capacity * (size_t)(i / step + 1) / FRAMES);
-        if (j->model != IB_FIT_NONE && ib_line_fit(j->x + start, j->y + start, n - start, j->model, j->scratch, &frame)) scales[jumps++] = frame.scale;
+        if (j->model != IB_FIT_NONE && ib_line_fit(j->x + start, j->y + start, n - start, j->model, j->scratch, &frame))
+            scales[jumps++] = frame.scale;
         IB_TRY(ib_join_report(j, "align", s->first + i, j->plan.frames));
     }
     ib_fit fit = {.scale = 1};
@@ -70,7 +78,9 @@ static isobath_status align_chunk(ib_join *j, int64_t k, isobath_join_chunk *rep
         IB_TRY(check_jumps(j, k, scales, jumps));
         s->line = (ib_line){fit.scale, fit.shift};
     } else if (j->model != IB_FIT_NONE) {
-        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: shares no frame with %s: without an overlap there is nothing to align by (--fit none joins them as they are)",
+        return ib_fail(j->diag, ISOBATH_ERR_INPUT,
+                       "%s: shares no frame with %s: without an overlap there is nothing to align by (--fit none joins "
+                       "them as they are)",
                        s->path, before->path);
     }
     report->overlap = overlap;

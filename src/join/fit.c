@@ -21,8 +21,10 @@ static double select_nth(double *v, size_t n, size_t k)
             v[i++] = v[j];
             v[j--] = swap;
         }
-        if (k <= j) high = j;
-        else low = j + 1;
+        if (k <= j)
+            high = j;
+        else
+            low = j + 1;
     }
     return v[k];
 }
@@ -65,7 +67,8 @@ static int step(const float *x, const float *y, size_t n, ib_fit_model model, do
     return isfinite(fit->scale) && isfinite(fit->shift);
 }
 
-static int iterate(const float *x, const float *y, size_t n, ib_fit_model model, double level, double *scratch, ib_fit *fit)
+static int iterate(const float *x, const float *y, size_t n, ib_fit_model model, double level, double *scratch,
+                   ib_fit *fit)
 {
     if (!step(x, y, n, model, 0, PLAIN, fit)) return 0;
     for (stage how = HUBER; how <= SYMMETRIC; how++)

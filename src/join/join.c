@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-void isobath_join_options_init(isobath_join_options *options) { *options = (isobath_join_options){.metric = -1, .blend_frames = 8}; }
+void isobath_join_options_init(isobath_join_options *options)
+{
+    *options = (isobath_join_options){.metric = -1, .blend_frames = 8};
+}
 
 void isobath_join_summary_free(isobath_join_summary *summary)
 {
@@ -14,7 +17,8 @@ void isobath_join_summary_free(isobath_join_summary *summary)
     summary->count = 0;
 }
 
-isobath_status isobath_join_run(const isobath_join_options *options, isobath_join_summary *summary, char *error, size_t error_size)
+isobath_status isobath_join_run(const isobath_join_options *options, isobath_join_summary *summary, char *error,
+                                size_t error_size)
 {
     ib_diag diag;
     ib_diag_init(&diag);

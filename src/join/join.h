@@ -36,7 +36,7 @@ typedef struct ib_join {
     float *x, *y;
     double *scratch;
     size_t sample_capacity;
-    int64_t *times_us; /* plan.frames */
+    int64_t *times_us;      /* plan.frames */
     const char *times_from; /* for the manifest: "plan", "files", "fps" */
 } ib_join;
 
@@ -56,7 +56,8 @@ isobath_status ib_join_repair(ib_join *j);
 
 /* align.c: fills the sources' line and the summary's chunks. */
 isobath_status ib_join_align(ib_join *j);
-/* Appends samples of the pixels valid in both slots, on a grid; `stride` keeps at most `limit` of them. Returns how many. */
+/* Appends samples of the pixels that are valid in both slots, on a grid, up to `limit` in all. Returns how many there
+ * are. */
 size_t ib_join_sample(const ib_join *j, size_t have, size_t limit);
 
 /* write.c: blends and writes everything. */

@@ -52,14 +52,17 @@ isobath_status ib_join_look_at_frames(ib_join *j)
         float ends[2];
         IB_TRY(look_at_chunk(j, k, &pinned, ends));
         if (pinned)
-            return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: every frame reaches from %g to %g: its frames were normalised one by one, so the scale of the video is "
-                           "lost; export raw depth, or try --per-frame repair (or ignore, if the picture stands still)", j->sources[k].path, ends[0], ends[1]);
+            return ib_fail(j->diag, ISOBATH_ERR_INPUT,
+                           "%s: every frame reaches from %g to %g: its frames were normalised one by one, so the scale "
+                           "of the video is "
+                           "lost; export raw depth, or try --per-frame repair (or ignore, if the picture stands still)",
+                           j->sources[k].path, ends[0], ends[1]);
     }
     return ISOBATH_OK;
 }
 
-/* Each frame is fitted to the one before it, as that was fitted. What moves is left out by the robust fit; what all of a
- * picture does at once (a camera that comes nearer) cannot be told from a change of scale and is lost. */
+/* Each frame is fitted to the one before it, as that was fitted. What moves is left out by the robust fit; what all of
+ * a picture does at once (a camera that comes nearer) cannot be told from a change of scale and is lost. */
 static isobath_status repair_chunk(ib_join *j, ib_join_source *s, int64_t k)
 {
     s->lines = malloc((size_t)s->frames * sizeof *s->lines);
@@ -71,7 +74,8 @@ static isobath_status repair_chunk(ib_join *j, ib_join_source *s, int64_t k)
         IB_TRY(ib_join_read(j, k, i, 0, NULL));
         IB_TRY(ib_join_report(j, "repair", s->first + i, j->plan.frames));
         if (i > 0 && !ib_line_fit(j->x, j->y, ib_join_sample(j, 0, j->sample_capacity), IB_FIT_BOTH, j->scratch, &fit))
-            fit = (ib_fit){.scale = s->lines[i - 1].scale, .shift = s->lines[i - 1].shift}; /* a black frame: as the one before */
+            fit = (ib_fit){.scale = s->lines[i - 1].scale,
+                           .shift = s->lines[i - 1].shift}; /* a black frame: as the one before */
         s->lines[i] = (ib_line){fit.scale, fit.shift};
         ib_join_apply(j, s->lines[i], 0);
         memcpy(j->depth[1], j->depth[0], n * sizeof(float));

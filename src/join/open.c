@@ -9,7 +9,10 @@
 
 #define SAMPLES ((size_t)1 << 18)
 
-static isobath_status memory(const ib_join *j) { return ib_fail(j->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", j->o->plan); }
+static isobath_status memory(const ib_join *j)
+{
+    return ib_fail(j->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", j->o->plan);
+}
 
 isobath_status ib_join_report(const ib_join *j, const char *stage, int64_t done, int64_t total)
 {
@@ -23,12 +26,17 @@ static isobath_status find_depth(ib_join *j, int64_t k)
 {
     const char *plan = j->o->plan, *slash = strrchr(plan, '/'), *depth = j->plan.chunks[k].depth;
     char *path = NULL;
-    if (j->o->depth_count) path = strdup(j->o->depths[k]);
-    else if (depth && (depth[0] == '/' || !slash)) path = strdup(depth);
-    else if (depth) path = ib_text("%.*s/%s", (int)(slash - plan), plan, depth);
+    if (j->o->depth_count)
+        path = strdup(j->o->depths[k]);
+    else if (depth && (depth[0] == '/' || !slash))
+        path = strdup(depth);
+    else if (depth)
+        path = ib_text("%.*s/%s", (int)(slash - plan), plan, depth);
     else
-        return ib_fail(j->diag, ISOBATH_ERR_USAGE, "%s: does not say where the depth of chunk %" PRId64 " is: name the %" PRId64
-                       " depth files or folders after the plan", plan, k, j->plan.count);
+        return ib_fail(j->diag, ISOBATH_ERR_USAGE,
+                       "%s: does not say where the depth of chunk %" PRId64 " is: name the %" PRId64
+                       " depth files or folders after the plan",
+                       plan, k, j->plan.count);
     j->sources[k].path = path;
     return path ? ISOBATH_OK : memory(j);
 }
@@ -39,16 +47,19 @@ static isobath_status open_chunk(ib_join *j, int64_t k)
     ib_split_chunk *c = &j->plan.chunks[k];
     IB_TRY(find_depth(j, k));
     IB_TRY(ib_depth_reader_open_as(s->path, j->o->input_scale, j->diag, &s->reader));
-    const ib_depth_reader_info *info = ib_depth_reader_get_info(s->reader), *had = ib_depth_reader_get_info(j->sources[0].reader);
+    const ib_depth_reader_info *info = ib_depth_reader_get_info(s->reader),
+                               *had = ib_depth_reader_get_info(j->sources[0].reader);
     if (c->frames < 0) c->frames = info->frames;
     if (info->frames != c->frames)
-        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: %" PRId64 " frames; chunk %" PRId64 " of the plan has %" PRId64, s->path, info->frames, k, c->frames);
+        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: %" PRId64 " frames; chunk %" PRId64 " of the plan has %" PRId64,
+                       s->path, info->frames, k, c->frames);
     if (info->width != had->width || info->height != had->height)
-        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: %dx%d, but %s is %dx%d", s->path, info->width, info->height, j->sources[0].path, had->width,
-                       had->height);
+        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: %dx%d, but %s is %dx%d", s->path, info->width, info->height,
+                       j->sources[0].path, had->width, had->height);
     if (j->o->metric < 0 && info->kind != had->kind)
-        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: %s, but %s holds %s", s->path, info->kind == IB_DEPTH_METRIC ? "metres" : "disparity",
-                       j->sources[0].path, had->kind == IB_DEPTH_METRIC ? "metres" : "disparity");
+        return ib_fail(j->diag, ISOBATH_ERR_INPUT, "%s: %s, but %s holds %s", s->path,
+                       info->kind == IB_DEPTH_METRIC ? "metres" : "disparity", j->sources[0].path,
+                       had->kind == IB_DEPTH_METRIC ? "metres" : "disparity");
     s->first = c->first;
     s->frames = c->frames;
     s->line = (ib_line){1, 0};
@@ -63,10 +74,14 @@ static isobath_status set_how(ib_join *j)
     j->kind = metric ? IB_DEPTH_METRIC : IB_DEPTH_DISPARITY;
     if (strcmp(fit, "auto") == 0) fit = metric ? "none" : "scale+shift";
     if (strcmp(space, "auto") == 0) space = metric ? "depth" : "disparity";
-    if (strcmp(fit, "scale+shift") == 0) j->model = IB_FIT_BOTH, fit = "scale+shift";
-    else if (strcmp(fit, "scale") == 0) j->model = IB_FIT_SCALE, fit = "scale";
-    else if (strcmp(fit, "none") == 0) j->model = IB_FIT_NONE, fit = "none";
-    else return ib_fail(j->diag, ISOBATH_ERR_USAGE, "--fit %s: expected auto, scale+shift, scale or none", fit);
+    if (strcmp(fit, "scale+shift") == 0)
+        j->model = IB_FIT_BOTH, fit = "scale+shift";
+    else if (strcmp(fit, "scale") == 0)
+        j->model = IB_FIT_SCALE, fit = "scale";
+    else if (strcmp(fit, "none") == 0)
+        j->model = IB_FIT_NONE, fit = "none";
+    else
+        return ib_fail(j->diag, ISOBATH_ERR_USAGE, "--fit %s: expected auto, scale+shift, scale or none", fit);
     int in_depth = strcmp(space, "depth") == 0;
     if (!in_depth && strcmp(space, "disparity") != 0)
         return ib_fail(j->diag, ISOBATH_ERR_USAGE, "--space %s: expected auto, disparity or depth", space);
@@ -85,7 +100,8 @@ static isobath_status set_times(ib_join *j)
     j->times_us = malloc((size_t)n * sizeof *j->times_us);
     if (!j->times_us) return memory(j);
     int from_files = !j->plan.times_us && j->o->fps == 0;
-    for (int64_t k = 0; k < j->plan.count && from_files; k++) from_files = ib_depth_reader_get_info(j->sources[k].reader)->has_times;
+    for (int64_t k = 0; k < j->plan.count && from_files; k++)
+        from_files = ib_depth_reader_get_info(j->sources[k].reader)->has_times;
     for (int64_t k = 0; k < j->plan.count && from_files; k++) {
         const ib_join_source *s = &j->sources[k];
         int64_t overlap = k ? j->sources[k - 1].first + j->sources[k - 1].frames - s->first : 0;
@@ -106,10 +122,12 @@ static isobath_status set_times(ib_join *j)
 
 isobath_status ib_join_open(ib_join *j)
 {
-    if (!j->o->plan || !j->o->output) return ib_fail(j->diag, ISOBATH_ERR_USAGE, "expected PLAN and an output folder (-o)");
+    if (!j->o->plan || !j->o->output)
+        return ib_fail(j->diag, ISOBATH_ERR_USAGE, "expected PLAN and an output folder (-o)");
     IB_TRY(ib_split_plan_read(j->o->plan, j->diag, &j->plan));
     if (j->o->depth_count && (int64_t)j->o->depth_count != j->plan.count)
-        return ib_fail(j->diag, ISOBATH_ERR_USAGE, "%s: a plan of %" PRId64 " chunks, but %zu depth files or folders were named", j->o->plan,
+        return ib_fail(j->diag, ISOBATH_ERR_USAGE,
+                       "%s: a plan of %" PRId64 " chunks, but %zu depth files or folders were named", j->o->plan,
                        j->plan.count, j->o->depth_count);
     j->sources = calloc((size_t)j->plan.count, sizeof *j->sources);
     if (!j->sources) return memory(j);
@@ -158,7 +176,8 @@ int64_t ib_join_apply(ib_join *j, ib_line line, int slot)
     int metric = j->kind == IB_DEPTH_METRIC;
     if (line.scale == 1 && line.shift == 0) return 0;
     for (int64_t p = 0; p < n; p++) {
-        if (!valid[p] || (j->reciprocal && depth[p] == 0)) continue; /* a disparity of 0 is infinitely far in any scale */
+        if (!valid[p] || (j->reciprocal && depth[p] == 0))
+            continue; /* a disparity of 0 is infinitely far in any scale */
         double v = j->reciprocal ? line.scale / depth[p] + line.shift : line.scale * depth[p] + line.shift;
         if (j->reciprocal) v = v > 0 ? 1 / v : metric ? 0 : INFINITY;
         if (!(v >= 0) || v > 3e38) {

@@ -33,12 +33,13 @@ static isobath_status choose_formats(join_output *w)
         snprintf(name, sizeof name, "%.*s", (int)(n < 31 ? n : 31), p);
         const ib_sink_format *f = ib_sink_format_find(name);
         if (!f || f->wants_rgb)
-            return ib_fail(w->j->diag, ISOBATH_ERR_USAGE, "--format %s: %s; expected of png16, preview, npz, exr, ffv1", name,
-                           f ? "needs the pictures of the video, which join does not have" : "unknown format");
+            return ib_fail(w->j->diag, ISOBATH_ERR_USAGE, "--format %s: %s; expected of png16, preview, npz, exr, ffv1",
+                           name, f ? "needs the pictures of the video, which join does not have" : "unknown format");
         int at = 0, seen = 0;
         for (int i = 0; i < w->count; i++) seen |= w->formats[i] == f;
         if (!seen) {
-            for (at = w->count++; at > 0 && w->formats[at - 1]->first_pass_order > f->first_pass_order; at--) w->formats[at] = w->formats[at - 1];
+            for (at = w->count++; at > 0 && w->formats[at - 1]->first_pass_order > f->first_pass_order; at--)
+                w->formats[at] = w->formats[at - 1];
             w->formats[at] = f;
         }
         p += n;
@@ -50,18 +51,36 @@ static isobath_status set_config(join_output *w)
 {
     const ib_join *j = w->j;
     const isobath_join_options *o = j->o;
-    const char *base = j->plan.input && *j->plan.input ? j->plan.input : strrchr(o->plan, '/') ? strrchr(o->plan, '/') + 1 : o->plan;
+    const char *base = j->plan.input && *j->plan.input ? j->plan.input
+                       : strrchr(o->plan, '/')         ? strrchr(o->plan, '/') + 1
+                                                       : o->plan;
     const char *dot = strrchr(base, '.'), *blend = o->blend ? o->blend : "linear";
-    w->blend = strcmp(blend, "linear") == 0 ? LINEAR : strcmp(blend, "cosine") == 0 ? COSINE : strcmp(blend, "cut") == 0 ? CUT : 0;
+    w->blend = strcmp(blend, "linear") == 0   ? LINEAR
+               : strcmp(blend, "cosine") == 0 ? COSINE
+               : strcmp(blend, "cut") == 0    ? CUT
+                                              : 0;
     if (!w->blend) return ib_fail(j->diag, ISOBATH_ERR_USAGE, "--blend %s: expected linear, cosine or cut", blend);
     w->name = o->name ? strdup(o->name) : strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
     if (!w->name) return ib_fail(j->diag, ISOBATH_ERR_MEMORY, "out of memory");
     int64_t n = j->plan.frames, span = n > 1 ? j->times_us[n - 1] - j->times_us[0] : 0;
-    w->config = (ib_sink_config){
-        .folder = o->output, .name = w->name, .width = j->width, .height = j->height, .fps = span > 0 ? (double)(n - 1) * 1e6 / (double)span : 30,
-        .frames_hint = n, .kind = j->kind, .start_number = o->start_number, .range_min = o->range_min, .range_max = o->range_max,
-        .png_level = o->png_max ? 9 : 0, .npz_half = o->npz_half, .npz_level = -1, .grayscale = o->grayscale, .colormap = o->colormap,
-        .exr_compression = o->exr_compression, .exr_half = o->exr_half, .threads = o->threads};
+    w->config = (ib_sink_config){.folder = o->output,
+                                 .name = w->name,
+                                 .width = j->width,
+                                 .height = j->height,
+                                 .fps = span > 0 ? (double)(n - 1) * 1e6 / (double)span : 30,
+                                 .frames_hint = n,
+                                 .kind = j->kind,
+                                 .start_number = o->start_number,
+                                 .range_min = o->range_min,
+                                 .range_max = o->range_max,
+                                 .png_level = o->png_max ? 9 : 0,
+                                 .npz_half = o->npz_half,
+                                 .npz_level = -1,
+                                 .grayscale = o->grayscale,
+                                 .colormap = o->colormap,
+                                 .exr_compression = o->exr_compression,
+                                 .exr_half = o->exr_half,
+                                 .threads = o->threads};
     for (int i = 0; i < w->count; i++) w->config.png16_present |= strcmp(w->formats[i]->name, "png16") == 0;
     return ISOBATH_OK;
 }
@@ -70,15 +89,18 @@ static void check_path(void *ctx, const char *path)
 {
     join_output *w = ctx;
     if (w->status == ISOBATH_OK && !w->j->o->overwrite && access(path, F_OK) == 0)
-        w->status = ib_fail(w->j->diag, ISOBATH_ERR_EXISTS, "%s exists already: use --overwrite, or another -o or --name", path);
+        w->status = ib_fail(w->j->diag, ISOBATH_ERR_EXISTS,
+                            "%s exists already: use --overwrite, or another -o or --name", path);
 }
 
 static isobath_status open_sinks(join_output *w)
 {
     const ib_join *j = w->j;
     char *manifest = j->summary->manifest;
-    if (snprintf(manifest, sizeof j->summary->manifest, "%s/%s_isobath.json", j->o->output, w->name) >= (int)sizeof j->summary->manifest)
-        return ib_fail(j->diag, ISOBATH_ERR_USAGE, "output path is longer than %zu bytes", sizeof j->summary->manifest - 1);
+    if (snprintf(manifest, sizeof j->summary->manifest, "%s/%s_isobath.json", j->o->output, w->name) >=
+        (int)sizeof j->summary->manifest)
+        return ib_fail(j->diag, ISOBATH_ERR_USAGE, "output path is longer than %zu bytes",
+                       sizeof j->summary->manifest - 1);
     for (int i = 0; i < w->count; i++) w->formats[i]->outputs(&w->config, check_path, w);
     check_path(w, manifest);
     IB_TRY(w->status);
@@ -103,7 +125,10 @@ static void mix(const ib_join *j, double w, float *out)
     int64_t n = (int64_t)j->width * j->height;
     for (int64_t p = 0; p < n; p++) {
         int a = j->valid[0][p], b = j->valid[1][p];
-        out[p] = a && b ? (float)((1 - w) * j->depth[0][p] + w * j->depth[1][p]) : a ? j->depth[0][p] : b ? j->depth[1][p] : 0;
+        out[p] = a && b ? (float)((1 - w) * j->depth[0][p] + w * j->depth[1][p])
+                 : a    ? j->depth[0][p]
+                 : b    ? j->depth[1][p]
+                        : 0;
     }
 }
 
@@ -161,16 +186,21 @@ static isobath_status write_manifest(join_output *w)
     for (size_t k = 0; k < j->summary->count; k++) {
         const isobath_join_chunk *c = &j->summary->chunks[k];
         const char *slash = strrchr(j->sources[k].path, '/');
-        json_array_append_new(chunks, json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "first", (json_int_t)c->first, "frames", (json_int_t)c->frames,
-                                                "overlap", (json_int_t)c->overlap, "scale", c->scale, "shift", c->shift, "residual", c->residual, "agreement",
-                                                c->agreement, "name", ib_json_string(slash && slash[1] ? slash + 1 : j->sources[k].path)));
+        json_array_append_new(chunks,
+                              json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "first", (json_int_t)c->first,
+                                        "frames", (json_int_t)c->frames, "overlap", (json_int_t)c->overlap, "scale",
+                                        c->scale, "shift", c->shift, "residual", c->residual, "agreement", c->agreement,
+                                        "name", ib_json_string(slash && slash[1] ? slash + 1 : j->sources[k].path)));
     }
-    json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:{s:o, s:s}, s:{s:s, s:s, s:s, s:I, s:b, s:s}, s:I, s:o, s:o, s:o}", "format", "isobath-manifest-1",
-                          "isobath", ISOBATH_VERSION, "mode", "join", "unit", j->kind == IB_DEPTH_METRIC ? "metre" : "relative disparity", "frames",
-                          (json_int_t)j->plan.frames, "depth_min", w->min, "depth_max", w->max, "input", "name",
-                          ib_json_string(j->plan.input ? j->plan.input : ""), "sha256", j->plan.sha256, "options", "fit", j->summary->fit, "space",
-                          j->summary->space, "blend", blends[w->blend], "blend_frames", (json_int_t)j->o->blend_frames, "repaired", j->summary->repaired, "times", j->times_from, "clamped_by_alignment",
-                          (json_int_t)j->summary->clamped, "chunks", chunks, "times_us", times, "outputs", outputs);
+    json_t *m = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:{s:o, s:s}, s:{s:s, s:s, s:s, s:I, s:b, s:s}, s:I, s:o, s:o, s:o}",
+        "format", "isobath-manifest-1", "isobath", ISOBATH_VERSION, "mode", "join", "unit",
+        j->kind == IB_DEPTH_METRIC ? "metre" : "relative disparity", "frames", (json_int_t)j->plan.frames, "depth_min",
+        w->min, "depth_max", w->max, "input", "name", ib_json_string(j->plan.input ? j->plan.input : ""), "sha256",
+        j->plan.sha256, "options", "fit", j->summary->fit, "space", j->summary->space, "blend", blends[w->blend],
+        "blend_frames", (json_int_t)j->o->blend_frames, "repaired", j->summary->repaired, "times", j->times_from,
+        "clamped_by_alignment", (json_int_t)j->summary->clamped, "chunks", chunks, "times_us", times, "outputs",
+        outputs);
     if (!m) return ib_fail(j->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
     isobath_status st = ib_manifest_write(j->summary->manifest, m, j->diag);
     json_decref(m);

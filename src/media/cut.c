@@ -20,7 +20,10 @@ struct ib_cut {
     int header, finished;
 };
 
-static const AVCodec *find_encoder(ib_cut_codec codec) { return avcodec_find_encoder_by_name(codec == IB_CUT_H264 ? "libx264" : "ffv1"); }
+static const AVCodec *find_encoder(ib_cut_codec codec)
+{
+    return avcodec_find_encoder_by_name(codec == IB_CUT_H264 ? "libx264" : "ffv1");
+}
 
 static int takes(ib_cut_codec codec, int pix_fmt)
 {
@@ -62,7 +65,9 @@ static isobath_status failed(const ib_cut *c, isobath_status status, const char 
 static isobath_status open_encoder(ib_cut *c, const ib_cut_format *format, const AVFrame *first)
 {
     const AVCodec *codec = find_encoder(format->codec);
-    if (!codec) return ib_fail(c->diag, ISOBATH_ERR_UNSUPPORTED, "%s: this build of FFmpeg has no %s", c->path, format->codec == IB_CUT_H264 ? "libx264" : "ffv1");
+    if (!codec)
+        return ib_fail(c->diag, ISOBATH_ERR_UNSUPPORTED, "%s: this build of FFmpeg has no %s", c->path,
+                       format->codec == IB_CUT_H264 ? "libx264" : "ffv1");
     AVCodecContext *e = c->encoder = avcodec_alloc_context3(codec);
     if (!e) return ib_fail(c->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", c->path);
     e->width = first->width;
@@ -99,7 +104,8 @@ static isobath_status open_mux(ib_cut *c, const ib_cut_format *format)
     int mkv = dot && strcmp(dot, ".mkv") == 0, mov = dot && strcmp(dot, ".mov") == 0;
     int code = avformat_alloc_output_context2(&c->mux, NULL, mkv ? "matroska" : mov ? "mov" : "mp4", format->path);
     AVStream *s = code < 0 ? NULL : avformat_new_stream(c->mux, NULL);
-    if (!s || avcodec_parameters_from_context(s->codecpar, c->encoder) < 0 || (format->matrix && !ib_compat_set_stream_matrix(s, format->matrix)))
+    if (!s || avcodec_parameters_from_context(s->codecpar, c->encoder) < 0 ||
+        (format->matrix && !ib_compat_set_stream_matrix(s, format->matrix)))
         return ib_fail(c->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", c->path);
     s->time_base = (AVRational){1, 1000000};
     s->avg_frame_rate = c->encoder->framerate;
@@ -125,7 +131,8 @@ isobath_status ib_cut_open(const ib_cut_format *format, const AVFrame *first, ib
     c->diag = diag;
     c->frame = av_frame_alloc();
     c->packet = av_packet_alloc();
-    isobath_status st = c->frame && c->packet ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", c->path);
+    isobath_status st =
+        c->frame && c->packet ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", c->path);
     if (st == ISOBATH_OK) st = open_encoder(c, format, first);
     if (st == ISOBATH_OK) st = open_mux(c, format);
     if (st != ISOBATH_OK)
@@ -144,7 +151,9 @@ static isobath_status receive(ib_cut *c)
         if (code < 0) return failed(c, ISOBATH_ERR_INTERNAL, "encoding failed", code);
         int64_t k = c->packets++, last = c->count - 1;
         int64_t usual = (int64_t)(1e6 / av_q2d(c->encoder->framerate) + 0.5);
-        int64_t duration = k < last ? c->times_us[k + 1] - c->times_us[k] : k ? c->times_us[k] - c->times_us[k - 1] : usual;
+        int64_t duration = k < last ? c->times_us[k + 1] - c->times_us[k]
+                           : k      ? c->times_us[k] - c->times_us[k - 1]
+                                    : usual;
         c->packet->stream_index = 0;
         c->packet->pts = c->packet->dts = c->times_us[k];
         c->packet->duration = duration;
@@ -159,13 +168,16 @@ static isobath_status receive(ib_cut *c)
 isobath_status ib_cut_write(ib_cut *c, const AVFrame *frame, int64_t time_us)
 {
     if (c->count == c->capacity) {
-        int64_t capacity = c->capacity ? 2 * c->capacity : 1024, *times = realloc(c->times_us, (size_t)capacity * sizeof *times);
+        int64_t capacity = c->capacity ? 2 * c->capacity : 1024,
+                *times = realloc(c->times_us, (size_t)capacity * sizeof *times);
         if (!times) return ib_fail(c->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", c->path);
         c->times_us = times;
         c->capacity = capacity;
     }
-    if (frame->width != c->encoder->width || frame->height != c->encoder->height || plain_format(frame->format) != (int)c->encoder->pix_fmt)
-        return ib_fail(c->diag, ISOBATH_ERR_UNSUPPORTED, "%s: the pictures change their size or format on the way", c->path);
+    if (frame->width != c->encoder->width || frame->height != c->encoder->height ||
+        plain_format(frame->format) != (int)c->encoder->pix_fmt)
+        return ib_fail(c->diag, ISOBATH_ERR_UNSUPPORTED, "%s: the pictures change their size or format on the way",
+                       c->path);
     c->times_us[c->count] = time_us;
     if (av_frame_ref(c->frame, frame) < 0) return ib_fail(c->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", c->path);
     c->frame->format = c->encoder->pix_fmt;

@@ -1,7 +1,7 @@
 /* Copied parts of a video; see cut.h. */
+#include "media/compat.h"
 #include "media/cut.h"
 #include "media/input.h"
-#include "media/compat.h"
 #include "media/log.h"
 
 #include <stdlib.h>
@@ -21,7 +21,8 @@ static int next(ib_input *in, AVPacket *packet)
     return ib_input_next(in, packet, text, sizeof text) == IB_PACKET_OK;
 }
 
-isobath_status ib_cut_key_frames(const char *input, const ib_media_options *options, ib_diag *diag, int64_t **pts, int64_t *count)
+isobath_status ib_cut_key_frames(const char *input, const ib_media_options *options, ib_diag *diag, int64_t **pts,
+                                 int64_t *count)
 {
     ib_input in;
     int64_t capacity = 0, n = 0;
@@ -54,11 +55,13 @@ isobath_status ib_cut_key_frames(const char *input, const ib_media_options *opti
     return st;
 }
 
-static isobath_status open_mux(const ib_input *in, const char *path, const char *container, ib_diag *diag, AVFormatContext **mux)
+static isobath_status open_mux(const ib_input *in, const char *path, const char *container, ib_diag *diag,
+                               AVFormatContext **mux)
 {
     int code = avformat_alloc_output_context2(mux, NULL, container, path);
     AVStream *s = code < 0 ? NULL : avformat_new_stream(*mux, NULL);
-    if (!s || avcodec_parameters_copy(s->codecpar, in->stream->codecpar) < 0 || (in->matrix && !ib_compat_set_stream_matrix(s, in->matrix)))
+    if (!s || avcodec_parameters_copy(s->codecpar, in->stream->codecpar) < 0 ||
+        (in->matrix && !ib_compat_set_stream_matrix(s, in->matrix)))
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     s->codecpar->codec_tag = 0;
     s->time_base = in->stream->time_base;
@@ -71,7 +74,8 @@ static isobath_status open_mux(const ib_input *in, const char *path, const char 
 }
 
 /* Copies what lies in the range; *fits as in cut.h. */
-static isobath_status copy(ib_input *in, int64_t first_pts, int64_t end_pts, const char *path, const char *container, ib_diag *diag, int *fits)
+static isobath_status copy(ib_input *in, int64_t first_pts, int64_t end_pts, const char *path, const char *container,
+                           ib_diag *diag, int *fits)
 {
     const AVOutputFormat *f = av_guess_format(container, NULL, NULL);
     *fits = f && in->format && avformat_query_codec(f, in->stream->codecpar->codec_id, FF_COMPLIANCE_NORMAL) == 1;
@@ -79,7 +83,8 @@ static isobath_status copy(ib_input *in, int64_t first_pts, int64_t end_pts, con
     AVFormatContext *mux = NULL;
     AVPacket *packet = av_packet_alloc();
     int64_t written = 0, last_dts = AV_NOPTS_VALUE;
-    isobath_status st = packet ? open_mux(in, path, container, diag, &mux) : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
+    isobath_status st = packet ? open_mux(in, path, container, diag, &mux)
+                               : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     if (st == ISOBATH_OK) *fits = avformat_write_header(mux, NULL) >= 0;
     int header = *fits && st == ISOBATH_OK;
     while (header && *fits && next(in, packet)) {
@@ -99,7 +104,8 @@ static isobath_status copy(ib_input *in, int64_t first_pts, int64_t end_pts, con
         if (code < 0 || st != ISOBATH_OK) *fits = 0;
     }
     if (header && av_write_trailer(mux) < 0) *fits = 0;
-    if (mux && mux->pb && avio_closep(&mux->pb) < 0 && st == ISOBATH_OK) st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot write", path);
+    if (mux && mux->pb && avio_closep(&mux->pb) < 0 && st == ISOBATH_OK)
+        st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot write", path);
     if (!written) *fits = 0;
     if (mux && (!*fits || st != ISOBATH_OK)) unlink(path);
     avformat_free_context(mux);
@@ -107,8 +113,8 @@ static isobath_status copy(ib_input *in, int64_t first_pts, int64_t end_pts, con
     return st;
 }
 
-isobath_status ib_cut_copy(const char *input, const ib_media_options *options, int64_t first_pts, int64_t end_pts, const char *path,
-                           const char *container, ib_diag *diag, int *fits)
+isobath_status ib_cut_copy(const char *input, const ib_media_options *options, int64_t first_pts, int64_t end_pts,
+                           const char *path, const char *container, ib_diag *diag, int *fits)
 {
     ib_input in;
     ib_log_init();

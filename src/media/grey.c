@@ -50,7 +50,8 @@ static isobath_status look_through(ib_grey *g, ib_input *in)
             g->times = times;
             g->capacity = capacity;
         }
-        double seconds = packet->pts == AV_NOPTS_VALUE ? (double)n / (in->fps > 0 ? in->fps : 30) : (double)packet->pts * av_q2d(in->time_base);
+        double seconds = packet->pts == AV_NOPTS_VALUE ? (double)n / (in->fps > 0 ? in->fps : 30)
+                                                       : (double)packet->pts * av_q2d(in->time_base);
         g->times[n++] = fabs(seconds) < 9e9 ? llrint(seconds * 1e6) : 0;
         av_packet_unref(packet);
     }
@@ -70,9 +71,11 @@ static isobath_status open_input(ib_grey *g)
     IB_TRY(ib_input_open(&in, g->path, &g->options, g->diag));
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(in.codec->format);
     isobath_status st = ISOBATH_OK;
-    if (!in.format || !d || d->nb_components != 1 || (d->flags & (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BITSTREAM)) ||
+    if (!in.format || !d || d->nb_components != 1 ||
+        (d->flags & (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_FLOAT | AV_PIX_FMT_FLAG_BITSTREAM)) ||
         d->comp[0].depth < 8 || d->comp[0].depth > 16)
-        st = ib_fail(g->diag, ISOBATH_ERR_INPUT, "%s: a video of %s pictures; depth is read from grey video of 8 to 16 bits (FFV1)", g->path,
+        st = ib_fail(g->diag, ISOBATH_ERR_INPUT,
+                     "%s: a video of %s pictures; depth is read from grey video of 8 to 16 bits (FFV1)", g->path,
                      d ? d->name : "unknown");
     if (st == ISOBATH_OK) {
         av_dict_copy(&g->tags, in.format->metadata, 0);
@@ -129,8 +132,10 @@ const char *ib_grey_tag(const ib_grey *g, const char *key)
 static isobath_status copy_samples(const ib_grey *g, int64_t i, const AVFrame *f, float *samples)
 {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(f->format);
-    if (!d || d->nb_components != 1 || d->comp[0].depth != g->info.bits || f->width != g->info.width || f->height != g->info.height)
-        return ib_fail(g->diag, ISOBATH_ERR_INPUT, "%s: frame %lld is of another size or format than the first", g->path, (long long)i);
+    if (!d || d->nb_components != 1 || d->comp[0].depth != g->info.bits || f->width != g->info.width ||
+        f->height != g->info.height)
+        return ib_fail(g->diag, ISOBATH_ERR_INPUT, "%s: frame %lld is of another size or format than the first",
+                       g->path, (long long)i);
     int wide = g->info.bits > 8, big = (d->flags & AV_PIX_FMT_FLAG_BE) != 0;
     for (int y = 0; y < f->height; y++) {
         const uint8_t *p = f->data[0] + (ptrdiff_t)y * f->linesize[0];
@@ -157,7 +162,7 @@ isobath_status ib_grey_read(ib_grey *g, int64_t i, float *samples)
         g->next += got;
     }
     if (!got)
-        return ib_fail(g->diag, ISOBATH_ERR_INPUT, "%s: ends after frame %lld; its packets promise %lld", g->path, (long long)g->next - 1,
-                       (long long)g->info.frames);
+        return ib_fail(g->diag, ISOBATH_ERR_INPUT, "%s: ends after frame %lld; its packets promise %lld", g->path,
+                       (long long)g->next - 1, (long long)g->info.frames);
     return copy_samples(g, i, frame.frame, samples);
 }

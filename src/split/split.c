@@ -34,7 +34,10 @@ typedef struct split_run {
 
 void isobath_split_options_init(isobath_split_options *options) { *options = (isobath_split_options){.overlap = 32}; }
 
-static isobath_status memory(const split_run *r) { return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", r->o->input); }
+static isobath_status memory(const split_run *r)
+{
+    return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", r->o->input);
+}
 
 static isobath_status report(const split_run *r, const char *stage, int64_t done, int64_t total)
 {
@@ -50,11 +53,14 @@ static isobath_status check_options(split_run *r)
         const char *name;
         ib_cut_codec wish;
         int copies;
-    } codecs[] = {{"auto", IB_CUT_COPY, 1}, {"copy", IB_CUT_COPY, 1}, {"h264", IB_CUT_H264, 0}, {"ffv1", IB_CUT_FFV1, 0}};
+    } codecs[] = {
+        {"auto", IB_CUT_COPY, 1}, {"copy", IB_CUT_COPY, 1}, {"h264", IB_CUT_H264, 0}, {"ffv1", IB_CUT_FFV1, 0}};
     if (!o->input || !o->output) return ib_fail(r->diag, ISOBATH_ERR_USAGE, "expected INPUT and an output folder (-o)");
-    if (strcmp(o->input, "-") == 0) return ib_fail(r->diag, ISOBATH_ERR_USAGE, "a pipe cannot be split: it is read twice; save it as a file first");
+    if (strcmp(o->input, "-") == 0)
+        return ib_fail(r->diag, ISOBATH_ERR_USAGE, "a pipe cannot be split: it is read twice; save it as a file first");
     if ((o->chunks > 0) == (o->chunk_frames > 0) || o->chunks < 0 || o->chunk_frames < 0 || o->overlap < 0)
-        return ib_fail(r->diag, ISOBATH_ERR_USAGE, "expected --chunks or --chunk-frames, and an --overlap of 0 or more");
+        return ib_fail(r->diag, ISOBATH_ERR_USAGE,
+                       "expected --chunks or --chunk-frames, and an --overlap of 0 or more");
     const char *codec = o->codec ? o->codec : "auto";
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
         if (strcmp(codecs[i].name, codec) == 0) {
@@ -122,9 +128,12 @@ static isobath_status count_frames(split_run *r)
         st = ib_cut_reader_next(reader, &d, &got);
         if (st != ISOBATH_OK || !got) break;
         if (d.is_image && !r->o->plan_only)
-            st = ib_fail(r->diag, ISOBATH_ERR_USAGE, "%s: images are files of their own already: --plan-only says which belong to which chunk", r->o->input);
+            st = ib_fail(r->diag, ISOBATH_ERR_USAGE,
+                         "%s: images are files of their own already: --plan-only says which belong to which chunk",
+                         r->o->input);
         if (st == ISOBATH_OK) st = add_frame(r, &d);
-        if (st == ISOBATH_OK && r->plan.frames % REPORT_EVERY == 0) st = report(r, "count", r->plan.frames, ib_cut_reader_frames_hint(reader));
+        if (st == ISOBATH_OK && r->plan.frames % REPORT_EVERY == 0)
+            st = report(r, "count", r->plan.frames, ib_cut_reader_frames_hint(reader));
     }
     ib_cut_reader_close(reader);
     if (st == ISOBATH_OK && r->plan.frames == 0) st = ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->o->input);
@@ -134,7 +143,10 @@ static isobath_status count_frames(split_run *r)
     return ib_split_plan_make(&r->plan, r->o->chunks, r->o->chunk_frames, r->diag);
 }
 
-static char *final_path(const split_run *r, int64_t k) { return ib_text("%s/%s", r->o->output, r->plan.chunks[k].path); }
+static char *final_path(const split_run *r, int64_t k)
+{
+    return ib_text("%s/%s", r->o->output, r->plan.chunks[k].path);
+}
 
 /* Names of chunk k with this ending. */
 static isobath_status name_chunk(split_run *r, int64_t k, const char *ending)
@@ -147,7 +159,8 @@ static isobath_status name_chunk(split_run *r, int64_t k, const char *ending)
     return c->path && r->parts[k] ? ISOBATH_OK : memory(r);
 }
 
-/* Does the file of chunk k hold exactly its frames? *same 0 also when it cannot be decoded; `error` says how it differs. */
+/* Does the file of chunk k hold exactly its frames? *same 0 also when it cannot be decoded; `error` says how it
+ * differs. */
 static isobath_status verify(split_run *r, int64_t k, int *same, char *error, size_t size)
 {
     const ib_split_chunk *c = &r->plan.chunks[k];
@@ -164,7 +177,8 @@ static isobath_status verify(split_run *r, int64_t k, int *same, char *error, si
         st = ib_cut_reader_next(reader, &d, &got);
         if (st != ISOBATH_OK || !got) break;
         *same = n < c->frames && memcmp(&d.hash, &r->hashes[c->first + n], sizeof d.hash) == 0;
-        if (!*same) snprintf(error, size, "its frame %" PRId64 " is not frame %" PRId64 " of the input", n, c->first + n);
+        if (!*same)
+            snprintf(error, size, "its frame %" PRId64 " is not frame %" PRId64 " of the input", n, c->first + n);
         n++;
         if (n % REPORT_EVERY == 0) told = report(r, "verify", c->first + n, r->plan.frames);
     }
@@ -188,7 +202,8 @@ static int compare_int64(const void *a, const void *b)
 
 static int is_key(const split_run *r, int64_t frame)
 {
-    return r->key_count && bsearch(&r->pts[frame], r->keys, (size_t)r->key_count, sizeof *r->keys, compare_int64) != NULL;
+    return r->key_count &&
+           bsearch(&r->pts[frame], r->keys, (size_t)r->key_count, sizeof *r->keys, compare_int64) != NULL;
 }
 
 /* Copies chunk k when that gives exactly its frames. */
@@ -203,8 +218,8 @@ static isobath_status try_copy(split_run *r, int64_t k)
     for (int w = 0; w < 2 && is_key(r, c->first); w++) {
         int fits = 0;
         IB_TRY(name_chunk(r, k, ways[w].ending));
-        IB_TRY(ib_cut_copy(r->o->input, &r->media, r->pts[c->first], end < r->plan.frames ? r->pts[end] : INT64_MAX, r->parts[k], ways[w].container,
-                           r->diag, &fits));
+        IB_TRY(ib_cut_copy(r->o->input, &r->media, r->pts[c->first], end < r->plan.frames ? r->pts[end] : INT64_MAX,
+                           r->parts[k], ways[w].container, r->diag, &fits));
         if (!fits) continue;
         IB_TRY(verify(r, k, &fits, why, sizeof why));
         if (fits) {
@@ -215,7 +230,8 @@ static isobath_status try_copy(split_run *r, int64_t k)
         unlink(r->parts[k]);
     }
     if (r->o->codec && strcmp(r->o->codec, "copy") == 0)
-        return ib_fail(r->diag, ISOBATH_ERR_UNSUPPORTED, "%s: chunk %" PRId64 " cannot be copied exactly: %s (--codec auto encodes it without loss)",
+        return ib_fail(r->diag, ISOBATH_ERR_UNSUPPORTED,
+                       "%s: chunk %" PRId64 " cannot be copied exactly: %s (--codec auto encodes it without loss)",
                        r->o->input, k, why);
     return ISOBATH_OK;
 }
@@ -224,11 +240,18 @@ static isobath_status open_chunk(split_run *r, int64_t k, const struct AVFrame *
 {
     ib_cut_codec codec = ib_cut_lossless(r->pix_fmt, r->wish);
     if (codec == IB_CUT_COPY || (r->wish != IB_CUT_COPY && codec != r->wish))
-        return ib_fail(r->diag, ISOBATH_ERR_UNSUPPORTED, "%s: %s cannot store its pictures without loss: --plan-only gives the frame ranges", r->o->input,
-                       r->wish == IB_CUT_H264 ? "H.264" : r->wish == IB_CUT_FFV1 ? "FFV1" : "no encoder here");
-    IB_TRY(name_chunk(r, k, codec == IB_CUT_H264 ? ".mp4" : r->has_matrix ? ".mov" : ".mkv")); /* Matroska has no rotation */
+        return ib_fail(r->diag, ISOBATH_ERR_UNSUPPORTED,
+                       "%s: %s cannot store its pictures without loss: --plan-only gives the frame ranges", r->o->input,
+                       r->wish == IB_CUT_H264   ? "H.264"
+                       : r->wish == IB_CUT_FFV1 ? "FFV1"
+                                                : "no encoder here");
+    IB_TRY(name_chunk(r, k,
+                      codec == IB_CUT_H264 ? ".mp4"
+                      : r->has_matrix      ? ".mov"
+                                           : ".mkv")); /* Matroska has no rotation */
     r->plan.chunks[k].method = codec == IB_CUT_H264 ? "h264" : "ffv1";
-    ib_cut_format format = {.path = r->parts[k], .codec = codec, .fps = r->plan.fps, .matrix = r->has_matrix ? r->matrix : NULL};
+    ib_cut_format format = {
+        .path = r->parts[k], .codec = codec, .fps = r->plan.fps, .matrix = r->has_matrix ? r->matrix : NULL};
     return ib_cut_open(&format, first, r->diag, cut);
 }
 
@@ -280,8 +303,11 @@ static isobath_status write_chunks(split_run *r)
     for (int64_t k = 0; k < r->plan.count; k++) {
         char why[512] = "";
         int same = 1;
-        if (!r->plan.chunks[k].method || strcmp(r->plan.chunks[k].method, "copy") != 0) IB_TRY(verify(r, k, &same, why, sizeof why));
-        if (!same) return ib_fail(r->diag, ISOBATH_ERR_UNSUPPORTED, "%s: chunk %" PRId64 " did not come back as it was: %s", r->o->input, k, why);
+        if (!r->plan.chunks[k].method || strcmp(r->plan.chunks[k].method, "copy") != 0)
+            IB_TRY(verify(r, k, &same, why, sizeof why));
+        if (!same)
+            return ib_fail(r->diag, ISOBATH_ERR_UNSUPPORTED, "%s: chunk %" PRId64 " did not come back as it was: %s",
+                           r->o->input, k, why);
         IB_TRY(ib_sha256_file(r->parts[k], r->diag, r->plan.chunks[k].sha256));
     }
     return ISOBATH_OK;
@@ -323,7 +349,8 @@ static isobath_status run(split_run *r)
     IB_TRY(check_options(r));
     IB_TRY(set_name(r));
     char *path = r->summary->plan;
-    if (snprintf(path, sizeof r->summary->plan, "%s/%s_split.json", r->o->output, r->name) >= (int)sizeof r->summary->plan)
+    if (snprintf(path, sizeof r->summary->plan, "%s/%s_split.json", r->o->output, r->name) >=
+        (int)sizeof r->summary->plan)
         return ib_fail(r->diag, ISOBATH_ERR_USAGE, "output path is longer than %zu bytes", sizeof r->summary->plan - 1);
     IB_TRY(check_exists(r, path));
     IB_TRY(count_frames(r));
@@ -337,7 +364,8 @@ static isobath_status run(split_run *r)
     return ISOBATH_OK;
 }
 
-isobath_status isobath_split_run(const isobath_split_options *options, isobath_split_summary *summary, char *error, size_t error_size)
+isobath_status isobath_split_run(const isobath_split_options *options, isobath_split_summary *summary, char *error,
+                                 size_t error_size)
 {
     ib_diag diag;
     ib_diag_init(&diag);

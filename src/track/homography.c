@@ -32,7 +32,9 @@ static int get_matrix(const json_t *value, double m[9])
     size_t n = json_array_size(value);
     double largest = 0;
     for (size_t i = 0; i < 9; i++) {
-        const json_t *number = n == 9 ? json_array_get(value, i) : n == 3 ? json_array_get(json_array_get(value, i / 3), i % 3) : NULL;
+        const json_t *number = n == 9   ? json_array_get(value, i)
+                               : n == 3 ? json_array_get(json_array_get(value, i / 3), i % 3)
+                                        : NULL;
         m[i] = json_number_value(number);
         if (!json_is_number(number) || !isfinite(m[i]) || fabs(m[i]) > 1e12) return 0;
         largest = fmax(largest, fabs(m[i]));
@@ -91,7 +93,8 @@ static int grow(ib_homographies *h, int64_t frame)
     return 1;
 }
 
-static isobath_status parse_line(const char *line, size_t size, const char *name, int number, ib_diag *diag, ib_homographies *h, int *kind)
+static isobath_status parse_line(const char *line, size_t size, const char *name, int number, ib_diag *diag,
+                                 ib_homographies *h, int *kind)
 {
     json_error_t error;
     json_t *json = json_loadb(line, size, 0, &error);
@@ -100,26 +103,31 @@ static isobath_status parse_line(const char *line, size_t size, const char *name
     json_int_t index = json_integer_value(frame);
     int key = key_of(json);
     double m[9];
-    int ok = json_is_integer(frame) && index >= 0 && index < MAX_FRAMES && key >= 0 && (*kind < 0 || key == *kind) && get_matrix(json_object_get(json, keys[key]), m);
+    int ok = json_is_integer(frame) && index >= 0 && index < MAX_FRAMES && key >= 0 && (*kind < 0 || key == *kind) &&
+             get_matrix(json_object_get(json, keys[key]), m);
     json_decref(json);
     if (!ok)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: expected frame and %s of 9 numbers, not singular", name, number,
-                       *kind >= 0 ? keys[*kind] : "reference_from_image or ground_from_image");
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: expected frame and %s of 9 numbers, not singular", name,
+                       number, *kind >= 0 ? keys[*kind] : "reference_from_image or ground_from_image");
     *kind = key;
     if (!grow(h, index)) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", name);
-    if (h->present[index]) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: frame %" PRId64 " comes twice", name, number, (int64_t)index);
+    if (h->present[index])
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: frame %" PRId64 " comes twice", name, number,
+                       (int64_t)index);
     memcpy(h->matrix[index], m, sizeof m);
     h->present[index] = 1;
     return ISOBATH_OK;
 }
 
-isobath_status ib_homographies_parse(const char *text, size_t size, const char *name, ib_diag *diag, ib_homographies *out)
+isobath_status ib_homographies_parse(const char *text, size_t size, const char *name, ib_diag *diag,
+                                     ib_homographies *out)
 {
     *out = (ib_homographies){0};
     int number = 0, kind = -1;
     size_t n;
     const char *end = text + size;
-    for (const char *line; (line = next_line(&text, end, &n, &number));) IB_TRY(parse_line(line, n, name, number, diag, out, &kind));
+    for (const char *line; (line = next_line(&text, end, &n, &number));)
+        IB_TRY(parse_line(line, n, name, number, diag, out, &kind));
     if (kind < 0) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no homographies in this file", name);
     out->ground = kind;
     return ISOBATH_OK;

@@ -19,16 +19,17 @@ typedef struct ib_homographies {
 int ib_homographies_are(const char *text, size_t size);
 /* Lines of frame and one of the two keys, the same in all lines: 9 numbers, or 3 rows of 3; not singular.
  * Errors: ISOBATH_ERR_INPUT with the line, ISOBATH_ERR_MEMORY. ib_homographies_free in any case is allowed. */
-isobath_status ib_homographies_parse(const char *text, size_t size, const char *name, ib_diag *diag, ib_homographies *out);
+isobath_status ib_homographies_parse(const char *text, size_t size, const char *name, ib_diag *diag,
+                                     ib_homographies *out);
 void ib_homographies_free(ib_homographies *h);
 /* Of a frame; NULL: none. */
 const double *ib_homography_of(const ib_homographies *h, int64_t frame);
 
-/* The point of the ground seen at (u,v), continuous coordinates, in pictures of width x height; 0: at or above the horizon. The
- * lower edge's middle is taken to be on the ground. */
+/* The point of the ground seen at (u,v), continuous coordinates, in pictures of width x height; 0: at or above the
+ * horizon. The lower edge's middle is taken to be on the ground. */
 int ib_homography_ground(const double h[9], double u, double v, int width, int height, double ground[2]);
-/* The rotation that brings this camera's axes to the reference picture's (row by row), both with this lens. 0: the homography
- * is none of a camera that only turns. */
+/* The rotation that brings this camera's axes to the reference picture's (row by row), both with this lens. 0: the
+ * homography is none of a camera that only turns. */
 int ib_homography_rotation(const double h[9], const ib_lens *lens, double rotation[9]);
 
 #endif

@@ -43,14 +43,16 @@ isobath_status ib_lens_parse_json(const char *text, size_t size, const char *nam
         lens->distortion[i] = json_number_value(json_array_get(d, i));
         lens->distorted |= lens->distortion[i] != 0;
     }
-    json_int_t w = json_integer_value(json_object_get(json, "width")), h = json_integer_value(json_object_get(json, "height"));
+    json_int_t w = json_integer_value(json_object_get(json, "width")),
+               h = json_integer_value(json_object_get(json, "height"));
     if (w > 0 && h > 0 && w < 65536 && h < 65536) {
         lens->width = (int)w;
         lens->height = (int)h;
     }
     json_decref(json);
     return ok ? ISOBATH_OK
-              : ib_fail(diag, ISOBATH_ERR_INPUT, "%s: expected numbers fx, fy, cx, cy (and distortion: 4, 5 or 8 numbers, width, height)", name);
+              : ib_fail(diag, ISOBATH_ERR_INPUT,
+                        "%s: expected numbers fx, fy, cx, cy (and distortion: 4, 5 or 8 numbers, width, height)", name);
 }
 
 static isobath_status open_file(const ib_lens_options *o, ib_diag *diag, ib_lenses *out)
@@ -76,7 +78,8 @@ isobath_status ib_lenses_open(const ib_lens_options *o, int width, int height, i
     memset(out, 0, sizeof *out);
     int numbers = o->fx != 0 || o->fy != 0, ways = numbers + (o->hfov_deg != 0) + (o->path != NULL);
     if (ways != 1)
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "%s: give the focal length with --fx (and --fy --cx --cy), or --hfov DEGREES, or --camera FILE",
+        return ib_fail(diag, ISOBATH_ERR_USAGE,
+                       "%s: give the focal length with --fx (and --fy --cx --cy), or --hfov DEGREES, or --camera FILE",
                        ways ? "more than one camera" : "no camera");
     if (o->path) {
         IB_TRY(open_file(o, diag, out));
@@ -84,7 +87,8 @@ isobath_status ib_lenses_open(const ib_lens_options *o, int width, int height, i
         ib_lens *l = &out->lens;
         int w = o->width ? o->width : width, h = o->height ? o->height : height;
         if (o->hfov_deg != 0) {
-            if (!(o->hfov_deg > 0 && o->hfov_deg < 180)) return ib_fail(diag, ISOBATH_ERR_USAGE, "--hfov: expected more than 0 and less than 180 degrees");
+            if (!(o->hfov_deg > 0 && o->hfov_deg < 180))
+                return ib_fail(diag, ISOBATH_ERR_USAGE, "--hfov: expected more than 0 and less than 180 degrees");
             l->fx = l->fy = w / 2.0 / tan(o->hfov_deg * acos(-1) / 360);
         } else {
             l->fx = o->fx ? o->fx : o->fy;

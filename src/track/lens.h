@@ -29,20 +29,22 @@ typedef struct ib_lenses {
     ib_camera_track frames;
 } ib_lenses;
 
-/* Reads and checks the options for pictures of width x height; the lens is scaled from the size it was measured on (--camera-size,
- * or what its file says) to that size. Errors: ISOBATH_ERR_USAGE (no camera, or two), ISOBATH_ERR_INPUT, ISOBATH_ERR_MEMORY. */
+/* Reads and checks the options for pictures of width x height; the lens is scaled from the size it was measured on
+ * (--camera-size, or what its file says) to that size. Errors: ISOBATH_ERR_USAGE (no camera, or two),
+ * ISOBATH_ERR_INPUT, ISOBATH_ERR_MEMORY. */
 isobath_status ib_lenses_open(const ib_lens_options *options, int width, int height, ib_diag *diag, ib_lenses *out);
 void ib_lenses_free(ib_lenses *lenses);
 /* Into *lens; 0 when the file has no line for the frame. */
 int ib_lenses_of(const ib_lenses *lenses, int64_t frame, ib_lens *lens);
 
-/* OpenCV or ROS YAML: camera_matrix, distortion_coefficients, image_width, image_height. Refuses fisheye models and lines that
- * it does not understand. Errors: ISOBATH_ERR_INPUT with the line. */
+/* OpenCV or ROS YAML: camera_matrix, distortion_coefficients, image_width, image_height. Refuses fisheye models and
+ * lines that it does not understand. Errors: ISOBATH_ERR_INPUT with the line. */
 isobath_status ib_lens_parse_yaml(const char *text, size_t size, const char *name, ib_diag *diag, ib_lens *lens);
 /* {"fx", "fy", "cx", "cy", "width"?, "height"?, "distortion"?: [k1 k2 p1 p2 ...]}. Errors: ISOBATH_ERR_INPUT. */
 isobath_status ib_lens_parse_json(const char *text, size_t size, const char *name, ib_diag *diag, ib_lens *lens);
 
-/* The ray of the point (u,v) in continuous coordinates (a pixel's centre is at +0.5): the 3-D point at Z is Z * (ray[0], ray[1], 1). */
+/* The ray of the point (u,v) in continuous coordinates (a pixel's centre is at +0.5): the 3-D point at Z is Z *
+ * (ray[0], ray[1], 1). */
 void ib_lens_ray(const ib_lens *lens, double u, double v, double ray[2]);
 
 #endif

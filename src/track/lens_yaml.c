@@ -13,7 +13,10 @@ typedef struct yaml {
     ib_diag *diag;
 } yaml;
 
-static isobath_status fail(const yaml *y, const char *text) { return ib_fail(y->diag, ISOBATH_ERR_INPUT, "%s: line %d: %s", y->name, y->line, text); }
+static isobath_status fail(const yaml *y, const char *text)
+{
+    return ib_fail(y->diag, ISOBATH_ERR_INPUT, "%s: line %d: %s", y->name, y->line, text);
+}
 
 /* The next line without its comment and blanks at its end; the length of its indentation in *indent. 0: the end. */
 static int next_line(yaml *y, const char **first, size_t *size, size_t *indent)
@@ -45,7 +48,10 @@ static int key_value(const char *line, size_t size, const char **value, size_t *
     return 1;
 }
 
-static int is(const char *key, size_t size, const char *word) { return strlen(word) == size && memcmp(key, word, size) == 0; }
+static int is(const char *key, size_t size, const char *word)
+{
+    return strlen(word) == size && memcmp(key, word, size) == 0;
+}
 
 /* A list in brackets that may go on for lines; count becomes -1 when it has more than MOST numbers. */
 static isobath_status read_list(yaml *y, const char *p, const char *stop, double *out, int *count)
@@ -83,15 +89,19 @@ static isobath_status read_list(yaml *y, const char *p, const char *stop, double
 static isobath_status take(yaml *y, ib_lens *l, const char *matrix, size_t size, const double *v, int count)
 {
     if (is(matrix, size, "camera_matrix") || is(matrix, size, "Camera_Matrix") || is(matrix, size, "K")) {
-        if (count != 9 || v[8] != 1 || v[3] != 0 || v[6] != 0 || v[7] != 0) return fail(y, "camera_matrix: expected [fx, 0, cx, 0, fy, cy, 0, 0, 1]");
+        if (count != 9 || v[8] != 1 || v[3] != 0 || v[6] != 0 || v[7] != 0)
+            return fail(y, "camera_matrix: expected [fx, 0, cx, 0, fy, cy, 0, 0, 1]");
         if (v[1] != 0) return fail(y, "camera_matrix: a skew is not handled");
         l->fx = v[0], l->cx = v[2], l->fy = v[4], l->cy = v[5];
         if (!(l->fx > 0) || !(l->fy > 0)) return fail(y, "camera_matrix: the focal lengths must be more than 0");
-    } else if (is(matrix, size, "distortion_coefficients") || is(matrix, size, "Distortion_Coefficients") || is(matrix, size, "dist_coeffs") ||
-               is(matrix, size, "D")) {
+    } else if (is(matrix, size, "distortion_coefficients") || is(matrix, size, "Distortion_Coefficients") ||
+               is(matrix, size, "dist_coeffs") || is(matrix, size, "D")) {
         if (count != 0 && count != 4 && count != 5 && count != 8) {
             for (int i = 8; i < count; i++)
-                if (i >= MOST || v[i] != 0) return fail(y, "distortion_coefficients: expected 4, 5 or 8 numbers (thin prisms and tilt are not handled)");
+                if (i >= MOST || v[i] != 0)
+                    return fail(
+                        y,
+                        "distortion_coefficients: expected 4, 5 or 8 numbers (thin prisms and tilt are not handled)");
             count = count > 8 ? 8 : -1;
             if (count < 0) return fail(y, "distortion_coefficients: expected 4, 5 or 8 numbers");
         }
@@ -111,7 +121,8 @@ isobath_status ib_lens_parse_yaml(const char *text, size_t size, const char *nam
     size_t n, indent, key, matrix_size = 0;
     while (next_line(&y, &first, &n, &indent)) {
         if (n == 0 || *first == '%' || is(first, n, "---") || is(first, n, "...")) continue;
-        if (!key_value(first, n, &value, &key)) return fail(&y, "expected \"key: value\" (OpenCV or ROS YAML of a camera)");
+        if (!key_value(first, n, &value, &key))
+            return fail(&y, "expected \"key: value\" (OpenCV or ROS YAML of a camera)");
         size_t value_size = (size_t)(first + n - value);
         if (indent == 0) {
             matrix = first;
@@ -130,10 +141,12 @@ isobath_status ib_lens_parse_yaml(const char *text, size_t size, const char *nam
         int64_t whole;
         int wide = is(first, key, "image_width");
         if (indent == 0 && (wide || is(first, key, "image_height"))) {
-            if (!ib_word_integer(word, &whole) || whole <= 0 || whole > 65535) return fail(&y, "expected a number of pixels");
+            if (!ib_word_integer(word, &whole) || whole <= 0 || whole > 65535)
+                return fail(&y, "expected a number of pixels");
             *(wide ? &lens->width : &lens->height) = (int)whole;
         }
-        if (is(first, key, "distortion_model") && !is(value, value_size, "plumb_bob") && !is(value, value_size, "rational_polynomial"))
+        if (is(first, key, "distortion_model") && !is(value, value_size, "plumb_bob") &&
+            !is(value, value_size, "rational_polynomial"))
             return fail(&y, "only the distortion models plumb_bob and rational_polynomial are handled");
     }
     if (lens->width == 0 || lens->height == 0) lens->width = lens->height = 0;

@@ -33,10 +33,11 @@ typedef struct ib_measure_setup {
     int metric;                    /* 1: depth holds metres, 0: disparity */
 } ib_measure_setup;
 
-/* Measures the `count` detections from `first` on, all of one frame, in depth (H,W); invalid depth is <= 0 or not finite. A mask
- * is used whole, else the central half of the box without what nearer boxes cover, or what is left of the whole box. Large areas are
- * sampled on a grid of at most 17 x 17 pixels. Writes out[0..count). */
-void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first, size_t count, ib_measure *out);
+/* Measures the `count` detections from `first` on, all of one frame, in depth (H,W); invalid depth is <= 0 or not
+ * finite. A mask is used whole, else the central half of the box without what nearer boxes cover, or what is left of
+ * the whole box. Large areas are sampled on a grid of at most 17 x 17 pixels. Writes out[0..count). */
+void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first,
+                      size_t count, ib_measure *out);
 /* Median disparity of the 3x3 pixels around (u,v) in video coordinates; 0: none is valid. */
 double ib_measure_point(const ib_measure_setup *setup, const float *depth, double u, double v);
 /* Reorders v. n >= 1. */
@@ -49,19 +50,20 @@ typedef struct ib_known {
     int inlier;
 } ib_known;
 
-/* Robust fit: the least median of squares over pairs of points, then least squares over its inliers. One point, or points of one
- * disparity: scale only, shift 0. Returns 0 when no positive scale fits. */
+/* Robust fit: the least median of squares over pairs of points, then least squares over its inliers. One point, or
+ * points of one disparity: scale only, shift 0. Returns 0 when no positive scale fits. */
 int ib_scale_fit(ib_known *known, size_t n, double *scale, double *shift);
 
 /* One coordinate of one track over time. */
 typedef struct ib_sample {
     double t_s;
-    double value, variance; /* measured; variance < 0: not measured */
+    double value, variance;    /* measured; variance < 0: not measured */
     double position, velocity; /* filled in */
 } ib_sample;
 
-/* Constant-velocity Kalman filter and Rauch-Tung-Striebel smoother; q: variance of the acceleration noise per second. The first
- * sample must be measured, times increase. Measurements far from the prediction are trusted less. 0: out of memory. */
+/* Constant-velocity Kalman filter and Rauch-Tung-Striebel smoother; q: variance of the acceleration noise per second.
+ * The first sample must be measured, times increase. Measurements far from the prediction are trusted less. 0: out of
+ * memory. */
 int ib_smooth(ib_sample *samples, size_t n, double q, double velocity_scale);
 
 #endif

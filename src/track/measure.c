@@ -49,8 +49,8 @@ typedef struct area {
 } area;
 
 /* The visible, valid disparities in a rectangle of video coordinates. */
-static void collect(const ib_measure_setup *s, const float *depth, const ib_tracks *tracks, const ib_detection *d, const double rect[4],
-                    const ib_detection *const *nearer, size_t nearer_count, area *a)
+static void collect(const ib_measure_setup *s, const float *depth, const ib_tracks *tracks, const ib_detection *d,
+                    const double rect[4], const ib_detection *const *nearer, size_t nearer_count, area *a)
 {
     double sx = (double)s->width / s->video_width, sy = (double)s->height / s->video_height;
     int bounds[4]; /* x0 y0 x1 y1, pixels whose centre is inside; at least one */
@@ -66,7 +66,8 @@ static void collect(const ib_measure_setup *s, const float *depth, const ib_trac
             bounds[2 + axis] = bounds[axis] + 1;
         }
     }
-    int step_x = (bounds[2] - bounds[0] + SIDE - 2) / (SIDE - 1), step_y = (bounds[3] - bounds[1] + SIDE - 2) / (SIDE - 1);
+    int step_x = (bounds[2] - bounds[0] + SIDE - 2) / (SIDE - 1),
+        step_y = (bounds[3] - bounds[1] + SIDE - 2) / (SIDE - 1);
     a->count = a->looked_at = a->hidden = a->valid = 0;
     for (int y = bounds[1] + (step_y - 1) / 2; y < bounds[3]; y += step_y)
         for (int x = bounds[0] + (step_x - 1) / 2; x < bounds[2]; x += step_x) {
@@ -89,8 +90,10 @@ static void measure(const ib_measure_setup *s, const float *depth, const ib_trac
 {
     const double *b = d->box;
     *out = (ib_measure){.reason = IB_LIFT_OK};
-    if (!(b[2] > b[0]) || !(b[3] > b[1])) out->reason = IB_LIFT_EMPTY;
-    else if (b[2] <= 0 || b[3] <= 0 || b[0] >= s->video_width || b[1] >= s->video_height) out->reason = IB_LIFT_OUTSIDE;
+    if (!(b[2] > b[0]) || !(b[3] > b[1]))
+        out->reason = IB_LIFT_EMPTY;
+    else if (b[2] <= 0 || b[3] <= 0 || b[0] >= s->video_width || b[1] >= s->video_height)
+        out->reason = IB_LIFT_OUTSIDE;
     if (out->reason != IB_LIFT_OK) return;
     const ib_detection *nearer[NEARER];
     size_t n = 0;
@@ -113,10 +116,12 @@ static void measure(const ib_measure_setup *s, const float *depth, const ib_trac
     out->spread = 1.4826 * ib_median(a->values, a->count) / out->disparity;
 }
 
-void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first, size_t count, ib_measure *out)
+void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first,
+                      size_t count, ib_measure *out)
 {
     area a;
-    for (size_t i = 0; i < count; i++) measure(setup, depth, tracks, &tracks->list[first + i], tracks->list + first, count, &a, &out[i]);
+    for (size_t i = 0; i < count; i++)
+        measure(setup, depth, tracks, &tracks->list[first + i], tracks->list + first, count, &a, &out[i]);
 }
 
 double ib_measure_point(const ib_measure_setup *s, const float *depth, double u, double v)

@@ -16,11 +16,16 @@ static void label_of(const ib_result *r, const ib_row *row, char *out, size_t si
     const double *v = row->velocity;
     size_t n = 0;
     if (row->id >= 0) n = (size_t)snprintf(out, size, "#%" PRId64 " ", row->id);
-    if (row->class_index >= 0) n += (size_t)snprintf(out + n, size - n, "%.12s ", r->tracks->class_names[row->class_index]);
-    if (!row->has_position) snprintf(out + n, size - n, "?");
-    else if (!r->metric) snprintf(out + n, size - n, "%.3g rel", row->distance);
-    else if (!row->has_speed) snprintf(out + n, size - n, "%.1f m", row->distance);
-    else snprintf(out + n, size - n, "%.1f m %.1f m/s", row->distance, sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]));
+    if (row->class_index >= 0)
+        n += (size_t)snprintf(out + n, size - n, "%.12s ", r->tracks->class_names[row->class_index]);
+    if (!row->has_position)
+        snprintf(out + n, size - n, "?");
+    else if (!r->metric)
+        snprintf(out + n, size - n, "%.3g rel", row->distance);
+    else if (!row->has_speed)
+        snprintf(out + n, size - n, "%.1f m", row->distance);
+    else
+        snprintf(out + n, size - n, "%.1f m %.1f m/s", row->distance, sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]));
 }
 
 void ib_overlay_draw(const ib_result *r, const ib_row *rows, size_t count, int64_t frame, ib_canvas *c)
@@ -41,8 +46,10 @@ void ib_overlay_draw(const ib_result *r, const ib_row *rows, size_t count, int64
         ib_canvas_text(c, x + letters, y + letters, letters, label, white);
     }
     char note[96];
-    snprintf(note, sizeof note, "frame %" PRId64 ", %s coordinates, %s", frame, r->summary->coordinates, r->metric ? "metres" : "no metres: unknown scale");
-    ib_canvas_fill(c, 0, c->height - high - letters, ib_canvas_text_width(note, letters) + 2 * letters, c->height, (ib_colour){0, 0, 0}, 0.6);
+    snprintf(note, sizeof note, "frame %" PRId64 ", %s coordinates, %s", frame, r->summary->coordinates,
+             r->metric ? "metres" : "no metres: unknown scale");
+    ib_canvas_fill(c, 0, c->height - high - letters, ib_canvas_text_width(note, letters) + 2 * letters, c->height,
+                   (ib_colour){0, 0, 0}, 0.6);
     ib_canvas_text(c, letters, c->height - high, letters, note, white);
 }
 
@@ -78,8 +85,10 @@ static isobath_status draw_all(overlay *o)
         frames++;
     }
     if (i < r->count && r->rows[i].frame < r->summary->frames)
-        return ib_fail(o->diag, ISOBATH_ERR_INPUT, "%s: ends after %" PRId64 " frames, but there are tracks in frame %" PRId64 ": not the tracks' video", o->video,
-                       frames, r->rows[i].frame);
+        return ib_fail(o->diag, ISOBATH_ERR_INPUT,
+                       "%s: ends after %" PRId64 " frames, but there are tracks in frame %" PRId64
+                       ": not the tracks' video",
+                       o->video, frames, r->rows[i].frame);
     ib_video_result result;
     return ib_video_stream_finish(o->stream, &result);
 }
@@ -97,11 +106,17 @@ isobath_status ib_overlay_write(const ib_result *r, const char *video, const cha
         o.height = (info->height + 1) & ~1;
         o.canvas.rgb = malloc((size_t)info->width * (size_t)info->height * 3);
         o.yuv = malloc((size_t)o.width * (size_t)o.height * 3 / 2);
-        ib_video_format format = {.kind = IB_VIDEO_H264, .path = path, .width = o.width, .height = o.height, .fps = info->fps, .sound_from = video};
-        if (!o.canvas.rgb || !o.yuv) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
+        ib_video_format format = {.kind = IB_VIDEO_H264,
+                                  .path = path,
+                                  .width = o.width,
+                                  .height = o.height,
+                                  .fps = info->fps,
+                                  .sound_from = video};
+        if (!o.canvas.rgb || !o.yuv)
+            st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
         else if (stretch < 0.97 || stretch > 1.03)
-            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %dx%d, but the tracks are of %dx%d: not the same shape", video, info->width, info->height, r->video_width,
-                         r->video_height);
+            st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %dx%d, but the tracks are of %dx%d: not the same shape", video,
+                         info->width, info->height, r->video_width, r->video_height);
         else
             st = ib_video_stream_open(&format, NULL, diag, &o.stream);
     }

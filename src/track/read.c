@@ -12,7 +12,8 @@
 #define KNOWN "ultralytics-txt, ultralytics-json, mot, boxmot, kitti, coco or json"
 
 static const char *const names[] = {"ultralytics-txt", "ultralytics-json", "mot", "boxmot", "kitti", "coco", "json"};
-static const char *const columns[] = {"box", "box,conf", "box,id", "box,conf,id", "seg", "seg,conf", "seg,id", "seg,conf,id"};
+static const char *const columns[] = {"box", "box,conf", "box,id", "box,conf,id",
+                                      "seg", "seg,conf", "seg,id", "seg,conf,id"};
 
 static const char *find(const char *const *list, size_t count, const char *word)
 {
@@ -29,12 +30,13 @@ static isobath_status check(const ib_tracks_options *o, ib_diag *diag, const cha
         if (!*format) return ib_fail(diag, ISOBATH_ERR_USAGE, "--tracks-format %s: expected auto, " KNOWN, o->format);
     }
     if (o->columns && !find(columns, sizeof columns / sizeof *columns, o->columns))
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "--columns %s: expected box or seg, then ,conf and ,id where they are there", o->columns);
+        return ib_fail(diag, ISOBATH_ERR_USAGE,
+                       "--columns %s: expected box or seg, then ,conf and ,id where they are there", o->columns);
     return ISOBATH_OK;
 }
 
-static isobath_status parse(const char *text, size_t size, const char *name, const ib_tracks_options *options, int64_t frame,
-                            ib_diag *diag, ib_tracks *tracks)
+static isobath_status parse(const char *text, size_t size, const char *name, const ib_tracks_options *options,
+                            int64_t frame, ib_diag *diag, ib_tracks *tracks)
 {
     ib_tracks_source source = {text, size, name, options, frame, diag, tracks};
     if (strcmp(tracks->format, "ultralytics-txt") == 0) return ib_tracks_parse_ultralytics(&source);
@@ -42,14 +44,15 @@ static isobath_status parse(const char *text, size_t size, const char *name, con
     return ib_tracks_parse_lines(&source);
 }
 
-isobath_status ib_tracks_parse(const char *text, size_t size, const char *name, const ib_tracks_options *options, int64_t frame,
-                               ib_diag *diag, ib_tracks *tracks)
+isobath_status ib_tracks_parse(const char *text, size_t size, const char *name, const ib_tracks_options *options,
+                               int64_t frame, ib_diag *diag, ib_tracks *tracks)
 {
     memset(tracks, 0, sizeof *tracks);
     IB_TRY(check(options, diag, &tracks->format));
     if (!tracks->format) tracks->format = ib_tracks_sniff(text, size);
     if (!tracks->format)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line 1: not a track format that shows by itself: say --tracks-format " KNOWN, name);
+        return ib_fail(diag, ISOBATH_ERR_INPUT,
+                       "%s: line 1: not a track format that shows by itself: say --tracks-format " KNOWN, name);
     IB_TRY(parse(text, size, name, options, frame, diag, tracks));
     ib_tracks_sort(tracks);
     return ISOBATH_OK;
@@ -65,9 +68,11 @@ static int64_t name_number(const char *name)
     return first == end || end - first > 12 ? -1 : strtoll(first, NULL, 10);
 }
 
-static isobath_status read_one(const char *path, const char *file, const ib_tracks_options *o, ib_diag *diag, ib_tracks *tracks)
+static isobath_status read_one(const char *path, const char *file, const ib_tracks_options *o, ib_diag *diag,
+                               ib_tracks *tracks)
 {
-    int64_t frame = name_number(file), first = o->first_frame >= 0 ? o->first_frame : strcmp(tracks->format, "ultralytics-txt") == 0;
+    int64_t frame = name_number(file),
+            first = o->first_frame >= 0 ? o->first_frame : strcmp(tracks->format, "ultralytics-txt") == 0;
     char *full = ib_text("%s/%s", path, file);
     uint8_t *data = NULL;
     size_t size;
@@ -75,8 +80,8 @@ static isobath_status read_one(const char *path, const char *file, const ib_trac
     if (!full)
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     else if (frame < first || frame - first >= IB_TRACK_MAX_FRAME)
-        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: expected a frame number from %d in the file's name%s", full, (int)first,
-                     frame == 0 ? " (--first-frame 0 if they count from 0)" : "");
+        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: expected a frame number from %d in the file's name%s", full,
+                     (int)first, frame == 0 ? " (--first-frame 0 if they count from 0)" : "");
     else
         st = ib_read_file(full, FILE_LIMIT, diag, &data, &size);
     if (st == ISOBATH_OK) st = parse((const char *)data, size, full, o, frame - first, diag, tracks);
@@ -104,10 +109,12 @@ static isobath_status read_folder(const char *path, const ib_tracks_options *o, 
     isobath_status st = ISOBATH_OK;
     if (!tracks->format && (texts > 0) != (jsons > 0)) tracks->format = texts ? "ultralytics-txt" : "ultralytics-json";
     if (!tracks->format || !strstr(tracks->format, "ultralytics") || texts + jsons == 0)
-        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: expected a folder of .txt or of .json files of Ultralytics, one per frame", path);
+        st = ib_fail(diag, ISOBATH_ERR_INPUT,
+                     "%s: expected a folder of .txt or of .json files of Ultralytics, one per frame", path);
     const char *suffix = st == ISOBATH_OK && strstr(tracks->format, "json") ? ".json" : ".txt";
     for (int i = 0; i < n; i++) {
-        if (st == ISOBATH_OK && ends_with(list[i]->d_name, suffix)) st = read_one(path, list[i]->d_name, o, diag, tracks);
+        if (st == ISOBATH_OK && ends_with(list[i]->d_name, suffix))
+            st = read_one(path, list[i]->d_name, o, diag, tracks);
         free(list[i]);
     }
     free(list);

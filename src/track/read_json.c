@@ -1,6 +1,6 @@
 /* Tracks as JSON: per-frame lists of Ultralytics, COCO-video / TAO, and plain {"frames": ...}; see tracks.h. */
 #include "sink/manifest.h"
-#include "track/tracks.h"
+#include "track/mask.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,13 +11,6 @@
 static isobath_status fail(const ib_tracks_source *s, const char *where, int64_t number, const char *expected)
 {
     return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: %s %" PRId64 ": expected %s", s->name, where, number, expected);
-}
-
-static int number(const json_t *json, double *value)
-{
-    if (!json_is_number(json)) return 0;
-    *value = json_number_value(json);
-    return isfinite(*value) && fabs(*value) <= 1e9;
 }
 
 /* Class by name or number; missing or null is none. 0: out of memory, or neither. */
@@ -41,124 +34,42 @@ static int set_common(const json_t *id, const json_t *confidence, ib_detection *
     d->confidence = 1;
     if (id && !json_is_null(id)) {
         double v;
-        if (!number(id, &v) || v != floor(v)) return 0;
+        if (!ib_json_coordinate(id, &v) || v != floor(v)) return 0;
         d->id = v < 0 ? -1 : (int64_t)v;
     }
-    return !confidence || json_is_null(confidence) || number(confidence, &d->confidence);
-}
-
-/* A flat list x y x y ...; fewer than three points are no mask. */
-static int set_polygon(const ib_tracks_source *s, const json_t *list, ib_detection *d)
-{
-    size_t n = json_array_size(list);
-    if (n < 6 || n % 2) return n == 0;
-    d->polygon = s->tracks->xy_count;
-    for (size_t i = 0; i < n; i += 2) {
-        double x, y;
-        if (!number(json_array_get(list, i), &x) || !number(json_array_get(list, i + 1), &y) || !ib_tracks_add_point(s->tracks, x, y))
-            return 0;
-    }
-    d->points = n / 2;
-    return 1;
-}
-
-/* Several polygons, with a pair of NaN between them. */
-static int set_polygons(const ib_tracks_source *s, const json_t *list, ib_detection *d)
-{
-    size_t first = s->tracks->xy_count, i;
-    json_t *polygon;
-    json_array_foreach(list, i, polygon) {
-        ib_detection one = {0};
-        size_t before = s->tracks->xy_count;
-        if (!json_is_array(polygon)) return 0;
-        if (before > first && json_array_size(polygon) && !ib_tracks_add_point(s->tracks, NAN, NAN)) return 0;
-        if (!set_polygon(s, polygon, &one)) return 0;
-    }
-    d->polygon = first;
-    d->points = s->tracks->xy_count - first;
-    return 1;
-}
-
-/* COCO's run lengths as text: numbers of 5 bits a letter, each from the third on as the difference to the one two before. */
-static int decode_counts(const ib_tracks_source *s, const char *text, uint64_t pixels)
-{
-    int64_t counts[2] = {0, 0}; /* the one before, and the one before that */
-    uint64_t end = 0;
-    for (size_t m = 0; *text; m++) {
-        uint64_t bits = 0;
-        int shift = 0, more = 1;
-        for (; more; shift += 5) {
-            int c = *text++ - 48;
-            if (c < 0 || c > 63 || shift > 40) return 0; /* also the end of the text within a number */
-            bits |= (uint64_t)(c & 31) << shift;
-            more = c & 32;
-            if (!more && (c & 16)) bits |= ~(uint64_t)0 << (shift + 5);
-        }
-        int64_t count = (int64_t)bits + (m > 2 ? counts[1] : 0);
-        if (count < 0 || count > (int64_t)pixels || (end += (uint64_t)count) > pixels || !ib_tracks_add_run(s->tracks, (uint32_t)end)) return 0;
-        counts[1] = counts[0];
-        counts[0] = count;
-    }
-    return end == pixels;
-}
-
-/* {"size": [height, width], "counts": a list, or COCO's text}. */
-static int set_runs(const ib_tracks_source *s, const json_t *mask, ib_detection *d)
-{
-    const json_t *size = json_object_get(mask, "size"), *counts = json_object_get(mask, "counts");
-    json_int_t h = json_integer_value(json_array_get(size, 0)), w = json_integer_value(json_array_get(size, 1));
-    if (h < 1 || w < 1 || h > 65535 || w > 65535 || h * w > UINT32_MAX) return 0;
-    uint64_t pixels = (uint64_t)(h * w), end = 0;
-    d->run = s->tracks->run_count;
-    d->grid_width = (int)w;
-    d->grid_height = (int)h;
-    if (json_is_string(counts)) {
-        if (!decode_counts(s, json_string_value(counts), pixels)) return 0;
-    } else {
-        size_t i;
-        json_t *count;
-        if (!json_is_array(counts)) return 0;
-        json_array_foreach(counts, i, count) {
-            json_int_t n = json_integer_value(count);
-            if (!json_is_integer(count) || n < 0 || (uint64_t)n > pixels - end || !ib_tracks_add_run(s->tracks, (uint32_t)(end += (uint64_t)n))) return 0;
-        }
-        if (end != pixels) return 0;
-    }
-    d->runs = s->tracks->run_count - d->run;
-    return 1;
-}
-
-/* A segmentation of COCO: polygons, or runs. Missing, null or empty is none. */
-static int set_segmentation(const ib_tracks_source *s, const json_t *value, ib_detection *d)
-{
-    if (!value || json_is_null(value)) return 1;
-    return json_is_array(value) ? set_polygons(s, value, d) : json_is_object(value) && set_runs(s, value, d);
+    return !confidence || json_is_null(confidence) || ib_json_coordinate(confidence, &d->confidence);
 }
 
 static isobath_status add(const ib_tracks_source *s, const ib_detection *d)
 {
-    return ib_tracks_add(s->tracks, d) ? ISOBATH_OK : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->name);
+    return ib_tracks_add(s->tracks, d) ? ISOBATH_OK
+                                       : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->name);
 }
 
 static int four(const json_t *list, double box[4])
 {
     int ok = json_array_size(list) == 4;
-    for (size_t i = 0; ok && i < 4; i++) ok = number(json_array_get(list, i), &box[i]);
+    for (size_t i = 0; ok && i < 4; i++) ok = ib_json_coordinate(json_array_get(list, i), &box[i]);
     return ok;
 }
 
 /* A list of Ultralytics results: one frame. */
 static isobath_status ultralytics_frame(const ib_tracks_source *s, const json_t *list, int64_t frame)
 {
-    static const char expected[] = "a list of {\"name\", \"class\", \"confidence\", \"box\": {\"x1\", \"y1\", \"x2\", \"y2\"}}";
+    static const char expected[] =
+        "a list of {\"name\", \"class\", \"confidence\", \"box\": {\"x1\", \"y1\", \"x2\", \"y2\"}}";
     if (!json_is_array(list)) return fail(s, "frame", frame, expected);
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         ib_detection d = {.frame = frame};
-        const json_t *box = json_object_get(item, "box"), *name = json_object_get(item, "name"), *segments = json_object_get(item, "segments");
-        if (!number(json_object_get(box, "x1"), &d.box[0]) || !number(json_object_get(box, "y1"), &d.box[1]) ||
-            !number(json_object_get(box, "x2"), &d.box[2]) || !number(json_object_get(box, "y2"), &d.box[3]) ||
+        const json_t *box = json_object_get(item, "box"), *name = json_object_get(item, "name"),
+                     *segments = json_object_get(item, "segments");
+        if (!ib_json_coordinate(json_object_get(box, "x1"), &d.box[0]) ||
+            !ib_json_coordinate(json_object_get(box, "y1"), &d.box[1]) ||
+            !ib_json_coordinate(json_object_get(box, "x2"), &d.box[2]) ||
+            !ib_json_coordinate(json_object_get(box, "y2"), &d.box[3]) ||
             !set_common(json_object_get(item, "track_id"), json_object_get(item, "confidence"), &d) ||
             !set_class(s, name ? name : json_object_get(item, "class"), &d))
             return fail(s, "frame", frame, expected);
@@ -168,7 +79,8 @@ static isobath_status ultralytics_frame(const ib_tracks_source *s, const json_t 
         d.polygon = s->tracks->xy_count;
         for (size_t k = 0; n >= 3 && k < n; k++, d.points++) {
             double px, py;
-            if (!number(json_array_get(x, k), &px) || !number(json_array_get(y, k), &py) || !ib_tracks_add_point(s->tracks, px, py))
+            if (!ib_json_coordinate(json_array_get(x, k), &px) || !ib_json_coordinate(json_array_get(y, k), &py) ||
+                !ib_tracks_add_point(s->tracks, px, py))
                 return fail(s, "frame", frame, "segments of numbers");
         }
         IB_TRY(add(s, &d));
@@ -179,7 +91,8 @@ static isobath_status ultralytics_frame(const ib_tracks_source *s, const json_t 
 /* A list of lists is a video, a list of objects is one frame. */
 static isobath_status ultralytics(const ib_tracks_source *s, const json_t *root)
 {
-    if (!json_is_array(root)) return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: expected a list with a list of detections per frame", s->name);
+    if (!json_is_array(root))
+        return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: expected a list with a list of detections per frame", s->name);
     if (json_is_object(json_array_get(root, 0))) return ultralytics_frame(s, root, s->frame);
     size_t i;
     json_t *frame;
@@ -200,27 +113,34 @@ static int frame_index(const ib_tracks_source *s, const json_t *value, int64_t *
 
 static isobath_status plain(const ib_tracks_source *s, const json_t *root)
 {
-    static const char expected[] = "{\"frame_index\", \"detections\": [{\"bbox\": [x1, y1, x2, y2], \"track_id\", \"class\"}]}";
-    const json_t *frames = json_object_get(root, "frames"), *width = json_object_get(root, "width"), *height = json_object_get(root, "height");
+    static const char expected[] =
+        "{\"frame_index\", \"detections\": [{\"bbox\": [x1, y1, x2, y2], \"track_id\", \"class\"}]}";
+    const json_t *frames = json_object_get(root, "frames"), *width = json_object_get(root, "width"),
+                 *height = json_object_get(root, "height");
     if (!json_is_array(frames)) return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: expected {\"frames\": [...]}", s->name);
-    if (json_is_integer(width) && json_is_integer(height) && json_integer_value(width) > 0 && json_integer_value(width) < 65536 &&
-        json_integer_value(height) > 0 && json_integer_value(height) < 65536) {
+    if (json_is_integer(width) && json_is_integer(height) && json_integer_value(width) > 0 &&
+        json_integer_value(width) < 65536 && json_integer_value(height) > 0 && json_integer_value(height) < 65536) {
         s->tracks->width = (int)json_integer_value(width);
         s->tracks->height = (int)json_integer_value(height);
     }
     size_t i, k;
     json_t *frame, *item;
-    json_array_foreach(frames, i, frame) {
+    json_array_foreach(frames, i, frame)
+    {
         int64_t index;
         const json_t *list = json_object_get(frame, "detections");
-        if (!frame_index(s, json_object_get(frame, "frame_index"), &index) || !json_is_array(list)) return fail(s, "item of frames", (int64_t)i, expected);
-        json_array_foreach(list, k, item) {
+        if (!frame_index(s, json_object_get(frame, "frame_index"), &index) || !json_is_array(list))
+            return fail(s, "item of frames", (int64_t)i, expected);
+        json_array_foreach(list, k, item)
+        {
             ib_detection d = {.frame = index};
             const json_t *confidence = json_object_get(item, "confidence");
             if (!four(json_object_get(item, "bbox"), d.box) ||
-                !set_common(json_object_get(item, "track_id"), confidence ? confidence : json_object_get(item, "score"), &d) ||
-                !set_class(s, json_object_get(item, "class"), &d) || !set_polygon(s, json_object_get(item, "polygon"), &d) ||
-                !set_segmentation(s, json_object_get(item, "segmentation"), &d))
+                !set_common(json_object_get(item, "track_id"), confidence ? confidence : json_object_get(item, "score"),
+                            &d) ||
+                !set_class(s, json_object_get(item, "class"), &d) ||
+                !ib_mask_polygon(s, json_object_get(item, "polygon"), &d) ||
+                !ib_mask_segmentation(s, json_object_get(item, "segmentation"), &d))
                 return fail(s, "frame_index", index, expected);
             IB_TRY(add(s, &d));
         }
@@ -245,20 +165,25 @@ static isobath_status coco_images(const ib_tracks_source *s, const json_t *image
     size_t i;
     json_t *image;
     int64_t video = s->options->video_id;
-    json_array_foreach(images, i, image) {
-        const json_t *id = json_object_get(image, "id"), *index = json_object_get(image, "frame_index"), *of = json_object_get(image, "video_id");
+    json_array_foreach(images, i, image)
+    {
+        const json_t *id = json_object_get(image, "id"), *index = json_object_get(image, "frame_index"),
+                     *of = json_object_get(image, "video_id");
         if (!index) index = json_object_get(image, "frame_id");
         if (!json_is_integer(id) || !frame_index(s, index, &out[*count].frame))
-            return fail(s, "item of images", (int64_t)i, "whole numbers id, video_id and frame_index (not before the first frame)");
+            return fail(s, "item of images", (int64_t)i,
+                        "whole numbers id, video_id and frame_index (not before the first frame)");
         if (json_is_integer(of)) {
             if (video < 0) video = (int64_t)json_integer_value(of);
             if (video != json_integer_value(of)) {
                 if (s->options->video_id >= 0) continue;
-                return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: several videos (%" PRId64 ", %" PRId64 "...): say which with --video-id", s->name,
+                return ib_fail(s->diag, ISOBATH_ERR_INPUT,
+                               "%s: several videos (%" PRId64 ", %" PRId64 "...): say which with --video-id", s->name,
                                video, (int64_t)json_integer_value(of));
             }
         }
-        json_int_t w = json_integer_value(json_object_get(image, "width")), h = json_integer_value(json_object_get(image, "height"));
+        json_int_t w = json_integer_value(json_object_get(image, "width")),
+                   h = json_integer_value(json_object_get(image, "height"));
         if (w > 0 && h > 0 && w < 65536 && h < 65536) {
             s->tracks->width = (int)w;
             s->tracks->height = (int)h;
@@ -274,11 +199,13 @@ static const json_t *category_name(const json_t *categories, const json_t *id)
 {
     size_t i;
     json_t *category;
-    json_array_foreach(categories, i, category)
-        if (json_is_integer(id) && json_integer_value(json_object_get(category, "id")) == json_integer_value(id)) {
-            const json_t *name = json_object_get(category, "name");
-            return json_is_string(name) ? name : id;
-        }
+    json_array_foreach(categories, i,
+                       category) if (json_is_integer(id) &&
+                                     json_integer_value(json_object_get(category, "id")) == json_integer_value(id))
+    {
+        const json_t *name = json_object_get(category, "name");
+        return json_is_string(name) ? name : id;
+    }
     return id;
 }
 
@@ -292,7 +219,8 @@ static isobath_status coco(const ib_tracks_source *s, const json_t *root)
     size_t count = 0, i;
     isobath_status st = coco_images(s, images, table, &count);
     json_t *item;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         if (st != ISOBATH_OK) break;
         ib_detection d = {0};
         const json_t *id = json_object_get(item, "image_id"), *track = json_object_get(item, "track_id");
@@ -300,9 +228,11 @@ static isobath_status coco(const ib_tracks_source *s, const json_t *root)
         coco_image key = {.id = json_integer_value(id)};
         if (!json_is_integer(id) || !four(json_object_get(item, "bbox"), d.box) ||
             !set_common(track ? track : json_object_get(item, "instance_id"), json_object_get(item, "score"), &d) ||
-            !set_class(s, category_name(json_object_get(root, "categories"), json_object_get(item, "category_id")), &d) ||
-            !set_segmentation(s, segmentation, &d)) {
-            st = fail(s, "item of annotations", (int64_t)i, "image_id, bbox of four numbers, track_id, segmentation of polygons or runs");
+            !set_class(s, category_name(json_object_get(root, "categories"), json_object_get(item, "category_id")),
+                       &d) ||
+            !ib_mask_segmentation(s, segmentation, &d)) {
+            st = fail(s, "item of annotations", (int64_t)i,
+                      "image_id, bbox of four numbers, track_id, segmentation of polygons or runs");
             break;
         }
         const coco_image *image = bsearch(&key, table, count, sizeof *table, by_id);

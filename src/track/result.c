@@ -61,21 +61,23 @@ static int to_camera(const ib_result *r, int64_t frame, const double p[3], doubl
     const ib_camera *c = ib_camera_of(r->poses, frame); /* of the ground's homographies: none */
     if (!c) return 0;
     const double *m = c->world_from_camera;
-    for (int k = 0; k < 3; k++)
-        out[k] = m[k] * (p[0] - m[3]) + m[4 + k] * (p[1] - m[7]) + m[8 + k] * (p[2] - m[11]);
+    for (int k = 0; k < 3; k++) out[k] = m[k] * (p[0] - m[3]) + m[4 + k] * (p[1] - m[7]) + m[8 + k] * (p[2] - m[11]);
     return 1;
 }
 
 static void set_variance(const ib_result *r, const ib_row *row, double variance[3])
 {
-    double d = sqrt(row->camera[0] * row->camera[0] + row->camera[1] * row->camera[1] + row->camera[2] * row->camera[2]), ray[3];
+    double d = sqrt(row->camera[0] * row->camera[0] + row->camera[1] * row->camera[1] +
+                    row->camera[2] * row->camera[2]),
+           ray[3];
     memcpy(ray, row->camera, sizeof ray);
     const ib_camera *c = r->world ? ib_camera_of(r->poses, row->frame) : NULL;
     for (int k = 0; c && k < 3; k++) {
         const double *m = c->world_from_camera + 4 * k;
         ray[k] = m[0] * row->camera[0] + m[1] * row->camera[1] + m[2] * row->camera[2];
     }
-    for (int k = 0; k < 3; k++) variance[k] = along * along * (r->ground ? d * d / 4 : ray[k] * ray[k]) + across * across * d * d;
+    for (int k = 0; k < 3; k++)
+        variance[k] = along * along * (r->ground ? d * d / 4 : ray[k] * ray[k]) + across * across * d * d;
 }
 
 /* Detections without a position, sorted: a bridge gives them one. */
@@ -97,7 +99,13 @@ static int bridge(ib_result *r, size_t a, size_t b, const refused *holes, const 
     ib_row from = r->rows[a], to = r->rows[b];
     for (int64_t f = from.frame + 1; f < to.frame; f++) {
         double w = (double)(f - from.frame) / (double)(to.frame - from.frame);
-        ib_row row = {.frame = f, .id = from.id, .order = -1, .class_index = from.class_index, .has_position = 1, .bridged = 1, .has_speed = from.has_speed};
+        ib_row row = {.frame = f,
+                      .id = from.id,
+                      .order = -1,
+                      .class_index = from.class_index,
+                      .has_position = 1,
+                      .bridged = 1,
+                      .has_speed = from.has_speed};
         for (int k = 0; k < 4; k++) row.box[k] = (1 - w) * from.box[k] + w * to.box[k];
         for (int k = 0; k < 2; k++) row.focal_px[k] = from.focal_px[k];
         for (int k = 0; k < 3; k++) {
@@ -107,9 +115,11 @@ static int bridge(ib_result *r, size_t a, size_t b, const refused *holes, const 
         }
         for (int k = 0; k < 3; k++) row.camera[k] = (1 - w) * from.camera[k] + w * to.camera[k];
         if (!to_camera(r, f, row.position, row.camera) && !r->ground) continue;
-        row.distance = sqrt(row.camera[0] * row.camera[0] + row.camera[1] * row.camera[1] + row.camera[2] * row.camera[2]);
+        row.distance =
+            sqrt(row.camera[0] * row.camera[0] + row.camera[1] * row.camera[1] + row.camera[2] * row.camera[2]);
         key wanted = {.id = from.id, .frame = f};
-        const key *hole = holes->count ? bsearch(&wanted, holes->keys, holes->count, sizeof *holes->keys, by_id_and_frame) : NULL;
+        const key *hole =
+            holes->count ? bsearch(&wanted, holes->keys, holes->count, sizeof *holes->keys, by_id_and_frame) : NULL;
         if (hole) { /* its own box, the bridge's position */
             memcpy(row.box, r->rows[hole->row].box, sizeof row.box);
             row.confidence = r->rows[hole->row].confidence;
@@ -130,7 +140,8 @@ static void differences(ib_sample *s, size_t n)
         if (s[i].variance < 0) continue;
         s[i].position = s[i].value;
         for (size_t k = last + 1; k < i; k++)
-            s[k].position = s[last].value + (s[i].value - s[last].value) * (s[k].t_s - s[last].t_s) / (s[i].t_s - s[last].t_s);
+            s[k].position =
+                s[last].value + (s[i].value - s[last].value) * (s[k].t_s - s[last].t_s) / (s[i].t_s - s[last].t_s);
         last = i;
     }
     for (size_t i = 0; i < n; i++) {
@@ -177,11 +188,13 @@ static isobath_status smooth_stretch(ib_result *r, const key *keys, size_t n, co
             row->velocity[k] = axis[k][row->frame - keys[0].frame].velocity;
         }
         to_camera(r, row->frame, row->position, row->camera);
-        row->distance = sqrt(row->camera[0] * row->camera[0] + row->camera[1] * row->camera[1] + row->camera[2] * row->camera[2]);
+        row->distance =
+            sqrt(row->camera[0] * row->camera[0] + row->camera[1] * row->camera[1] + row->camera[2] * row->camera[2]);
     }
     for (size_t i = 1; i < n && st == ISOBATH_OK; i++) {
         size_t first = (size_t)(keys[i - 1].frame - keys[0].frame) + 1;
-        if (keys[i].frame - keys[i - 1].frame > 1 && !bridge(r, keys[i - 1].row, keys[i].row, holes, (const ib_sample *const *)axis, first))
+        if (keys[i].frame - keys[i - 1].frame > 1 &&
+            !bridge(r, keys[i - 1].row, keys[i].row, holes, (const ib_sample *const *)axis, first))
             st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory in smoothing");
     }
     free(samples);
@@ -197,15 +210,18 @@ isobath_status ib_result_smooth(ib_result *r, ib_diag *diag)
     for (size_t i = 0; i < r->count; i++) {
         const ib_row *row = &r->rows[i];
         key k = {row->id, row->frame, i};
-        if (row->id >= 0 && row->has_position) keys[n++] = k;
-        else if (row->id >= 0 && row->measure.reason != IB_LIFT_DUPLICATE) holes.keys[holes.count++] = k;
+        if (row->id >= 0 && row->has_position)
+            keys[n++] = k;
+        else if (row->id >= 0 && row->measure.reason != IB_LIFT_DUPLICATE)
+            holes.keys[holes.count++] = k;
     }
     if (n) qsort(keys, n, sizeof *keys, by_track);
     if (holes.count) qsort(holes.keys, holes.count, sizeof *holes.keys, by_track);
     isobath_status st = ISOBATH_OK;
     for (size_t i = 0, j; i < n && st == ISOBATH_OK; i = j) {
         r->summary->tracks += i == 0 || keys[i].id != keys[i - 1].id;
-        for (j = i + 1; j < n && keys[j].id == keys[i].id && keys[j].frame - keys[j - 1].frame - 1 <= r->options->bridge; j++) {
+        for (j = i + 1;
+             j < n && keys[j].id == keys[i].id && keys[j].frame - keys[j - 1].frame - 1 <= r->options->bridge; j++) {
         }
         st = smooth_stretch(r, keys + i, j - i, &holes, diag);
     }

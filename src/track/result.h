@@ -12,10 +12,10 @@ typedef struct ib_row {
     double box[4], confidence;
     int class_index;
     int has_position, bridged, has_speed;
-    ib_measure measure;      /* of bridged rows: zeros */
+    ib_measure measure;            /* of bridged rows: zeros */
     double camera[3], position[3]; /* in the camera's axes; as the result says (the same without poses) */
     double velocity[3], distance;  /* distance: from the camera */
-    double focal_px[2];      /* of the frame, for sizes */
+    double focal_px[2];            /* of the frame, for sizes */
 } ib_row;
 
 typedef struct ib_result {
@@ -27,7 +27,7 @@ typedef struct ib_result {
     int world, metric; /* coordinates and unit */
     int ground, turns; /* of homographies: positions on the ground (x and z, y 0); poses that only turn */
     int video_width, video_height;
-    double fps; /* 0: unknown, no speeds */
+    double fps;                   /* 0: unknown, no speeds */
     const ib_camera_track *poses; /* world: where the camera was */
 } ib_result;
 
@@ -37,8 +37,8 @@ int ib_result_add(ib_result *result, const ib_row *row);
 isobath_status ib_result_smooth(ib_result *result, ib_diag *diag);
 void ib_result_sort(ib_result *result);
 
-/* A JSON format of tracks again, with unit, coordinates, position, distance, velocity or refused in each detection: the file or
- * folder `from` becomes `to`. Errors: ISOBATH_ERR_INPUT, ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. */
+/* A JSON format of tracks again, with unit, coordinates, position, distance, velocity or refused in each detection: the
+ * file or folder `from` becomes `to`. Errors: ISOBATH_ERR_INPUT, ISOBATH_ERR_IO, ISOBATH_ERR_MEMORY. */
 isobath_status ib_result_write_back(const ib_result *result, const char *from, const char *to, ib_diag *diag);
 
 /* Each returns fresh text that the caller frees, NULL: out of memory. */

@@ -22,7 +22,11 @@ static void grow(ib_top_view *v, double x, double z)
 
 int ib_top_view_make(const ib_result *r, ib_top_view *v)
 {
-    *v = (ib_top_view){.x0 = INFINITY, .z0 = INFINITY, .x1 = -INFINITY, .z1 = -INFINITY, .rows = calloc(r->count + 1, sizeof *v->rows)};
+    *v = (ib_top_view){.x0 = INFINITY,
+                       .z0 = INFINITY,
+                       .x1 = -INFINITY,
+                       .z1 = -INFINITY,
+                       .rows = calloc(r->count + 1, sizeof *v->rows)};
     if (!v->rows) return 0;
     if (!r->world) grow(v, 0, 0);
     for (int64_t i = 0; r->world && i < r->poses->count; i++) {
@@ -42,8 +46,10 @@ int ib_top_view_make(const ib_result *r, ib_top_view *v)
     v->width = (v->x1 - v->x0) * v->scale;
     v->height = (v->z1 - v->z0) * v->scale;
     v->step = pow(10, floor(log10(range / 2)));
-    if (range / v->step > 12) v->step *= 5;
-    else if (range / v->step > 6) v->step *= 2;
+    if (range / v->step > 12)
+        v->step *= 5;
+    else if (range / v->step > 6)
+        v->step *= 2;
     v->decimals = v->step >= 1 ? 0 : (int)ceil(-log10(v->step));
     if (v->count) qsort(v->rows, v->count, sizeof *v->rows, by_track);
     return 1;

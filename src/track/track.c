@@ -4,7 +4,7 @@
 #include "sink/file.h"
 #include "track/homography.h"
 #include "track/lens.h"
-#include "track/overlay.h"
+#include "track/outputs.h"
 #include "track/result.h"
 
 #include <inttypes.h>
@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct track_run {
     const isobath_track_options *o;
@@ -29,31 +27,46 @@ typedef struct track_run {
     ib_result result;
 } track_run;
 
-static const char *const reasons[ISOBATH_TRACK_REASONS] = {
-    NULL, "no depth for this frame", "empty box", "outside the picture", "no valid depth", "hidden by nearer boxes",
-    "second box of its track in this frame", "no camera or pose for this frame", "beyond what the scale gives a distance for"};
+static const char *const reasons[ISOBATH_TRACK_REASONS] = {NULL,
+                                                           "no depth for this frame",
+                                                           "empty box",
+                                                           "outside the picture",
+                                                           "no valid depth",
+                                                           "hidden by nearer boxes",
+                                                           "second box of its track in this frame",
+                                                           "no camera or pose for this frame",
+                                                           "beyond what the scale gives a distance for"};
 _Static_assert(ISOBATH_TRACK_REASONS == IB_LIFT_REASONS, "reasons");
 
-const char *isobath_track_reason(int reason) { return reason > 0 && reason < ISOBATH_TRACK_REASONS ? reasons[reason] : NULL; }
+const char *isobath_track_reason(int reason)
+{
+    return reason > 0 && reason < ISOBATH_TRACK_REASONS ? reasons[reason] : NULL;
+}
 
 void isobath_track_options_init(isobath_track_options *options)
 {
-    *options = (isobath_track_options){.first_frame = -1, .video_id = -1, .cx = -1, .cy = -1, .metric = -1, .smooth = 1, .bridge = 15};
+    *options = (isobath_track_options){
+        .first_frame = -1, .video_id = -1, .cx = -1, .cy = -1, .metric = -1, .smooth = 1, .bridge = 15};
 }
 
 static isobath_status check_options(const isobath_track_options *o, ib_diag *diag)
 {
-    if (!o->depth || !o->tracks || !o->output) return ib_fail(diag, ISOBATH_ERR_USAGE, "expected DEPTH, TRACKS and an output folder (-o)");
+    if (!o->depth || !o->tracks || !o->output)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "expected DEPTH, TRACKS and an output folder (-o)");
     if ((o->scale != 0) + (o->known_count > 0) + (o->camera_height_m != 0) > 1)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--scale, --known and --camera-height exclude each other");
     if (!(o->scale >= 0) || !(o->camera_height_m >= 0) || !isfinite(o->scale) || !isfinite(o->shift))
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--scale and --camera-height: expected more than 0");
     if (o->shift != 0 && o->scale == 0) return ib_fail(diag, ISOBATH_ERR_USAGE, "--shift needs --scale");
     for (size_t i = 0; i < o->known_count; i++)
-        if (!(o->known[i].metres > 0) || !isfinite(o->known[i].metres) || !isfinite(o->known[i].x) || !isfinite(o->known[i].y) || o->known[i].frame < 0)
-            return ib_fail(diag, ISOBATH_ERR_USAGE, "--known %zu: expected frame,x,y,metres with metres more than 0", i + 1);
+        if (!(o->known[i].metres > 0) || !isfinite(o->known[i].metres) || !isfinite(o->known[i].x) ||
+            !isfinite(o->known[i].y) || o->known[i].frame < 0)
+            return ib_fail(diag, ISOBATH_ERR_USAGE, "--known %zu: expected frame,x,y,metres with metres more than 0",
+                           i + 1);
     return o->bridge < 0 || !(o->fps >= 0) || !(o->accel >= 0) || !(fabs(o->pitch_deg) < 90)
-               ? ib_fail(diag, ISOBATH_ERR_USAGE, "--bridge, --fps and --accel must not be negative; --pitch lies between -90 and 90") : ISOBATH_OK;
+               ? ib_fail(diag, ISOBATH_ERR_USAGE,
+                         "--bridge, --fps and --accel must not be negative; --pitch lies between -90 and 90")
+               : ISOBATH_OK;
 }
 
 /* Sizes: of the depth, and of the video that the tracks are of. */
@@ -62,15 +75,21 @@ static isobath_status set_sizes(track_run *t)
     const isobath_track_options *o = t->o;
     const ib_depth_reader_info *info = ib_depth_reader_get_info(t->reader);
     int said = o->video_width > 0 && o->video_height > 0, known = t->tracks.width > 0 && t->tracks.height > 0;
-    t->setup = (ib_measure_setup){.width = info->width, .height = info->height, .metric = o->metric >= 0 ? o->metric : info->kind == IB_DEPTH_METRIC};
+    t->setup = (ib_measure_setup){.width = info->width,
+                                  .height = info->height,
+                                  .metric = o->metric >= 0 ? o->metric : info->kind == IB_DEPTH_METRIC};
     t->setup.video_width = said ? o->video_width : known ? t->tracks.width : info->width;
     t->setup.video_height = said ? o->video_height : known ? t->tracks.height : info->height;
     if (o->metric < 0 && !info->kind_known)
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "%s: does not say whether it holds metres or disparity: say --metric or --relative", o->depth);
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE,
+                       "%s: does not say whether it holds metres or disparity: say --metric or --relative", o->depth);
     if (t->setup.metric && (o->scale != 0 || o->known_count || o->camera_height_m != 0))
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the depth is in metres already: --scale, --known and --camera-height are for relative depth");
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE,
+                       "the depth is in metres already: --scale, --known and --camera-height are for relative depth");
     if (t->tracks.normalised && !said && !o->camera && o->hfov_deg == 0 && o->calibration_width == 0)
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the tracks are in shares of the picture: say its size with --video-size WxH, which --fx is in pixels of");
+        return ib_fail(
+            t->diag, ISOBATH_ERR_USAGE,
+            "the tracks are in shares of the picture: say its size with --video-size WxH, which --fx is in pixels of");
     ib_tracks_to_pixels(&t->tracks, t->setup.video_width, t->setup.video_height);
     double right = 0, bottom = 0;
     for (size_t i = 0; i < t->tracks.count; i++) {
@@ -78,12 +97,14 @@ static isobath_status set_sizes(track_run *t)
         bottom = fmax(bottom, t->tracks.list[i].box[3]);
     }
     if (!said && !known && (right > 1.25 * info->width || bottom > 1.25 * info->height))
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "%s: boxes reach to %.0f,%.0f, but the depth is %dx%d: say the size of the tracks' video with --video-size WxH",
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE,
+                       "%s: boxes reach to %.0f,%.0f, but the depth is %dx%d: say the size of the tracks' video with "
+                       "--video-size WxH",
                        o->tracks, right, bottom, info->width, info->height);
     double stretch = (double)t->setup.video_width * info->height / ((double)t->setup.video_height * info->width);
     if (stretch < 0.97 || stretch > 1.03)
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the tracks' video is %dx%d, the depth %dx%d: not the same shape", t->setup.video_width,
-                       t->setup.video_height, info->width, info->height);
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "the tracks' video is %dx%d, the depth %dx%d: not the same shape",
+                       t->setup.video_width, t->setup.video_height, info->width, info->height);
     return ISOBATH_OK;
 }
 
@@ -92,9 +113,12 @@ static isobath_status use_homographies(track_run *t)
 {
     const ib_homographies *h = &t->homographies;
     if (h->count && h->ground && !t->o->foot)
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "%s: ground_from_image says where things stand: it needs --point foot", t->o->poses);
+        return ib_fail(t->diag, ISOBATH_ERR_USAGE,
+                       "%s: ground_from_image says where things stand: it needs --point foot", t->o->poses);
     if (!h->count || h->ground) return ISOBATH_OK;
-    t->poses = (ib_camera_track){.cameras = calloc((size_t)h->count, sizeof *t->poses.cameras), .present = calloc((size_t)h->count, 1), .count = h->count};
+    t->poses = (ib_camera_track){.cameras = calloc((size_t)h->count, sizeof *t->poses.cameras),
+                                 .present = calloc((size_t)h->count, 1),
+                                 .count = h->count};
     if (!t->poses.cameras || !t->poses.present) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
     for (int64_t i = 0; i < h->count; i++) {
         const double *m = ib_homography_of(h, i);
@@ -102,8 +126,12 @@ static isobath_status use_homographies(track_run *t)
         ib_lens lens;
         if (!m || !ib_lenses_of(&t->lenses, i, &lens)) continue;
         if (!ib_homography_rotation(m, &lens, r))
-            return ib_fail(t->diag, ISOBATH_ERR_INPUT, "%s: frame %" PRId64 ": reference_from_image is not that of a camera that only turns (with this focal length): a camera "
-                           "that moves needs world_from_camera", t->o->poses, i);
+            return ib_fail(
+                t->diag, ISOBATH_ERR_INPUT,
+                "%s: frame %" PRId64
+                ": reference_from_image is not that of a camera that only turns (with this focal length): a camera "
+                "that moves needs world_from_camera",
+                t->o->poses, i);
         ib_camera *c = &t->poses.cameras[i];
         *c = (ib_camera){.fx = lens.fx, .fy = lens.fy, .cx = lens.cx, .cy = lens.cy};
         for (int k = 0; k < 9; k++) c->world_from_camera[k / 3 * 4 + k % 3] = r[k];
@@ -117,12 +145,21 @@ static isobath_status open_all(track_run *t)
 {
     const isobath_track_options *o = t->o;
     IB_TRY(check_options(o, t->diag));
-    ib_tracks_options to = {.format = o->tracks_format, .columns = o->columns, .first_frame = o->first_frame, .video_id = o->video_id};
+    ib_tracks_options to = {
+        .format = o->tracks_format, .columns = o->columns, .first_frame = o->first_frame, .video_id = o->video_id};
     IB_TRY(ib_tracks_read(o->tracks, &to, t->diag, &t->tracks));
     IB_TRY(ib_depth_reader_open_as(o->depth, o->input_scale, t->diag, &t->reader));
     IB_TRY(set_sizes(t));
-    ib_lens_options lo = {.fx = o->fx, .fy = o->fy, .cx = o->cx, .cy = o->cy, .has_cx = o->cx >= 0, .has_cy = o->cy >= 0, .hfov_deg = o->hfov_deg,
-                          .width = o->calibration_width, .height = o->calibration_height, .path = o->camera};
+    ib_lens_options lo = {.fx = o->fx,
+                          .fy = o->fy,
+                          .cx = o->cx,
+                          .cy = o->cy,
+                          .has_cx = o->cx >= 0,
+                          .has_cy = o->cy >= 0,
+                          .hfov_deg = o->hfov_deg,
+                          .width = o->calibration_width,
+                          .height = o->calibration_height,
+                          .path = o->camera};
     if (o->poses) {
         uint8_t *data;
         size_t size;
@@ -132,7 +169,8 @@ static isobath_status open_all(track_run *t)
                                 : ib_camera_parse((const char *)data, size, o->poses, 1, t->diag, &t->poses);
         free(data);
         IB_TRY(st);
-        if (!are && !lo.path && lo.fx == 0 && lo.fy == 0 && lo.hfov_deg == 0) lo.path = o->poses; /* it holds intrinsics, too */
+        if (!are && !lo.path && lo.fx == 0 && lo.fy == 0 && lo.hfov_deg == 0)
+            lo.path = o->poses; /* it holds intrinsics, too */
     }
     IB_TRY(ib_lenses_open(&lo, t->setup.video_width, t->setup.video_height, t->diag, &t->lenses));
     IB_TRY(use_homographies(t));
@@ -151,7 +189,8 @@ static isobath_status measure_all(track_run *t)
     isobath_status st = depth && t->measures ? ISOBATH_OK : ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
     for (size_t k = 0; k < t->o->known_count && st == ISOBATH_OK; k++)
         if (t->o->known[k].frame >= frames)
-            st = ib_fail(t->diag, ISOBATH_ERR_USAGE, "--known: there is no frame %" PRId64 ", the depth has %" PRId64, t->o->known[k].frame, frames);
+            st = ib_fail(t->diag, ISOBATH_ERR_USAGE, "--known: there is no frame %" PRId64 ", the depth has %" PRId64,
+                         t->o->known[k].frame, frames);
     for (size_t i = 0; st == ISOBATH_OK;) {
         next_known = frames;
         int64_t frame = i < t->tracks.count && t->tracks.list[i].frame < frames ? t->tracks.list[i].frame : frames;
@@ -172,7 +211,8 @@ static isobath_status measure_all(track_run *t)
             if (p->frame != frame) continue;
             p->disparity = ib_measure_point(&t->setup, depth, p->x + 0.5, p->y + 0.5);
             if (!(p->disparity > 0)) {
-                st = ib_fail(t->diag, ISOBATH_ERR_INPUT, "--known: no depth at %g,%g in frame %" PRId64, p->x, p->y, p->frame);
+                st = ib_fail(t->diag, ISOBATH_ERR_INPUT, "--known: no depth at %g,%g in frame %" PRId64, p->x, p->y,
+                             p->frame);
                 break;
             }
         }
@@ -192,10 +232,13 @@ static size_t ground_points(const track_run *t, ib_known *known)
         const ib_detection *d = &t->tracks.list[i];
         ib_lens lens;
         double ray[2];
-        if (t->measures[i].reason != IB_LIFT_OK || d->box[3] > t->setup.video_height - 2 || !ib_lenses_of(&t->lenses, d->frame, &lens)) continue;
+        if (t->measures[i].reason != IB_LIFT_OK || d->box[3] > t->setup.video_height - 2 ||
+            !ib_lenses_of(&t->lenses, d->frame, &lens))
+            continue;
         ib_lens_ray(&lens, (d->box[0] + d->box[2]) / 2, d->box[3], ray);
         double down = ray[1] * cos(pitch) + sin(pitch); /* metres down per metre forward */
-        if (down > 0.01) known[n++] = (ib_known){.disparity = t->measures[i].disparity, .metres = t->o->camera_height_m / down};
+        if (down > 0.01)
+            known[n++] = (ib_known){.disparity = t->measures[i].disparity, .metres = t->o->camera_height_m / down};
     }
     return n;
 }
@@ -212,7 +255,8 @@ static isobath_status set_scale(track_run *t)
     if (n == 0) return ISOBATH_OK;
     ib_known *known = calloc(n, sizeof *known);
     if (!known) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
-    for (size_t i = 0; i < o->known_count; i++) known[i] = (ib_known){.disparity = o->known[i].disparity, .metres = o->known[i].metres};
+    for (size_t i = 0; i < o->known_count; i++)
+        known[i] = (ib_known){.disparity = o->known[i].disparity, .metres = o->known[i].metres};
     if (o->camera_height_m > 0) n = ground_points(t, known);
     int ok = ib_scale_fit(known, n, &s->scale, &s->shift);
     double *errors = ok ? calloc(n, sizeof *errors) : NULL;
@@ -229,13 +273,19 @@ static isobath_status set_scale(track_run *t)
     free(known);
     return ok ? ISOBATH_OK
               : ib_fail(t->diag, ISOBATH_ERR_INPUT, "no scale fits the %s: nearer must mean a larger disparity",
-                        o->camera_height_m > 0 ? "boxes on the ground (see --camera-height, --pitch)" : "distances of --known");
+                        o->camera_height_m > 0 ? "boxes on the ground (see --camera-height, --pitch)"
+                                               : "distances of --known");
 }
 
 static void lift(const track_run *t, size_t i, ib_row *row)
 {
     const ib_detection *d = &t->tracks.list[i];
-    *row = (ib_row){.frame = d->frame, .id = d->id, .order = d->order, .confidence = d->confidence, .class_index = d->class_index, .measure = t->measures[i]};
+    *row = (ib_row){.frame = d->frame,
+                    .id = d->id,
+                    .order = d->order,
+                    .confidence = d->confidence,
+                    .class_index = d->class_index,
+                    .measure = t->measures[i]};
     memcpy(row->box, d->box, sizeof row->box);
     if (row->measure.reason != IB_LIFT_OK) return;
     ib_lens lens;
@@ -260,7 +310,8 @@ static void lift(const track_run *t, size_t i, ib_row *row)
     }
     if (ground) {
         double point[2];
-        if (!ib_homography_ground(ground, (d->box[0] + d->box[2]) / 2, d->box[3], t->setup.video_width, t->setup.video_height, point)) {
+        if (!ib_homography_ground(ground, (d->box[0] + d->box[2]) / 2, d->box[3], t->setup.video_width,
+                                  t->setup.video_height, point)) {
             row->measure.reason = IB_LIFT_BEYOND;
             return;
         }
@@ -309,7 +360,9 @@ static isobath_status lift_all(track_run *t)
     r->turns = t->homographies.count > 0 && !r->ground;
     t->summary->coordinates = r->world ? "world" : "camera";
     if (r->world && !r->metric && !r->turns)
-        return ib_fail(t->diag, ISOBATH_ERR_USAGE, "--poses are in metres, the depth is not: fix its scale with --scale, --known or --camera-height");
+        return ib_fail(
+            t->diag, ISOBATH_ERR_USAGE,
+            "--poses are in metres, the depth is not: fix its scale with --scale, --known or --camera-height");
     int64_t frames = t->summary->frames;
     r->fps = t->o->fps;
     if (r->fps == 0 && ib_depth_reader_get_info(t->reader)->has_times && frames > 1) {
@@ -329,117 +382,23 @@ static isobath_status lift_all(track_run *t)
     return ib_result_smooth(r, t->diag);
 }
 
-typedef struct output {
-    const char *format, *suffix; /* a suffix without a dot gets coordinates, unit and .txt */
-    char *(*make)(const ib_result *result);
-    char *(*make_bytes)(const ib_result *result, size_t *size);
-} output;
-
-static const output outputs[] = {{"json", "tracks3d.json", ib_result_json, NULL}, {"csv", "tracks3d.csv", ib_result_csv, NULL},
-                                 {"mot", "mot", ib_result_mot, NULL},             {"kitti", "kitti", ib_result_kitti, NULL},
-                                 {"svg", "top.svg", ib_result_svg, NULL},         {"png", "top.png", NULL, ib_result_png},
-                                 {"overlay", "overlay.mp4", NULL, NULL},          {"same", "positions.json", NULL, NULL}};
-enum { OUTPUTS = sizeof outputs / sizeof *outputs, MOT = 2, KITTI = 3, OVERLAY = OUTPUTS - 2, SAME = OUTPUTS - 1 };
-
-
-/* Which of the formats are asked for. */
-static isobath_status wanted(const isobath_track_options *o, ib_diag *diag, int want[OUTPUTS])
-{
-    const char *p = o->formats ? o->formats : "json,csv,svg";
-    memset(want, 0, sizeof *want * OUTPUTS);
-    for (;; p++) {
-        size_t n = strcspn(p, ","), k = 0;
-        while (k < OUTPUTS && (strlen(outputs[k].format) != n || strncmp(p, outputs[k].format, n) != 0)) k++;
-        if (k == OUTPUTS) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format %.*s: expected json, csv, mot, kitti, svg, png, same, overlay", (int)n, p);
-        want[k] = 1;
-        p += n;
-        if (!*p) break;
-    }
-    if (want[OVERLAY] && !o->video) return ib_fail(diag, ISOBATH_ERR_USAGE, "--format overlay: say which video with --video FILE");
-    if (o->video) want[OVERLAY] = 1;
-    return ISOBATH_OK;
-}
-
-static char *output_path(const track_run *t, const output *w)
-{
-    const char *base = strrchr(t->o->tracks, '/');
-    base = base && base[1] ? base + 1 : t->o->tracks;
-    size_t n = strcspn(base, "/");
-    const char *dot = memrchr(base, '.', n);
-    if (dot && dot > base) n = (size_t)(dot - base);
-    if (t->o->name) base = t->o->name, n = strlen(base);
-    struct stat sb;
-    if (w == &outputs[SAME] && stat(t->o->tracks, &sb) == 0 && S_ISDIR(sb.st_mode)) return ib_text("%s/%.*s_positions", t->o->output, (int)n, base);
-    if (strchr(w->suffix, '.')) return ib_text("%s/%.*s_%s", t->o->output, (int)n, base, w->suffix);
-    const char *unit = t->result.metric ? "metre" : "relative", *coordinates = t->o->poses && strcmp(w->suffix, "kitti") != 0 ? "world" : "camera";
-    return ib_text("%s/%.*s_%s_%s_%s.txt", t->o->output, (int)n, base, w->suffix, coordinates, unit);
-}
-
-/* --format same: what the tracks came in, where that has room for a position. */
-static isobath_status choose_same(const track_run *t, int want[OUTPUTS])
-{
-    const char *format = t->tracks.format;
-    if (!want[SAME] || strstr(format, "json") || strcmp(format, "coco") == 0) return ISOBATH_OK;
-    want[SAME] = 0;
-    if (strcmp(format, "mot") == 0) want[MOT] = 1;
-    else if (strcmp(format, "kitti") == 0) want[KITTI] = 1;
-    else return ib_fail(t->diag, ISOBATH_ERR_USAGE, "--format same: %s has no room for positions; take json, csv, mot or kitti", format);
-    return ISOBATH_OK;
-}
-
-/* Writes output k, which is wanted. */
-static isobath_status write_output(const track_run *t, int k, const char *path, const char *text, size_t size)
-{
-    if (k == OVERLAY) return ib_overlay_write(&t->result, t->o->video, path, t->diag);
-    if (k == SAME) return ib_result_write_back(&t->result, t->o->tracks, path, t->diag);
-    return ib_write_file(path, text, size, 1, t->diag);
-}
-
-static isobath_status write_all(track_run *t, const int want[OUTPUTS])
-{
-    char *paths[OUTPUTS] = {0}, *texts[OUTPUTS] = {0};
-    size_t sizes[OUTPUTS] = {0};
-    isobath_status st = ISOBATH_OK;
-    int written = 0;
-    for (int k = 0; k < OUTPUTS && st == ISOBATH_OK; k++) {
-        if (!want[k]) continue;
-        paths[k] = output_path(t, &outputs[k]);
-        texts[k] = outputs[k].make ? outputs[k].make(&t->result) : outputs[k].make_bytes ? outputs[k].make_bytes(&t->result, &sizes[k]) : NULL;
-        if (texts[k] && outputs[k].make) sizes[k] = strlen(texts[k]);
-        if (!paths[k] || (!texts[k] && k < OVERLAY))
-            st = ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
-        else if (!t->o->overwrite && access(paths[k], F_OK) == 0)
-            st = ib_fail(t->diag, ISOBATH_ERR_EXISTS, "%s exists already (--overwrite replaces it)", paths[k]);
-    }
-    if (st == ISOBATH_OK) st = ib_make_folder(t->o->output, t->diag);
-    for (; written < OUTPUTS && st == ISOBATH_OK; written++)
-        if (want[written]) st = write_output(t, written, paths[written], texts[written], sizes[written]);
-    if (st != ISOBATH_OK && !t->o->overwrite)
-        for (int k = 0; k < written - 1; k++)
-            if (want[k]) unlink(paths[k]); /* those that this call made */
-    for (int k = 0; k < OUTPUTS; k++) {
-        free(paths[k]);
-        free(texts[k]);
-    }
-    return st;
-}
-
-isobath_status isobath_track_run(const isobath_track_options *options, isobath_track_summary *summary, char *error, size_t error_size)
+isobath_status isobath_track_run(const isobath_track_options *options, isobath_track_summary *summary, char *error,
+                                 size_t error_size)
 {
     ib_diag diag;
     ib_diag_init(&diag);
     memset(summary, 0, sizeof *summary);
     track_run t = {.o = options, .summary = summary, .diag = &diag};
-    int want[OUTPUTS];
+    int want[IB_TRACK_OUTPUTS];
     int64_t start = ib_now_us();
     for (size_t i = 0; i < options->known_count; i++) options->known[i].disparity = -1; /* not measured yet */
-    isobath_status st = wanted(options, &diag, want);
+    isobath_status st = ib_outputs_parse(options, &diag, want);
     if (st == ISOBATH_OK) st = open_all(&t);
-    if (st == ISOBATH_OK) st = choose_same(&t, want);
+    if (st == ISOBATH_OK) st = ib_outputs_same(t.tracks.format, &diag, want);
     if (st == ISOBATH_OK) st = measure_all(&t);
     if (st == ISOBATH_OK) st = set_scale(&t);
     if (st == ISOBATH_OK) st = lift_all(&t);
-    if (st == ISOBATH_OK) st = write_all(&t, want);
+    if (st == ISOBATH_OK) st = ib_outputs_write(&t.result, want, &diag);
     summary->lift_s = (double)(ib_now_us() - start) * 1e-6 - summary->depth_s;
     if (st != ISOBATH_OK && error && error_size) snprintf(error, error_size, "%s", diag.text);
     free(t.result.rows);

@@ -77,8 +77,10 @@ int ib_tracks_in_mask(const ib_tracks *t, const ib_detection *d, double u, doubl
         size_t low = 0, high = d->runs; /* the first run that ends behind `at` */
         while (low < high) {
             size_t middle = low + (high - low) / 2;
-            if (t->runs[d->run + middle] > at) high = middle;
-            else low = middle + 1;
+            if (t->runs[d->run + middle] > at)
+                high = middle;
+            else
+                low = middle + 1;
         }
         return low < d->runs && low % 2 == 1;
     }
@@ -158,7 +160,8 @@ int ib_words_split(ib_words *words, const char *line, size_t size, int comma)
     /* blanks before a comma belong to no word */
     for (size_t i = 0; i < words->count; i++) {
         size_t n = strlen(words->word[i]);
-        while (n && (words->word[i][n - 1] == ' ' || words->word[i][n - 1] == '\t' || words->word[i][n - 1] == '\r')) words->word[i][--n] = 0;
+        while (n && (words->word[i][n - 1] == ' ' || words->word[i][n - 1] == '\t' || words->word[i][n - 1] == '\r'))
+            words->word[i][--n] = 0;
     }
     return 1;
 }

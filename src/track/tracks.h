@@ -15,10 +15,10 @@ typedef struct ib_detection {
     int64_t order; /* as read, for a stable order */
     double box[4]; /* x1 y1 x2 y2 */
     double confidence;
-    int class_index;        /* into class_names, -1: none */
-    /* A mask, or none (points and runs 0): `points` (x,y) pairs from ib_tracks.xy[2 * polygon], several polygons with a pair
-     * of NaN between them; or `runs` ends of runs from ib_tracks.runs[run], of a grid of grid_width x grid_height pixels
-     * over the video, column by column, the first run outside. */
+    int class_index; /* into class_names, -1: none */
+    /* A mask, or none (points and runs 0): `points` (x,y) pairs from ib_tracks.xy[2 * polygon], several polygons with a
+     * pair of NaN between them; or `runs` ends of runs from ib_tracks.runs[run], of a grid of grid_width x grid_height
+     * pixels over the video, column by column, the first run outside. */
     size_t polygon, points, run, runs;
     int grid_width, grid_height;
     int64_t item; /* of JSON formats: number of its object among those of its list (coco) or file */
@@ -27,7 +27,7 @@ typedef struct ib_detection {
 typedef struct ib_tracks {
     ib_detection *list;
     size_t count, capacity;
-    float *xy; /* polygons, x y x y */
+    float *xy;                    /* polygons, x y x y */
     size_t xy_count, xy_capacity; /* in pairs */
     uint32_t *runs;               /* ends of the runs of masks */
     size_t run_count, run_capacity;
@@ -40,19 +40,22 @@ typedef struct ib_tracks {
 
 /* How to read. Zeroed: by content. */
 typedef struct ib_tracks_options {
-    const char *format;  /* NULL or "auto": by content; "ultralytics-txt", "ultralytics-json", "mot", "boxmot", "kitti", "coco", "json" */
-    const char *columns; /* of ultralytics-txt: "box", "box,conf", "box,id", "box,conf,id" and the same with "seg"; NULL: as the count says */
-    int first_frame;     /* the number of the first frame in the file; -1: as the format has it (mot, boxmot, ultralytics-txt 1, else 0) */
+    const char *format;  /* NULL or "auto": by content; "ultralytics-txt", "ultralytics-json", "mot", "boxmot", "kitti",
+                            "coco", "json" */
+    const char *columns; /* of ultralytics-txt: "box", "box,conf", "box,id", "box,conf,id" and the same with "seg";
+                            NULL: as the count says */
+    int first_frame;     /* the number of the first frame in the file; -1: as the format has it (mot, boxmot,
+                            ultralytics-txt 1, else 0) */
     int64_t video_id;    /* coco: of which video; -1: the only one */
 } ib_tracks_options;
 
-/* Reads a file, or a folder (ultralytics-txt: a .txt per frame; ultralytics-json: a .json per frame), sorted by frame and
- * then as read. Errors: ISOBATH_ERR_INPUT with file, line and what was expected; ISOBATH_ERR_USAGE (format or columns
- * unknown), ISOBATH_ERR_MEMORY. ib_tracks_free in any case is allowed. */
+/* Reads a file, or a folder (ultralytics-txt: a .txt per frame; ultralytics-json: a .json per frame), sorted by frame
+ * and then as read. Errors: ISOBATH_ERR_INPUT with file, line and what was expected; ISOBATH_ERR_USAGE (format or
+ * columns unknown), ISOBATH_ERR_MEMORY. ib_tracks_free in any case is allowed. */
 isobath_status ib_tracks_read(const char *path, const ib_tracks_options *options, ib_diag *diag, ib_tracks *tracks);
 /* One file from memory. ultralytics-txt: `text` is the file of frame `frame` (ignored by the others). */
-isobath_status ib_tracks_parse(const char *text, size_t size, const char *name, const ib_tracks_options *options, int64_t frame,
-                               ib_diag *diag, ib_tracks *tracks);
+isobath_status ib_tracks_parse(const char *text, size_t size, const char *name, const ib_tracks_options *options,
+                               int64_t frame, ib_diag *diag, ib_tracks *tracks);
 void ib_tracks_free(ib_tracks *tracks);
 
 /* Rescales normalised coordinates to pixels of width x height. */

@@ -67,7 +67,8 @@ static void walk(back *b, json_t *root)
         json_array_foreach(json_object_get(root, "frames"), i, item)
             json_array_foreach(json_object_get(item, "detections"), k, inner) add_position(b, inner, b->next++);
     } else {
-        json_array_foreach(root, i, item) {
+        json_array_foreach(root, i, item)
+        {
             if (json_is_object(item)) add_position(b, item, b->next++);
             json_array_foreach(item, k, inner) add_position(b, inner, b->next++);
         }
@@ -86,7 +87,8 @@ static isobath_status write_one(back *b, const char *from, const char *to)
     walk(b, root);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
     json_decref(root);
-    isobath_status st = text ? ib_write_file(to, text, strlen(text), 1, b->diag) : ib_fail(b->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", to);
+    isobath_status st = text ? ib_write_file(to, text, strlen(text), 1, b->diag)
+                             : ib_fail(b->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", to);
     free(text);
     return st;
 }

@@ -34,7 +34,8 @@ static void line(ib_canvas *c, const ib_top_view *v, const ib_row *const *rows, 
         double x = ib_top_x(v, rows[i]->position[0]), y = ib_top_y(v, rows[i]->position[2]);
         if (rows[i]->id < 0 || rows[i]->bridged) ib_canvas_disc(c, x, y, 1.5, colour);
         if (rows[i]->id >= 0 && i && rows[i]->frame == rows[i - 1]->frame + 1)
-            ib_canvas_line(c, ib_top_x(v, rows[i - 1]->position[0]), ib_top_y(v, rows[i - 1]->position[2]), x, y, 1.5, colour);
+            ib_canvas_line(c, ib_top_x(v, rows[i - 1]->position[0]), ib_top_y(v, rows[i - 1]->position[2]), x, y, 1.5,
+                           colour);
     }
     if (rows[0]->id < 0) return;
     char label[32];
@@ -53,7 +54,9 @@ static void camera(ib_canvas *c, const ib_top_view *v, const ib_result *r)
         const ib_camera *p = ib_camera_of(r->poses, i);
         if (!p) continue;
         x = ib_top_x(v, p->world_from_camera[3]), y = ib_top_y(v, p->world_from_camera[11]);
-        if (before) ib_canvas_line(c, ib_top_x(v, before->world_from_camera[3]), ib_top_y(v, before->world_from_camera[11]), x, y, 1, black);
+        if (before)
+            ib_canvas_line(c, ib_top_x(v, before->world_from_camera[3]), ib_top_y(v, before->world_from_camera[11]), x,
+                           y, 1, black);
         before = p;
     }
     ib_canvas_disc(c, x, y, 5, black);
@@ -63,7 +66,10 @@ static void camera(ib_canvas *c, const ib_top_view *v, const ib_result *r)
 /* Fresh PNG file; NULL: out of memory. */
 static char *encode(const ib_canvas *c, size_t *size)
 {
-    png_image image = {.version = PNG_IMAGE_VERSION, .width = (png_uint_32)c->width, .height = (png_uint_32)c->height, .format = PNG_FORMAT_RGB};
+    png_image image = {.version = PNG_IMAGE_VERSION,
+                       .width = (png_uint_32)c->width,
+                       .height = (png_uint_32)c->height,
+                       .format = PNG_FORMAT_RGB};
     png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
     char *file = malloc(bytes);
     if (file && !png_image_write_to_memory(&image, file, &bytes, 0, c->rgb, 0, NULL)) {
@@ -81,8 +87,10 @@ char *ib_result_png(const ib_result *r, size_t *size)
     char title[160], *file = NULL;
     if (!ib_top_view_make(r, &v)) return NULL;
     ib_canvas c = {.width = (int)ceil(v.width) + 2 * IB_TOP_MARGIN, .height = (int)ceil(v.height) + 2 * IB_TOP_MARGIN};
-    snprintf(title, sizeof title, "Tracks from above, %s coordinates, in %s. Dots: bridged.", r->summary->coordinates, ib_top_unit(r));
-    if (c.width < ib_canvas_text_width(title, 1) + 2 * IB_TOP_MARGIN) c.width = ib_canvas_text_width(title, 1) + 2 * IB_TOP_MARGIN; /* a narrow plot */
+    snprintf(title, sizeof title, "Tracks from above, %s coordinates, in %s. Dots: bridged.", r->summary->coordinates,
+             ib_top_unit(r));
+    if (c.width < ib_canvas_text_width(title, 1) + 2 * IB_TOP_MARGIN)
+        c.width = ib_canvas_text_width(title, 1) + 2 * IB_TOP_MARGIN; /* a narrow plot */
     size_t bytes = 3 * (size_t)c.width * (size_t)c.height;
     c.rgb = malloc(bytes);
     if (c.rgb) {

@@ -36,7 +36,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ib_grey *grey;
     if (ib_grey_open(path, 1, NULL, &grey) == ISOBATH_OK) {
         const ib_grey_info *info = ib_grey_get_info(grey);
-        if (info->width > 0 && info->height > 0 && (int64_t)info->width * info->height <= MAX_PIXELS) read_frames(grey, info);
+        if (info->width > 0 && info->height > 0 && (int64_t)info->width * info->height <= MAX_PIXELS)
+            read_frames(grey, info);
         ib_grey_close(grey);
     }
     close(fd);

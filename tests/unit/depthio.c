@@ -1,4 +1,5 @@
-/* Depth readers: every format of the sinks comes back, in any order; foreign files by their scale; what is no depth is refused. */
+/* Depth readers: every format of the sinks comes back, in any order; foreign files by their scale; what is no depth is
+ * refused. */
 #include "sink_helper.h"
 
 #include "depthio/depth_reader.h"
@@ -19,7 +20,8 @@ static void expect_frame(ib_depth_reader *reader, int64_t i, double relative, do
     for (int k = 0; k < W * H; k++)
         if (!(fabs((double)back[k] - f->depth[k]) <= absolute + relative * f->depth[k]))
             fail_msg("frame %d, pixel %d: %.9g for %.9g", (int)i, k, back[k], f->depth[k]);
-    assert_int_equal(ib_depth_reader_time_us(reader, i), times == 1 ? f->pts_us : llrint((double)f->pts_us / 1000) * 1000);
+    assert_int_equal(ib_depth_reader_time_us(reader, i),
+                     times == 1 ? f->pts_us : llrint((double)f->pts_us / 1000) * 1000);
     ib_depth_frame_unref(f);
 }
 
@@ -30,12 +32,13 @@ static void sinks_come_back(void **state)
         const char *format, *path, *compression;
         int half, times; /* 1: exact, 2: to the millisecond */
         double relative;
-    } cases[] = {{"png16", "clip_depths_png16", NULL, 0, 1, 1e-6},      {"npz", "clip_depths.npz", NULL, 0, 1, 0},
-                 {"ffv1", "clip_depths.mkv", NULL, 0, 2, 1e-6},
+    } cases[] = {
+        {"png16", "clip_depths_png16", NULL, 0, 1, 1e-6}, {"npz", "clip_depths.npz", NULL, 0, 1, 0},
+        {"ffv1", "clip_depths.mkv", NULL, 0, 2, 1e-6},
 #ifdef ISOBATH_HAVE_EXR
-                 {"exr", "clip_depths_exr", "zip", 0, 1, 0},            {"exr", "clip_depths_exr", "piz", 0, 1, 0},
-                 {"exr", "clip_depths_exr", "none", 0, 1, 0},           {"exr", "clip_depths_exr", "pxr24", 0, 1, 4e-5},
-                 {"exr", "clip_depths_exr", "zip", 1, 1, 1e-3},
+        {"exr", "clip_depths_exr", "zip", 0, 1, 0},       {"exr", "clip_depths_exr", "piz", 0, 1, 0},
+        {"exr", "clip_depths_exr", "none", 0, 1, 0},      {"exr", "clip_depths_exr", "pxr24", 0, 1, 4e-5},
+        {"exr", "clip_depths_exr", "zip", 1, 1, 1e-3},
 #endif
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
@@ -48,14 +51,17 @@ static void sinks_come_back(void **state)
             assert_int_equal(run_sink(cases[c].format, &config, N, 2, NULL, NULL), ISOBATH_OK);
             ib_depth_reader *reader;
             ib_diag diag = IB_DIAG_INIT;
-            if (ib_depth_reader_open(path, &diag, &reader) != ISOBATH_OK) fail_msg("%s: %s", cases[c].format, diag.text);
+            if (ib_depth_reader_open(path, &diag, &reader) != ISOBATH_OK)
+                fail_msg("%s: %s", cases[c].format, diag.text);
             const ib_depth_reader_info *info = ib_depth_reader_get_info(reader);
             assert_true(info->frames == N && info->width == W && info->height == H && info->has_times);
             assert_true(info->kind_known && info->kind == config.kind);
             assert_true(info->scale_known == info->integers);
-            double step = info->integers ? (metric ? 1.0 : 0.51) * info->scale : 0; /* metric: below one step is "no depth" */
+            double step =
+                info->integers ? (metric ? 1.0 : 0.51) * info->scale : 0; /* metric: below one step is "no depth" */
             static const int order[] = {0, 1, 2, 3, 8, 7, 0, 5, 5};
-            for (size_t k = 0; k < sizeof order / sizeof *order; k++) expect_frame(reader, order[k], cases[c].relative, step, cases[c].times);
+            for (size_t k = 0; k < sizeof order / sizeof *order; k++)
+                expect_frame(reader, order[k], cases[c].relative, step, cases[c].times);
             float *pixels = malloc(sizeof *pixels * W * H);
             assert_int_equal(ib_depth_reader_read(reader, N, pixels), ISOBATH_ERR_INPUT);
             free(pixels);
@@ -86,9 +92,16 @@ static void input_scales(void **state)
         const char *text;
         double scale, offset;
         int metric, has_invalid; /* metric -1: not said */
-    } cases[] = {{"mm", 1e-3, 0, 1, 1},        {"cm", 1e-2, 0, 1, 1},      {"m", 1, 0, 1, 1},          {"1/256", 1.0 / 256, 0, 1, 1},
-                 {"1/5000", 1.0 / 5000, 0, 1, 1}, {"unit", 1.0 / 65535, 0, -1, 0}, {"raw", 1, 0, -1, 0}, {"0.5", 0.5, 0, -1, 0},
-                 {"0.25,0.5", 0.25, 0.5, -1, 0}, {NULL, 1, 0, -1, 0}};
+    } cases[] = {{"mm", 1e-3, 0, 1, 1},
+                 {"cm", 1e-2, 0, 1, 1},
+                 {"m", 1, 0, 1, 1},
+                 {"1/256", 1.0 / 256, 0, 1, 1},
+                 {"1/5000", 1.0 / 5000, 0, 1, 1},
+                 {"unit", 1.0 / 65535, 0, -1, 0},
+                 {"raw", 1, 0, -1, 0},
+                 {"0.5", 0.5, 0, -1, 0},
+                 {"0.25,0.5", 0.25, 0.5, -1, 0},
+                 {NULL, 1, 0, -1, 0}};
     char *folder = scratch_folder();
     uint16_t q[W * H];
     for (int k = 0; k < W * H; k++) q[k] = (uint16_t)(k % 7 == 0 ? 0 : 37 * k);
@@ -97,7 +110,8 @@ static void input_scales(void **state)
         ib_depth_reader *reader;
         assert_int_equal(ib_depth_reader_open_as(folder, cases[c].text, NULL, &reader), ISOBATH_OK);
         const ib_depth_reader_info *info = ib_depth_reader_get_info(reader);
-        assert_true(info->scale == cases[c].scale && info->offset == cases[c].offset && info->has_invalid == cases[c].has_invalid);
+        assert_true(info->scale == cases[c].scale && info->offset == cases[c].offset &&
+                    info->has_invalid == cases[c].has_invalid);
         assert_int_equal(info->kind_known ? info->kind == IB_DEPTH_METRIC : -1, cases[c].metric);
         assert_int_equal(info->scale_known, cases[c].text != NULL);
         float depth[W * H];
@@ -190,7 +204,13 @@ static void foreign_video(void **state)
 {
     (void)state;
     char *folder = scratch_folder(), *path = ib_text("%s/depth.mkv", folder);
-    clip c = {.encoder = "ffv1", .pix_fmt = "gray10le", .width = W, .height = H, .frames = 7, .fps = 25, .fill = fill_ten_bits};
+    clip c = {.encoder = "ffv1",
+              .pix_fmt = "gray10le",
+              .width = W,
+              .height = H,
+              .frames = 7,
+              .fps = 25,
+              .fill = fill_ten_bits};
     assert_int_equal(clip_write(path, &c), 0);
     ib_depth_reader *reader;
     ib_diag diag = IB_DIAG_INIT;
@@ -200,7 +220,8 @@ static void foreign_video(void **state)
     float depth[W * H];
     for (int i = 6; i >= 0; i -= 2) {
         assert_int_equal(ib_depth_reader_read(reader, i, depth), ISOBATH_OK);
-        for (int k = 0; k < W * H; k++) assert_true(depth[k] == (float)(((i * 100 + k / W * 7 + k % W) & 1023) / 1023.0));
+        for (int k = 0; k < W * H; k++)
+            assert_true(depth[k] == (float)(((i * 100 + k / W * 7 + k % W) & 1023) / 1023.0));
         assert_int_equal(ib_depth_reader_time_us(reader, i), i * 40000);
     }
     ib_depth_reader_close(reader);
@@ -221,16 +242,21 @@ static void write_tiles(const char *path, const float *depth, int tile)
     assert_int_equal(exr_start_write(&file, path, EXR_WRITE_FILE_DIRECTLY, &init), EXR_ERR_SUCCESS);
     assert_int_equal(exr_add_part(file, "depth", EXR_STORAGE_TILED, &part), EXR_ERR_SUCCESS);
     assert_int_equal(exr_initialize_required_attr_simple(file, 0, W, H, EXR_COMPRESSION_ZIPS), EXR_ERR_SUCCESS);
-    assert_int_equal(exr_add_channel(file, 0, "camera.Z", EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1, 1), EXR_ERR_SUCCESS);
+    assert_int_equal(exr_add_channel(file, 0, "camera.Z", EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1, 1),
+                     EXR_ERR_SUCCESS);
     assert_int_equal(exr_add_channel(file, 0, "A", EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1, 1), EXR_ERR_SUCCESS);
-    assert_int_equal(exr_set_tile_descriptor(file, 0, (uint32_t)tile, (uint32_t)tile, EXR_TILE_ONE_LEVEL, EXR_TILE_ROUND_DOWN), EXR_ERR_SUCCESS);
+    assert_int_equal(
+        exr_set_tile_descriptor(file, 0, (uint32_t)tile, (uint32_t)tile, EXR_TILE_ONE_LEVEL, EXR_TILE_ROUND_DOWN),
+        EXR_ERR_SUCCESS);
     assert_int_equal(exr_write_header(file), EXR_ERR_SUCCESS);
     exr_encode_pipeline_t pipeline = EXR_ENCODE_PIPELINE_INITIALIZER;
     for (int y = 0; y * tile < H; y++)
         for (int x = 0; x * tile < W; x++) {
             exr_chunk_info_t chunk;
             assert_int_equal(exr_write_tile_chunk_info(file, 0, x, y, 0, 0, &chunk), EXR_ERR_SUCCESS);
-            assert_int_equal(started ? exr_encoding_update(file, 0, &chunk, &pipeline) : exr_encoding_initialize(file, 0, &chunk, &pipeline), EXR_ERR_SUCCESS);
+            assert_int_equal(started ? exr_encoding_update(file, 0, &chunk, &pipeline)
+                                     : exr_encoding_initialize(file, 0, &chunk, &pipeline),
+                             EXR_ERR_SUCCESS);
             for (int c = 0; c < pipeline.channel_count; c++) {
                 exr_coding_channel_info_t *channel = &pipeline.channels[c];
                 channel->encode_from_ptr = (const uint8_t *)(depth + y * tile * W + x * tile);
@@ -283,7 +309,8 @@ static void foreign_exr(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sinks_come_back), cmocka_unit_test(input_scales), cmocka_unit_test(folder_of_arrays), cmocka_unit_test(foreign_video),
+        cmocka_unit_test(sinks_come_back),  cmocka_unit_test(input_scales),
+        cmocka_unit_test(folder_of_arrays), cmocka_unit_test(foreign_video),
 #ifdef ISOBATH_HAVE_EXR
         cmocka_unit_test(foreign_exr),
 #endif

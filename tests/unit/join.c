@@ -1,4 +1,5 @@
-/* Joining: a smooth video cut in five with a scale and shift of its own in each part comes back as one; what cannot be joined is refused. */
+/* Joining: a smooth video cut in five with a scale and shift of its own in each part comes back as one; what cannot be
+ * joined is refused. */
 #include "sink_helper.h"
 
 #include "depthio/depth_reader.h"
@@ -24,16 +25,17 @@ static double normal(int64_t f, int x, int y, int chunk)
 
 typedef struct scene {
     int64_t frames, chunks, overlap;
-    double noise;           /* relative */
-    double outliers;        /* share of pixels that hold nonsense */
-    int normalised;         /* 1: each frame to 0..1, 2: each frame by its mean */
-    int metric, fixed;      /* fixed: every chunk has scale 1, shift 0 */
-    int still;              /* the camera stands still: only a small thing moves (1), or nothing (2); changes are not relative then */
+    double noise;      /* relative */
+    double outliers;   /* share of pixels that hold nonsense */
+    int normalised;    /* 1: each frame to 0..1, 2: each frame by its mean */
+    int metric, fixed; /* fixed: every chunk has scale 1, shift 0 */
+    int still; /* the camera stands still: only a small thing moves (1), or nothing (2); changes are not relative then
+                */
     const char *format;
-    int levels;             /* 1: chunk k is flat at k + 1, but for a slope */
-    int64_t wrong_frame;    /* chunk 1 shows frames that are so much later */
+    int levels;          /* 1: chunk k is flat at k + 1, but for a slope */
+    int64_t wrong_frame; /* chunk 1 shows frames that are so much later */
     double scale[MOST], shift[MOST];
-    double first_scale;     /* of frame 0, where frames are normalised */
+    double first_scale; /* of frame 0, where frames are normalised */
 } scene;
 
 static double value(const scene *s, int64_t f, int x, int y)
@@ -58,22 +60,27 @@ static void fill(const scene *s, int k, int64_t f, float *depth)
         depth[p] = (float)(d > 0 ? d : 0);
         min = fmin(min, depth[p]), max = fmax(max, depth[p]), mean += depth[p] / PIXELS;
     }
-    for (int p = 0; p < PIXELS && s->normalised; p++) depth[p] = (float)(s->normalised == 1 ? (depth[p] - min) / (max - min) : depth[p] / mean * (1 + 0.3 * noise(f + 31 * k, 1, 1)));
+    for (int p = 0; p < PIXELS && s->normalised; p++)
+        depth[p] = (float)(s->normalised == 1 ? (depth[p] - min) / (max - min)
+                                              : depth[p] / mean * (1 + 0.3 * noise(f + 31 * k, 1, 1)));
 }
 
 /* Writes every chunk by a sink of ours, and the plan. Returns the folder; paths[k] is the depth of chunk k. */
 static char *make_chunks(scene *s, char *paths[MOST], char **plan_path)
 {
     char *folder = scratch_folder();
-    ib_split_plan plan = {.frames = s->frames, .overlap = s->overlap, .fps = 30, .width = W, .height = H, .input = strdup("walk.mp4")};
+    ib_split_plan plan = {
+        .frames = s->frames, .overlap = s->overlap, .fps = 30, .width = W, .height = H, .input = strdup("walk.mp4")};
     assert_int_equal(ib_split_plan_make(&plan, s->chunks, 0, NULL), ISOBATH_OK);
     plan.times_us = malloc((size_t)s->frames * sizeof *plan.times_us);
     for (int64_t i = 0; i < s->frames; i++) plan.times_us[i] = i * 33333 + i % 3;
     const char *format = s->format ? s->format : "npz";
     for (int k = 0; k < (int)plan.count; k++) {
         char *name = ib_text("chunk_%d", k);
-        if (s->fixed) s->scale[k] = 1, s->shift[k] = 0;
-        else s->scale[k] = 0.3 + 2.5 * noise(k, 3, 4), s->shift[k] = 0.1 + noise(k, 5, 6);
+        if (s->fixed)
+            s->scale[k] = 1, s->shift[k] = 0;
+        else
+            s->scale[k] = 0.3 + 2.5 * noise(k, 3, 4), s->shift[k] = 0.1 + noise(k, 5, 6);
         ib_sink_config config = test_config(folder, W, H);
         config.name = name;
         config.npz_level = 0;
@@ -88,13 +95,15 @@ static char *make_chunks(scene *s, char *paths[MOST], char **plan_path)
             frame->pts_us = i * 33333;
             fill(s, k, plan.chunks[k].first + i, frame->depth);
             frame->min = frame->max = frame->depth[0];
-            for (int p = 0; p < PIXELS; p++) frame->min = fminf(frame->min, frame->depth[p]), frame->max = fmaxf(frame->max, frame->depth[p]);
+            for (int p = 0; p < PIXELS; p++)
+                frame->min = fminf(frame->min, frame->depth[p]), frame->max = fmaxf(frame->max, frame->depth[p]);
             assert_int_equal(f->push(sink, frame), ISOBATH_OK);
             ib_depth_frame_unref(frame);
         }
         assert_int_equal(f->finish(sink), ISOBATH_OK);
         f->close(sink);
-        const char *endings[][2] = {{"npz", "depths.npz"}, {"png16", "depths_png16"}, {"ffv1", "depths.mkv"}, {"exr", "depths_exr"}};
+        const char *endings[][2] = {
+            {"npz", "depths.npz"}, {"png16", "depths_png16"}, {"ffv1", "depths.mkv"}, {"exr", "depths_exr"}};
         for (int e = 0; e < 4; e++)
             if (strcmp(endings[e][0], format) == 0) paths[k] = ib_text("%s/%s_%s", folder, name, endings[e][1]);
         free(name);
@@ -108,9 +117,10 @@ static char *make_chunks(scene *s, char *paths[MOST], char **plan_path)
 static float *joined; /* where join() puts pixel 0 of each frame, when it is asked to */
 
 typedef struct figures {
-    double error;       /* mean |joined - truth| / truth, in the truth's own scale */
-    double bias;        /* the largest |mean(joined) - mean(truth)| / mean(truth) of a frame */
-    double seam, other; /* RMS frame-to-frame change over the truth's: in the overlaps (and one frame around), elsewhere */
+    double error; /* mean |joined - truth| / truth, in the truth's own scale */
+    double bias;  /* the largest |mean(joined) - mean(truth)| / mean(truth) of a frame */
+    double seam,
+        other; /* RMS frame-to-frame change over the truth's: in the overlaps (and one frame around), elsewhere */
     double seam_mean, other_mean; /* the same of the frame's mean, in which noise does not count */
 } figures;
 
@@ -129,18 +139,24 @@ static figures measure(const scene *s, const char *path)
     for (int64_t f = 0; f < s->frames; f++) {
         assert_int_equal(ib_depth_reader_read(reader, f, now), ISOBATH_OK);
         int seam = 0;
-        for (int64_t k = 1; k < plan.count; k++) seam |= f >= plan.chunks[k].first && f <= plan.chunks[k].first + s->overlap;
+        for (int64_t k = 1; k < plan.count; k++)
+            seam |= f >= plan.chunks[k].first && f <= plan.chunks[k].first + s->overlap;
         double mean = 0, true_mean = 0;
         for (int p = 0; p < PIXELS; p++) {
-            double t = value(s, f, p % W, p / W), d = (now[p] - s->shift[0]) / (s->first_scale > 0 ? s->first_scale : s->scale[0]);
+            double t = value(s, f, p % W, p / W),
+                   d = (now[p] - s->shift[0]) / (s->first_scale > 0 ? s->first_scale : s->scale[0]);
             if (s->metric) t = 1 / t;
             r.error += fabs(d - t) / t / PIXELS / (double)s->frames;
             mean += d / PIXELS, true_mean += t / PIXELS;
-            if (f) sums[seam][0] += (d - before[p]) * (d - before[p]), sums[seam][1] += s->still ? 1 : (t - before_truth[p]) * (t - before_truth[p]);
+            if (f)
+                sums[seam][0] += (d - before[p]) * (d - before[p]),
+                    sums[seam][1] += s->still ? 1 : (t - before_truth[p]) * (t - before_truth[p]);
             before[p] = d, before_truth[p] = t;
         }
         r.bias = fmax(r.bias, fabs(mean - true_mean) / true_mean);
-        if (f) sums[seam][2] += (mean - last_mean) * (mean - last_mean), sums[seam][3] += (true_mean - last_true) * (true_mean - last_true);
+        if (f)
+            sums[seam][2] += (mean - last_mean) * (mean - last_mean),
+                sums[seam][3] += (true_mean - last_true) * (true_mean - last_true);
         last_mean = mean, last_true = true_mean;
     }
     r.other = sqrt(sums[0][0] / sums[0][1]), r.seam = sqrt(sums[1][0] / sums[1][1]);
@@ -153,7 +169,8 @@ static figures measure(const scene *s, const char *path)
 /* Makes the scene, joins it; `says` NULL: must succeed, else the error must say it. Fills *r from the npz result. */
 static void join(scene *s, const isobath_join_options *base, const char *says, isobath_join_summary *m, figures *r)
 {
-    char *paths[MOST] = {0}, *plan, *folder = make_chunks(s, paths, &plan), *out = ib_text("%s/out", folder), error[1024] = "";
+    char *paths[MOST] = {0}, *plan, *folder = make_chunks(s, paths, &plan), *out = ib_text("%s/out", folder),
+         error[1024] = "";
     isobath_join_options o;
     isobath_join_summary local;
     isobath_join_options_init(&o);
@@ -182,7 +199,8 @@ static void join(scene *s, const isobath_join_options *base, const char *says, i
         free(npz);
         isobath_check *check;
         assert_int_equal(isobath_check_run(out, NULL, &check), ISOBATH_OK);
-        for (size_t i = 0; i < isobath_check_count(check) && !isobath_check_passed(check); i++) print_message("%s\n", isobath_check_get(check, i).text);
+        for (size_t i = 0; i < isobath_check_count(check) && !isobath_check_passed(check); i++)
+            print_message("%s\n", isobath_check_get(check, i).text);
         assert_true(isobath_check_passed(check));
         isobath_check_destroy(check);
         assert_int_equal(isobath_join_run(&o, &local, error, sizeof error), ISOBATH_ERR_EXISTS);
@@ -197,9 +215,11 @@ static void join(scene *s, const isobath_join_options *base, const char *says, i
 
 static void report(const char *name, const figures *r)
 {
-    print_message("%s: error %.3f%%, bias %.3f%%, change at seams %.4f, elsewhere %.4f (%+.1f%%)", name, 100 * r->error, 100 * r->bias, r->seam, r->other,
-                  100 * (r->seam / r->other - 1));
-    if (isfinite(r->other_mean)) print_message(", of means %.4f and %.4f (%+.1f%%)", r->seam_mean, r->other_mean, 100 * (r->seam_mean / r->other_mean - 1));
+    print_message("%s: error %.3f%%, bias %.3f%%, change at seams %.4f, elsewhere %.4f (%+.1f%%)", name, 100 * r->error,
+                  100 * r->bias, r->seam, r->other, 100 * (r->seam / r->other - 1));
+    if (isfinite(r->other_mean))
+        print_message(", of means %.4f and %.4f (%+.1f%%)", r->seam_mean, r->other_mean,
+                      100 * (r->seam_mean / r->other_mean - 1));
     print_message("\n");
 }
 
@@ -258,9 +278,11 @@ static void other_ways(void **state)
     join(&clean, &o, NULL, NULL, &r);
     assert_true(r.error < 1e-5);
     o.blend = NULL;
-    static const char *const formats[] = {"png16", "ffv1",
+    static const char *const formats[] = {
+        "png16",
+        "ffv1",
 #ifdef ISOBATH_HAVE_EXR
-                                          "exr",
+        "exr",
 #endif
     };
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
@@ -296,7 +318,8 @@ static void weights(void **state)
         const char *blend;
         int64_t frames;
         double want[8];
-    } cases[] = {{"linear", 4, {0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1}}, {"cut", 4, {0, 0, 0, 0, 1, 1, 1, 1}},
+    } cases[] = {{"linear", 4, {0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1}},
+                 {"cut", 4, {0, 0, 0, 0, 1, 1, 1, 1}},
                  {"linear", 0, {1.0 / 9, 2.0 / 9, 3.0 / 9, 4.0 / 9, 5.0 / 9, 6.0 / 9, 7.0 / 9, 8.0 / 9}},
                  {"cosine", 3, {0, 0, 0.1464466, 0.5, 0.8535534, 1, 1, 1}}};
     static float values[40];
@@ -311,7 +334,8 @@ static void weights(void **state)
         join(&s, &o, NULL, NULL, NULL);
         for (int f = 0; f < 40; f++) {
             double want = f < 16 ? 0 : f >= 24 ? 1 : cases[i].want[f - 16];
-            if (fabs(values[f] - 1 - want) > 1e-6) fail_msg("case %zu: frame %d is %g of the later chunk; expected %g", i, f, values[f] - 1, want);
+            if (fabs(values[f] - 1 - want) > 1e-6)
+                fail_msg("case %zu: frame %d is %g of the later chunk; expected %g", i, f, values[f] - 1, want);
         }
     }
     joined = NULL;
@@ -328,7 +352,8 @@ static void normalised_frames(void **state)
     join(&mean, &o, "jumps from frame to frame", NULL, NULL);
     o.per_frame = "ignore";
     join(&unit, &o, NULL, NULL, NULL);
-    /* the camera stands still: the repair gives every frame the scale of the first one, which was divided by its mean */
+    /* the camera stands still: the repair gives every frame the scale of the first one, which was divided by its mean
+     */
     scene still = {.frames = 150, .chunks = 3, .overlap = 16, .noise = 0.005, .normalised = 2, .still = 1, .fixed = 1};
     float first[PIXELS];
     double sum = 0, want = 0;
@@ -361,13 +386,17 @@ static void refusals(void **state)
     static const struct {
         isobath_join_options o;
         const char *says;
-    } cases[] = {{{.metric = -1, .fit = "affine"}, "--fit affine"},        {{.metric = -1, .space = "log"}, "--space log"},
-                 {{.metric = -1, .blend = "hard"}, "--blend hard"},        {{.metric = -1, .formats = "npz,ply"}, "--format ply: needs the pictures"},
-                 {{.metric = -1, .formats = "gif"}, "--format gif"},       {{.metric = -1, .per_frame = "maybe"}, "--per-frame maybe"},
+    } cases[] = {{{.metric = -1, .fit = "affine"}, "--fit affine"},
+                 {{.metric = -1, .space = "log"}, "--space log"},
+                 {{.metric = -1, .blend = "hard"}, "--blend hard"},
+                 {{.metric = -1, .formats = "npz,ply"}, "--format ply: needs the pictures"},
+                 {{.metric = -1, .formats = "gif"}, "--format gif"},
+                 {{.metric = -1, .per_frame = "maybe"}, "--per-frame maybe"},
                  {{.metric = -1, .input_scale = "inch"}, "--input-scale inch"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) join(&good, &cases[i].o, cases[i].says, NULL, NULL);
     /* a chunk is missing, has too many frames, or another size */
-    char *paths[MOST] = {0}, *plan, *folder = make_chunks(&good, paths, &plan), *out = ib_text("%s/out", folder), error[1024];
+    char *paths[MOST] = {0}, *plan, *folder = make_chunks(&good, paths, &plan), *out = ib_text("%s/out", folder),
+         error[1024];
     isobath_join_summary m;
     o.plan = plan;
     o.output = out;
@@ -386,7 +415,8 @@ static void refusals(void **state)
     assert_non_null(strstr(error, "36 frames; chunk 1 of the plan has 34"));
     assert_int_equal(access(out, F_OK), -1);
     /* a list with offsets instead of a plan */
-    char *list = ib_text("%s/list.txt", folder), *text = ib_text("# first frame, depth\n0 %s\n26 chunk_1_depths.npz\n", paths[0]);
+    char *list = ib_text("%s/list.txt", folder),
+         *text = ib_text("# first frame, depth\n0 %s\n26 chunk_1_depths.npz\n", paths[0]);
     assert_int_equal(ib_write_file(list, text, strlen(text), 0, NULL), ISOBATH_OK);
     o = (isobath_join_options){.plan = list, .output = out, .metric = -1, .formats = "npz"};
     if (isobath_join_run(&o, &m, error, sizeof error) != ISOBATH_OK) fail_msg("%s", error);
@@ -440,7 +470,8 @@ static void robust_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(robust_line), cmocka_unit_test(other_ways), cmocka_unit_test(weights), cmocka_unit_test(normalised_frames),
-                                       cmocka_unit_test(refusals), cmocka_unit_test(five_chunks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(robust_line), cmocka_unit_test(other_ways),
+                                       cmocka_unit_test(weights),     cmocka_unit_test(normalised_frames),
+                                       cmocka_unit_test(refusals),    cmocka_unit_test(five_chunks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

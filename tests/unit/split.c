@@ -1,4 +1,5 @@
-/* Splitting: ranges that add up, chunks that hold exactly their frames, plans that are read again or refused in one line. */
+/* Splitting: ranges that add up, chunks that hold exactly their frames, plans that are read again or refused in one
+ * line. */
 #include "sink_helper.h"
 
 #include "media/media.h"
@@ -36,7 +37,8 @@ static void ranges(void **state)
         }
     static const struct {
         int64_t frames, chunks, chunk_frames, overlap;
-    } bad[] = {{100, 5, 0, 32}, {100, 0, 32, 32}, {100, 0, 0, 32}, {100, 2, 60, 32}, {100, 101, 0, 0}, {100, 2, 0, -1}, {0, 1, 0, 0}, {100, 0, 40, 32}};
+    } bad[] = {{100, 5, 0, 32},  {100, 0, 32, 32}, {100, 0, 0, 32}, {100, 2, 60, 32},
+               {100, 101, 0, 0}, {100, 2, 0, -1},  {0, 1, 0, 0},    {100, 0, 40, 32}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ib_split_plan plan = {.frames = bad[i].frames, .overlap = bad[i].overlap};
         assert_int_equal(ib_split_plan_make(&plan, bad[i].chunks, bad[i].chunk_frames, NULL), ISOBATH_ERR_USAGE);
@@ -64,7 +66,8 @@ static uint8_t *decode(const char *path, int64_t *count, size_t *bytes)
 }
 
 /* Splits a clip and compares every frame of every chunk. Returns how many chunks are copies. */
-static int64_t split_and_compare(const clip *c, const char *file, const char *codec, int64_t chunk_frames, int64_t overlap)
+static int64_t split_and_compare(const clip *c, const char *file, const char *codec, int64_t chunk_frames,
+                                 int64_t overlap)
 {
     char *folder = scratch_folder(), *path = ib_text("%s/%s", folder, file), *out = ib_text("%s/chunks", folder);
     assert_int_equal(clip_write(path, c), 0);
@@ -84,7 +87,8 @@ static int64_t split_and_compare(const clip *c, const char *file, const char *co
     ib_split_plan plan;
     assert_int_equal(ib_split_plan_read(s.plan, NULL, &plan), ISOBATH_OK);
     assert_int_equal(plan.frames, c->frames);
-    for (int i = 0; i < c->frames; i++) assert_true(llabs(plan.times_us[i] - clip_time_us(c, i)) <= 1000); /* the clip's own container may round */
+    for (int i = 0; i < c->frames; i++)
+        assert_true(llabs(plan.times_us[i] - clip_time_us(c, i)) <= 1000); /* the clip's own container may round */
     int64_t n, part;
     size_t bytes, part_bytes;
     uint8_t *all = decode(path, &n, &bytes);
@@ -114,8 +118,10 @@ static int64_t split_and_compare(const clip *c, const char *file, const char *co
 static void chunks_hold_their_frames(void **state)
 {
     (void)state;
-    clip b = {.encoder = "mpeg4", .frames = 60, .b_frames = 2, .gop = 12}, intra = {.encoder = "ffv1", .frames = 40, .pix_fmt = "yuv422p10le"};
-    clip variable = {.encoder = "mpeg4", .frames = 40, .variable = 1}, turned = {.encoder = "mpeg4", .frames = 30, .rotation = 90};
+    clip b = {.encoder = "mpeg4", .frames = 60, .b_frames = 2, .gop = 12},
+         intra = {.encoder = "ffv1", .frames = 40, .pix_fmt = "yuv422p10le"};
+    clip variable = {.encoder = "mpeg4", .frames = 40, .variable = 1},
+         turned = {.encoder = "mpeg4", .frames = 30, .rotation = 90};
     assert_int_equal(split_and_compare(&b, "b.mp4", "ffv1", 24, 6), 0);
     split_and_compare(&b, "b.mp4", NULL, 24, 6);
     assert_int_equal(split_and_compare(&intra, "intra.mkv", NULL, 17, 5), 3); /* chunks begin at key frames */
@@ -143,9 +149,12 @@ static void refusals(void **state)
         int64_t chunks, overlap;
         isobath_status status;
         const char *says;
-    } cases[] = {{"-", NULL, 2, 4, ISOBATH_ERR_USAGE, "pipe"},       {NULL, "vp9", 2, 4, ISOBATH_ERR_USAGE, "--codec vp9"},
-                 {NULL, NULL, 0, 4, ISOBATH_ERR_USAGE, "--chunks"},  {NULL, NULL, 4, 10, ISOBATH_ERR_USAGE, "too few"},
-                 {"none.mp4", NULL, 2, 4, ISOBATH_ERR_INPUT, "none.mp4"}, {NULL, "copy", 3, 5, ISOBATH_ERR_UNSUPPORTED, "cannot be copied exactly"}};
+    } cases[] = {{"-", NULL, 2, 4, ISOBATH_ERR_USAGE, "pipe"},
+                 {NULL, "vp9", 2, 4, ISOBATH_ERR_USAGE, "--codec vp9"},
+                 {NULL, NULL, 0, 4, ISOBATH_ERR_USAGE, "--chunks"},
+                 {NULL, NULL, 4, 10, ISOBATH_ERR_USAGE, "too few"},
+                 {"none.mp4", NULL, 2, 4, ISOBATH_ERR_INPUT, "none.mp4"},
+                 {NULL, "copy", 3, 5, ISOBATH_ERR_UNSUPPORTED, "cannot be copied exactly"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         isobath_split_options_init(&o);
         o.input = cases[i].input ? cases[i].input : path;
@@ -155,7 +164,8 @@ static void refusals(void **state)
         o.overlap = cases[i].overlap;
         assert_int_equal(isobath_split_run(&o, &s, error, sizeof error), cases[i].status);
         if (!strstr(error, cases[i].says)) fail_msg("case %zu: %s", i, error);
-        assert_int_equal(count_files(folder, ""), access(out, F_OK) == 0 ? 2 : 1); /* the clip, and perhaps an empty folder */
+        assert_int_equal(count_files(folder, ""),
+                         access(out, F_OK) == 0 ? 2 : 1); /* the clip, and perhaps an empty folder */
     }
     free(path);
     free(out);
@@ -173,7 +183,9 @@ static void plans_from_strangers(void **state)
                  {HEAD "[{\"first\": 0, \"frames\": 12}, {\"first\": 13, \"frames\": 17}]}", "are in no chunk"},
                  {HEAD "[{\"first\": 0, \"frames\": 17}, {\"first\": 13, \"frames\": 16}]}", "end at frame 29"},
                  {HEAD "[{\"first\": 1, \"frames\": 29}]}", "begins at frame 1"},
-                 {HEAD "[{\"first\": 0, \"frames\": 20}, {\"first\": 10, \"frames\": 15}, {\"first\": 15, \"frames\": 15}]}", "three chunks"},
+                 {HEAD
+                  "[{\"first\": 0, \"frames\": 20}, {\"first\": 10, \"frames\": 15}, {\"first\": 15, \"frames\": 15}]}",
+                  "three chunks"},
                  {HEAD "[]}", "chunks"},
                  {HEAD "[{\"first\": 0, \"frames\": 30}], \"times_us\": [1, 2]}", "2 times"},
                  {HEAD "[{\"first\": 0, \"frames\": -3}]}", "chunk 0"},
@@ -199,7 +211,7 @@ static void plans_from_strangers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ranges), cmocka_unit_test(chunks_hold_their_frames), cmocka_unit_test(refusals),
-                                       cmocka_unit_test(plans_from_strangers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ranges), cmocka_unit_test(chunks_hold_their_frames),
+                                       cmocka_unit_test(refusals), cmocka_unit_test(plans_from_strangers)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

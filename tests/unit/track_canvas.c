@@ -1,4 +1,5 @@
-/* Drawing: the right pixels and no others, also at and beyond the borders; the overlay says where, how far and in which unit. */
+/* Drawing: the right pixels and no others, also at and beyond the borders; the overlay says where, how far and in which
+ * unit. */
 #include "sink_helper.h"
 
 #include "track/canvas.h"
@@ -21,7 +22,8 @@ static int count(int x0, int y0, int x1, int y1)
 {
     int n = 0;
     for (int y = y0; y < y1; y++)
-        for (int x = x0; x < x1; x++) n += pixels[3 * (y * W + x)] || pixels[3 * (y * W + x) + 1] || pixels[3 * (y * W + x) + 2];
+        for (int x = x0; x < x1; x++)
+            n += pixels[3 * (y * W + x)] || pixels[3 * (y * W + x) + 1] || pixels[3 * (y * W + x) + 2];
     return n;
 }
 
@@ -36,7 +38,8 @@ static void shapes(void **state)
     (void)state;
     clear();
     ib_canvas_fill(&canvas, 10, 20, 15, 23, red, 1);
-    assert_true(all() == 15 && count(10, 20, 15, 23) == 15 && pixels[3 * (20 * W + 10)] == 255 && pixels[3 * (20 * W + 10) + 1] == 0);
+    assert_true(all() == 15 && count(10, 20, 15, 23) == 15 && pixels[3 * (20 * W + 10)] == 255 &&
+                pixels[3 * (20 * W + 10) + 1] == 0);
     clear();
     ib_canvas_fill(&canvas, -5, -5, 3, 2, red, 0.5);
     assert_true(all() == 6 && pixels[0] == 128);
@@ -119,7 +122,13 @@ static void overlays(void **state)
     ib_tracks tracks = {.class_names = names, .class_count = 1};
     isobath_track_summary summary = {.unit = "metre", .coordinates = "camera", .frames = 9};
     ib_result r = {.tracks = &tracks, .summary = &summary, .metric = 1, .video_width = 320, .video_height = 192};
-    ib_row rows[2] = {{.id = 12, .box = {40, 60, 120, 120}, .class_index = 0, .has_position = 1, .has_speed = 1, .distance = 8.44, .velocity = {3, 0, 4}},
+    ib_row rows[2] = {{.id = 12,
+                       .box = {40, 60, 120, 120},
+                       .class_index = 0,
+                       .has_position = 1,
+                       .has_speed = 1,
+                       .distance = 8.44,
+                       .velocity = {3, 0, 4}},
                       {.id = 3, .box = {200, -20, 500, 100}, .class_index = -1}};
     clear();
     ib_overlay_draw(&r, rows, 2, 7, &canvas); /* the picture has half the video's size */

@@ -82,18 +82,24 @@ static void files(void **state)
     refuse("", "no homographies");
     refuse("{\"frame\": 0, \"ground_from_image\": [1,2,3]}", "line 1: expected frame and");
     refuse("{\"frame\": 0, \"ground_from_image\": [1,2,3,2,4,6,0,0,1]}", "not singular");
-    refuse("{\"frame\": 0, \"ground_from_image\": [1,0,0,0,1,0,0,0,1]}\n\n{\"frame\": 1, \"reference_from_image\": [1,0,0,0,1,0,0,0,1]}", "line 3: expected frame and ground_from_image");
-    refuse("{\"frame\": 3, \"ground_from_image\": [1,0,0,0,1,0,0,0,1]}\n{\"frame\": 3, \"ground_from_image\": [1,0,0,0,1,0,0,0,1]}", "line 2: frame 3 comes twice");
+    refuse("{\"frame\": 0, \"ground_from_image\": [1,0,0,0,1,0,0,0,1]}\n\n{\"frame\": 1, \"reference_from_image\": "
+           "[1,0,0,0,1,0,0,0,1]}",
+           "line 3: expected frame and ground_from_image");
+    refuse("{\"frame\": 3, \"ground_from_image\": [1,0,0,0,1,0,0,0,1]}\n{\"frame\": 3, \"ground_from_image\": "
+           "[1,0,0,0,1,0,0,0,1]}",
+           "line 2: frame 3 comes twice");
     refuse("{\"frame\": -1, \"ground_from_image\": [1,0,0,0,1,0,0,0,1]}", "line 1");
     assert_int_equal(ib_homographies_are("{\"frame\": 0, \"fx\": 1}", 21), 0);
 }
 
-/* A camera that only turns, over the sample's boxes: what stands still in the reference's axes does so in the result. */
+/* A camera that only turns, over the sample's boxes: what stands still in the reference's axes does so in the result.
+ */
 static void whole_run(void **state)
 {
     (void)state;
     enum { N = 40, DW = 64, DH = 36 };
-    char *folder = scratch_folder(), *poses = ib_text("%s/h.jsonl", folder), *tracks = ib_text("%s/t.json", folder), error[1024];
+    char *folder = scratch_folder(), *poses = ib_text("%s/h.jsonl", folder), *tracks = ib_text("%s/t.json", folder),
+         error[1024];
     ib_lens lens = {.fx = 554.256, .fy = 554.256, .cx = 319.5, .cy = 179.5};
     FILE *p = fopen(poses, "w"), *t = fopen(tracks, "w");
     double still[3] = {1, 0.5, 8};
@@ -102,10 +108,14 @@ static void whole_run(void **state)
         double r[9], h[9], c[3];
         turn(0.005 * i, 0, r);
         homography(r, &lens, 1, h);
-        fprintf(p, "{\"frame\": %d, \"reference_from_image\": [%.12g, %.12g, %.12g, %.12g, %.12g, %.12g, %.12g, %.12g, %.12g]}\n", i, h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]);
+        fprintf(p,
+                "{\"frame\": %d, \"reference_from_image\": [%.12g, %.12g, %.12g, %.12g, %.12g, %.12g, %.12g, %.12g, "
+                "%.12g]}\n",
+                i, h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7], h[8]);
         for (int k = 0; k < 3; k++) c[k] = r[k] * still[0] + r[3 + k] * still[1] + r[6 + k] * still[2];
         double u = lens.fx * c[0] / c[2] + lens.cx + 0.5, v = lens.fy * c[1] / c[2] + lens.cy + 0.5;
-        fprintf(t, "%s{\"frame_index\": %d, \"detections\": [{\"bbox\": [%.6f, %.6f, %.6f, %.6f], \"track_id\": 4}]}", i ? ", " : "", i, u - 20, v - 40, u + 20, v + 40);
+        fprintf(t, "%s{\"frame_index\": %d, \"detections\": [{\"bbox\": [%.6f, %.6f, %.6f, %.6f], \"track_id\": 4}]}",
+                i ? ", " : "", i, u - 20, v - 40, u + 20, v + 40);
     }
     fprintf(t, "]}\n");
     fclose(p);
@@ -171,6 +181,7 @@ static void whole_run(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rotations), cmocka_unit_test(ground), cmocka_unit_test(files), cmocka_unit_test(whole_run)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rotations), cmocka_unit_test(ground), cmocka_unit_test(files),
+                                       cmocka_unit_test(whole_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
