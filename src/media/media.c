@@ -224,11 +224,16 @@ isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
     return ISOBATH_OK;
 }
 
+int ib_media_first_planes(const ib_media *m, ib_yuv_planes *planes)
+{
+    return ib_convert_is_plain(m->convert) && m->have_first &&
+           ib_planes_from_frame(m->first.frame, m->options.keep_hdr, planes);
+}
+
 int ib_media_has_planes(const ib_media *m)
 {
     ib_yuv_planes planes;
-    return ib_convert_is_plain(m->convert) && m->have_first &&
-           ib_planes_from_frame(m->first.frame, m->options.keep_hdr, &planes);
+    return ib_media_first_planes(m, &planes);
 }
 
 static isobath_status make_picture(ib_media *m, const AVFrame *frame, ib_media_picture **out)

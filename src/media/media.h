@@ -85,6 +85,8 @@ typedef struct ib_media_picture ib_media_picture;
 /* 1 when frames need nothing but colour conversion (no crop, reduction, turn, tone mapping, deinterlacing) and the first
  * one is YUV in planes. */
 int ib_media_has_planes(const ib_media *media);
+/* The same, and what the first frame looks like (its planes stay the media object's). */
+int ib_media_first_planes(const ib_media *media, ib_yuv_planes *planes);
 /* Reads the next kept frame by reference; the caller frees *picture (from any thread, also after the media object is
  * closed). Only with ib_media_has_planes. Errors: as ib_media_read. */
 isobath_status ib_media_read_picture(ib_media *media, ib_media_picture **picture, ib_media_frame *frame, int *got);

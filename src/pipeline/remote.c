@@ -196,21 +196,35 @@ static float *raw_place(remote *r, int place)
     return raw;
 }
 
+/* A frame with its planes' description behind it. */
+typedef struct remote_frame {
+    ib_source_frame base;
+    ib_yuv_planes planes;
+} remote_frame;
+
 static void release_frame(ib_source_frame *f) { free(f); }
+
+static isobath_status find_frame(remote *r, int place, int64_t index, ib_source_frame **out)
+{
+    int has_planes;
+    remote_frame *f = calloc(1, sizeof *f);
+    *out = &f->base;
+    if (!f) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
+    f->base = (ib_source_frame){.index = index, .width = r->layout.width, .height = r->layout.height, .place = place, .release = release_frame};
+    atomic_init(&f->base.refs, 1);
+    const uint8_t *at = place < 0 || place >= r->layout.frames ? NULL : ib_shared_frame(r->base, &r->layout, place, &f->planes, &has_planes);
+    if (!at) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such frame: %d", place);
+    if (has_planes) f->base.planes = &f->planes;
+    else f->base.rgb = (uint8_t *)(uintptr_t)at;
+    return ISOBATH_OK;
+}
 
 static isobath_status begin_window(remote *r, const ib_msg_window *w)
 {
     ib_source_frame *frames[IB_PLAN_WINDOW] = {0};
     isobath_status st = ISOBATH_OK;
     if (w->raw < 0 || w->raw >= r->layout.raws) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
-    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK; i++) {
-        if (w->frame[i] < 0 || w->frame[i] >= r->layout.frames) st = ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such frame: %d", (int)w->frame[i]);
-        else if (!(frames[i] = malloc(sizeof *frames[i]))) st = ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
-        if (!frames[i]) break;
-        *frames[i] = (ib_source_frame){.index = w->index[i], .width = r->layout.width, .height = r->layout.height, .place = w->frame[i],
-                                       .release = release_frame, .rgb = r->base + r->layout.frame_stride * (uint64_t)w->frame[i]};
-        atomic_init(&frames[i]->refs, 1);
-    }
+    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK; i++) st = find_frame(r, w->frame[i], w->index[i], &frames[i]);
     ib_sabotage_before(&r->sabotage, w->order);
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
     if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, frames, raw_place(r, w->raw));

@@ -5,6 +5,7 @@
 #include "pipeline/schedule.h"
 #include "pipeline/setup.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SEGMENT_MOST 8
@@ -16,6 +17,16 @@
 /* Places for `segment` windows a device. Frames: what all devices still have to compute of their segments, one window that is
  * assembled, one that is rendered, the decoder's; where pictures are wanted, those of every finished window. Results: finished windows
  * that wait for older ones, and those in work. */
+/* Bytes of a frame as the decoder leaves it, where cards make RGB of it themselves; 0: frames are shared as RGB. */
+static size_t planes_bytes(const ib_setup *s)
+{
+    ib_yuv_planes planes;
+    const char *test = getenv("ISOBATH_WORKER_TEST"); /* sabotage.h */
+    int wanted = !ib_setup_wants_rgb(s) && ib_media_first_planes(s->media, &planes) && !planes.on_device;
+    for (int i = 0; i < s->devices.count && !(test && strstr(test, "planes")); i++) wanted &= s->devices.device[i] != IB_DEVICE_CPU;
+    return wanted ? ib_shared_planes_bytes(&planes) : 0;
+}
+
 static ib_shared_layout layout_for(const ib_setup *s, int segment)
 {
     const isobath_plan *p = &s->plan;
@@ -23,7 +34,7 @@ static ib_shared_layout layout_for(const ib_setup *s, int segment)
     int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
     int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
     if (ib_setup_wants_rgb(s)) frames += raws * IB_PLAN_STEP;
-    return ib_shared_layout_for(p->source_width, p->source_height, (int)frames,
+    return ib_shared_layout_for(p->source_width, p->source_height, planes_bytes(s), (int)frames,
                                 (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float), (int)raws);
 }
 
@@ -48,13 +59,14 @@ void ib_setup_plan_fleet(ib_setup *s)
     s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : SEGMENT_MOST;
     for (;; s->segment--) { /* a third of what is free is the limit, but for short segments, and a few windows always */
         s->shared = layout_for(s, s->segment);
-        if (s->segment == 1 || s->options.segment_windows > 0 || !available || s->shared.bytes <= available / 3) break;
-        if (s->segment == SEGMENT_LEAST && s->shared.bytes <= available / 2) break;
+        if (s->segment == 1 || s->options.segment_windows > 0 || !available) break;
+        uint64_t bytes = ib_shared_used_bytes(&s->shared, s->shared.frames, s->shared.raws);
+        if (bytes <= available / 3 || (s->segment == SEGMENT_LEAST && bytes <= available / 2)) break;
     }
-    s->source_queue_bytes = 2 * (size_t)s->shared.frame_stride; /* the look-ahead is in shared memory */
+    s->source_queue_bytes = 2 * (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3; /* the look-ahead is in shared memory */
     int frames, raws;
     ib_setup_shared_places(s, &frames, &raws);
-    size_t bytes = (size_t)frames * s->shared.frame_stride + (size_t)raws * s->shared.raw_stride;
+    size_t bytes = (size_t)ib_shared_used_bytes(&s->shared, frames, raws);
     for (int i = 0; i < s->devices.count; i++) {
         int d = s->devices.device[i];
         bytes += d >= 0 ? CUDA_PROCESS_BYTES : PROCESS_BYTES + (d == IB_DEVICE_CPU ? s->memory.total : 0);

@@ -11,6 +11,8 @@
 
 #define PAGE 4096u
 
+_Static_assert(sizeof(ib_yuv_planes) <= IB_SHARED_SAMPLES && sizeof(uint8_t *) == sizeof(uint64_t), "a frame's head");
+
 struct ib_shared {
     atomic_int refs;
     ib_shared_layout layout;
@@ -25,14 +27,42 @@ struct ib_shared {
 
 static uint64_t pages(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
 
-ib_shared_layout ib_shared_layout_for(int width, int height, int frames, size_t raw_bytes, int raws)
+ib_shared_layout ib_shared_layout_for(int width, int height, size_t planes_bytes, int frames, size_t raw_bytes, int raws)
 {
-    ib_shared_layout l = {.width = width, .height = height, .frames = frames, .raws = raws};
-    l.frame_stride = pages((uint64_t)width * (uint64_t)height * 3);
+    uint64_t pixels = (uint64_t)width * (uint64_t)height;
+    ib_shared_layout l = {.width = width, .height = height, .frames = frames, .raws = raws, .planes = planes_bytes > 0};
+    l.frame_used = pages(l.planes ? IB_SHARED_SAMPLES + planes_bytes : pixels * 3);
+    /* A stream may change its format on the way: 16-bit 4:4:4 fits, though it is not counted upon. */
+    l.frame_stride = l.planes ? pages(IB_SHARED_SAMPLES + pixels * 6) : l.frame_used;
+    if (l.frame_stride < l.frame_used) l.frame_stride = l.frame_used;
     l.raw_stride = pages(raw_bytes);
     l.raw_offset = l.frame_stride * (uint64_t)frames;
     l.bytes = l.raw_offset + l.raw_stride * (uint64_t)raws;
     return l;
+}
+
+uint64_t ib_shared_used_bytes(const ib_shared_layout *l, int frames, int raws)
+{
+    return l->frame_used * (uint64_t)frames + l->raw_stride * (uint64_t)raws;
+}
+
+/* Bytes of a row of a plane that hold samples. */
+static size_t row_bytes(const ib_yuv_planes *p, int plane)
+{
+    size_t used = 0;
+    for (int c = 0; c < 3; c++) {
+        int columns = c ? (p->width + (1 << p->ssx) - 1) >> p->ssx : p->width;
+        size_t end = (size_t)p->c[c].offset + (size_t)(columns - 1) * (size_t)p->c[c].step + (p->bits + p->shift > 8 ? 2 : 1);
+        if (p->c[c].plane == plane && end > used) used = end;
+    }
+    return used;
+}
+
+size_t ib_shared_planes_bytes(const ib_yuv_planes *p)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < p->planes; i++) bytes += row_bytes(p, i) * (size_t)p->rows[i];
+    return bytes;
 }
 
 /* Pages of [offset, offset + bytes) are there afterwards. 0 on success. */
@@ -56,12 +86,13 @@ static isobath_status take_memory(ib_shared *s, int frames, int raws, ib_diag *d
     if (ftruncate(s->fd, (off_t)l->bytes) == 0) s->base = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (s->base == MAP_FAILED) s->base = NULL;
     if (s->base) {
-        errno = reserve(s->fd, 0, l->frame_stride * (uint64_t)(frames < l->frames ? frames : l->frames));
+        errno = 0;
+        for (int i = 0; i < frames && i < l->frames && !errno; i++) errno = reserve(s->fd, l->frame_stride * (uint64_t)i, l->frame_used);
         if (!errno) errno = reserve(s->fd, l->raw_offset, l->raw_stride * (uint64_t)(raws < l->raws ? raws : l->raws));
     }
     if (!s->base || errno)
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "no room for %.1f GB of memory shared with worker processes: %s (--segment-windows 1 takes "
-                       "less)", (double)l->bytes * 1e-9, strerror(errno));
+                       "less)", (double)ib_shared_used_bytes(l, frames, raws) * 1e-9, strerror(errno));
     return ISOBATH_OK;
 }
 
@@ -103,6 +134,7 @@ static void release_frame(ib_source_frame *f)
     s->free_frames[s->free_frame_count++] = f->place;
     pthread_cond_signal(&s->freed);
     pthread_mutex_unlock(&s->lock);
+    ib_media_picture_free(f->picture);
     free(f);
     ib_shared_unref(s);
 }
@@ -123,12 +155,58 @@ static ib_source_frame *take_frame(void *ctx, int width, int height)
     }
     atomic_fetch_add(&s->refs, 1);
     *f = (ib_source_frame){.width = width, .height = height, .place = place, .release = release_frame, .pool = s,
-                           .rgb = s->base + s->layout.frame_stride * (uint64_t)place};
+                           .rgb = s->layout.planes ? NULL : s->base + s->layout.frame_stride * (uint64_t)place};
     atomic_init(&f->refs, 1);
     return f;
 }
 
-ib_frame_pool ib_shared_pool(ib_shared *s) { return (ib_frame_pool){take_frame, s}; }
+/* Copies what the decoder left to the frame's place, rows without gaps. */
+static isobath_status store_frame(void *ctx, ib_source_frame *f, ib_diag *diag)
+{
+    ib_shared *s = ctx;
+    uint8_t *base = s->base + s->layout.frame_stride * (uint64_t)f->place, *at = base + IB_SHARED_SAMPLES;
+    ib_yuv_planes p = {.width = f->width, .height = f->height};
+    size_t bytes = f->planes ? ib_shared_planes_bytes(f->planes) : (size_t)f->width * (size_t)f->height * 3;
+    if (f->planes) p = *f->planes;
+    if (IB_SHARED_SAMPLES + bytes > s->layout.frame_stride || p.on_device)
+        return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "frame %lld: its pixel format does not fit the others'", (long long)f->index);
+    if (!f->planes) memcpy(at, f->rgb, bytes);
+    for (int i = 0; i < p.planes; i++) {
+        size_t row = row_bytes(&p, i);
+        const uint8_t *from = p.plane[i];
+        uint64_t offset = (uint64_t)(at - base);
+        for (int y = 0; y < p.rows[i]; y++, at += row, from += p.stride[i]) memcpy(at, from, row);
+        memcpy(&p.plane[i], &offset, sizeof offset); /* told as an offset */
+        p.stride[i] = (int64_t)row;
+    }
+    memcpy(base, &p, sizeof p);
+    ib_media_picture_free(f->picture);
+    f->picture = NULL;
+    f->planes = NULL;
+    f->rgb = NULL;
+    return ISOBATH_OK;
+}
+
+ib_frame_pool ib_shared_pool(ib_shared *s) { return (ib_frame_pool){take_frame, s, s->layout.planes ? store_frame : NULL}; }
+
+const uint8_t *ib_shared_frame(const uint8_t *base, const ib_shared_layout *l, int place, ib_yuv_planes *p, int *has_planes)
+{
+    const uint8_t *at = base + l->frame_stride * (uint64_t)place;
+    *has_planes = 0;
+    if (!l->planes) return at;
+    memcpy(p, at, sizeof *p);
+    if (p->width != l->width || p->height != l->height || p->planes < 0 || p->planes > 3) return NULL;
+    *has_planes = p->planes > 0;
+    for (int i = 0; i < p->planes; i++) {
+        uint64_t offset;
+        memcpy(&offset, &p->plane[i], sizeof offset);
+        if (p->rows[i] < 1 || p->stride[i] < 1 || offset > l->frame_stride || (uint64_t)p->stride[i] > l->frame_stride ||
+            offset + (uint64_t)p->stride[i] * (uint64_t)p->rows[i] > l->frame_stride)
+            return NULL;
+        p->plane[i] = at + offset;
+    }
+    return at + IB_SHARED_SAMPLES;
+}
 
 void ib_shared_stop(ib_shared *s)
 {
@@ -170,10 +248,10 @@ isobath_status ib_shared_map(int fd, const ib_shared_layout *l, ib_diag *diag, u
 {
     struct stat sb;
     *base = NULL;
-    ib_shared_layout sound = l->width < 1 || l->height < 1 || l->frames < 0 || l->raws < 1 || l->width > 65536 || l->height > 65536
-                                 ? (ib_shared_layout){0}
-                                 : ib_shared_layout_for(l->width, l->height, l->frames, l->raw_stride, l->raws);
-    if (fd < 0 || fstat(fd, &sb) != 0 || memcmp(&sound, l, sizeof sound) != 0 || (uint64_t)sb.st_size < l->bytes)
+    int sizes = l->width > 0 && l->height > 0 && l->width <= 65536 && l->height <= 65536 && l->frames >= 0 && l->raws > 0;
+    ib_shared_layout sound = ib_shared_layout_for(l->width, l->height, l->planes ? (size_t)l->frame_used - IB_SHARED_SAMPLES : 0, l->frames,
+                                                  l->raw_stride, l->raws);
+    if (!sizes || fd < 0 || fstat(fd, &sb) != 0 || memcmp(&sound, l, sizeof sound) != 0 || (uint64_t)sb.st_size < l->bytes)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "the shared memory is not what was announced");
     void *p = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED) return ib_fail(diag, ISOBATH_ERR_MEMORY, "no room for %.1f GB of shared memory: %s", (double)l->bytes * 1e-9, strerror(errno));

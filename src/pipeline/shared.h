@@ -5,15 +5,23 @@
 
 #include "pipeline/source.h"
 
-/* Where everything lies; told to workers. */
+/* Where everything lies; told to workers. Frames begin at 0: RGB; or a copy of ib_yuv_planes (whose planes are offsets from it, and
+ * none of which means RGB), then the samples from IB_SHARED_SAMPLES on. */
 typedef struct ib_shared_layout {
     int32_t width, height; /* of frames */
     int32_t frames, raws;  /* places */
-    uint64_t frame_stride, raw_stride, raw_offset, bytes; /* frames begin at 0 */
+    int32_t planes, unused; /* planes 1: frames are as the decoder left them */
+    uint64_t frame_stride, frame_used, raw_stride, raw_offset, bytes; /* frame_used: bytes of a place that a frame takes */
 } ib_shared_layout;
 
-/* raw_bytes: of one raw window. Strides are whole pages. */
-ib_shared_layout ib_shared_layout_for(int width, int height, int frames, size_t raw_bytes, int raws);
+#define IB_SHARED_SAMPLES 512
+
+/* raw_bytes: of one raw window. planes_bytes: of a frame's packed planes; 0: frames are RGB. Strides are whole pages. */
+ib_shared_layout ib_shared_layout_for(int width, int height, size_t planes_bytes, int frames, size_t raw_bytes, int raws);
+/* Bytes of the samples of a picture without gaps between rows. */
+size_t ib_shared_planes_bytes(const ib_yuv_planes *planes);
+/* Memory of so many places. */
+uint64_t ib_shared_used_bytes(const ib_shared_layout *layout, int frames, int raws);
 
 typedef struct ib_shared ib_shared;
 /* Takes the memory of the first `frames` and `raws` places at once, so that what is missing is missed at the start; that of others when
@@ -38,5 +46,7 @@ float *ib_shared_raw(const ib_shared *shared, int place);
 /* The worker's side: maps a descriptor. *base stays mapped until the process ends. Errors: ISOBATH_ERR_INTERNAL (the layout is not
  * sound or larger than the memory), ISOBATH_ERR_MEMORY. */
 isobath_status ib_shared_map(int fd, const ib_shared_layout *layout, ib_diag *diag, uint8_t **base);
+/* The frame at `base`; *planes is filled when it has some. NULL: what lies there is no frame. */
+const uint8_t *ib_shared_frame(const uint8_t *base, const ib_shared_layout *layout, int place, ib_yuv_planes *planes, int *has_planes);
 
 #endif

@@ -59,7 +59,7 @@ static ib_source_frame *take_reference(void *ctx, int width, int height)
     return f;
 }
 
-const ib_frame_pool ib_frame_pool_by_reference = {take_reference, NULL};
+const ib_frame_pool ib_frame_pool_by_reference = {.take = take_reference};
 
 ib_source_frame *ib_source_frame_ref(ib_source_frame *frame)
 {
@@ -181,7 +181,7 @@ static void *look_main(void *arg)
     int open = 1;
     for (ib_source_frame *f; open && (f = ib_channel_pop(s->raw));) {
         ib_thumb thumb;
-        if (!look_at(s, f, &thumb)) {
+        if (!look_at(s, f, &thumb) || (s->pool.store && s->pool.store(s->pool.ctx, f, s->diag) != ISOBATH_OK)) {
             ib_source_frame_unref(f);
             ib_channel_stop(s->raw);
             break;
@@ -209,7 +209,7 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
     s->media = media;
     s->diag = diag;
     s->cuts = *cuts;
-    s->pool = pool ? *pool : (ib_frame_pool){take_heap, NULL};
+    s->pool = pool ? *pool : (ib_frame_pool){.take = take_heap};
     if (s->pool.take == take_reference && !ib_media_has_planes(media)) s->pool.take = take_heap;
     ib_cut_detector_init(&s->detector);
     if (cuts->first > 0) s->detector.last_cut = cuts->first;

@@ -30,6 +30,8 @@ void ib_source_frame_unref(ib_source_frame *frame);           /* NULL allowed */
 typedef struct ib_frame_pool {
     ib_source_frame *(*take)(void *ctx, int width, int height);
     void *ctx;
+    /* NULL allowed: takes over what the decoder left (planes, or RGB), when it has been looked at; drops `picture`. */
+    isobath_status (*store)(void *ctx, ib_source_frame *frame, ib_diag *diag);
 } ib_frame_pool;
 /* Frames stay as the decoder left them, by reference, where the input allows it (ib_media_has_planes). */
 extern const ib_frame_pool ib_frame_pool_by_reference;
