@@ -85,6 +85,7 @@ static size_t deflate_plane(ib_spool_packer *p, uint8_t *plane, size_t n, uint8_
 {
     struct isal_zstream *z = &p->stream;
     isal_deflate_stateless_init(z);
+    z->hist_bits = 0; /* the full window; the call above leaves what was there */
     z->level = 1;
     z->level_buf = p->level_buf;
     z->level_buf_size = ISAL_DEF_LVL1_DEFAULT;
