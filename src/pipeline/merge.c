@@ -324,10 +324,20 @@ static isobath_status finish_all(isobath_task *t, ib_chain *chain, int64_t parts
     return st;
 }
 
+/* One run or end of a run at a time writes a result. */
+static isobath_status lock(isobath_task *t)
+{
+    char *path = ib_text("%s/.%s_isobath.lock", t->shard.options.output, t->shard.name);
+    isobath_status st = path ? ib_lock_take(path, t->shard.options.output, &t->diag, &t->run.lock) : ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for the lock");
+    free(path);
+    return st;
+}
+
 isobath_status ib_merge_finish(isobath_task *t)
 {
     ib_chain chain;
     int series = 0;
+    IB_TRY(lock(t));
     IB_TRY(ib_shard_setup(t, NULL));
     IB_TRY(ib_chain_read(&t->shard, &t->diag, &chain));
     int64_t parts = find_parts(t);
@@ -344,6 +354,7 @@ isobath_status ib_merge_finish(isobath_task *t)
 isobath_status ib_merge_all(isobath_task *t)
 {
     ib_chain chain;
+    IB_TRY(lock(t));
     IB_TRY(ib_shard_setup(t, NULL));
     IB_TRY(ib_shard_report(t, NULL, "merge", t->shard.frames));
     if (ib_chain_read(&t->shard, NULL, &chain) != ISOBATH_OK) {
