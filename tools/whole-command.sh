@@ -17,6 +17,7 @@ synth=$(find_program isobath_synth)
 pin=
 [ -n "${CORES:-}" ] && pin="taskset -c $CORES"
 failed=0
+TIMEFORMAT="%U %S"
 
 if [ -z "$clip" ]; then
     "$synth" frames 1 - 220 720 1280 | "$isobath" run - --raw 1280x720:rgb24:25 -o "$work/made" --name made --devices null \
@@ -44,7 +45,7 @@ run() {
     touch "$work/running"
     watch_card "$work/running" &
     start=$(date +%s%N)
-    $pin "$isobath" run "$@" -o "$work/$name" --name out --overwrite --json > "$work/$name.log" 2>&1
+    { time $pin "$isobath" run "$@" -o "$work/$name" --name out --overwrite --json > "$work/$name.log" 2>&1; } 2> "$work/time"
     local rc=$?
     end=$(date +%s%N)
     rm -f "$work/running"
@@ -57,11 +58,12 @@ run() {
     local done_frames elapsed
     done_frames=$(number "$work/$name.log" frames_done)
     elapsed=$(number "$work/$name.log" elapsed_s)
-    awk -v name="$name" -v n="$done_frames" -v s="$elapsed" -v whole=$((end - start)) -v d="$(number "$work/$name.log" decode_share)" \
-        -v net="$(number "$work/$name.log" network_share)" -v a="$(number "$work/$name.log" align_share)" \
-        -v w="$(number "$work/$name.log" write_share)" -v card="$(cat "$work/running.most")" 'BEGIN {
-        printf "%-34s %6d frames %8.1f frames/s (%.1f with start and end)  busy: decode %.0f%% network %.0f%% align %.0f%% write %.0f%%  card %s MiB\n",
-            name, n, n / s, n / (whole * 1e-9), 100 * d, 100 * net, 100 * a, 100 * w, card }'
+    awk -v name="$name" -v n="$done_frames" -v s="$elapsed" -v whole=$((end - start)) -v d="$(number "$work/$name.log" decode)" \
+        -v net="$(number "$work/$name.log" network)" -v a="$(number "$work/$name.log" align)" \
+        -v w="$(number "$work/$name.log" write)" -v card="$(cat "$work/running.most")" -v cpu="$(cat "$work/time")" 'BEGIN {
+        split(cpu, t, " ")
+        printf "%-26s %5d frames %7.1f frames/s (%.1f from start to end of the process)  busy: decode %.0f%% network %.0f%% align %.0f%% write %.0f%%  processor %.1f ms a frame, %.1f of it in the kernel  card %s MiB\n",
+            name, n, n / s, n / (whole * 1e-9), 100 * d, 100 * net, 100 * a, 100 * w, 1000 * (t[1] + t[2]) / n, 1000 * t[2] / n, card }'
 }
 
 same() {
@@ -80,13 +82,15 @@ case $clip in
     ;;
 esac
 
-for model in ${MODELS:-vits}; do
+MODELS=${MODELS:-vits}
+for model in $MODELS; do
     "$synth" "$model" 1 "$work/$model.safetensors" || exit 1
     common="--model $work/$model.safetensors --format png16 --devices $device"
-    for decoder in software auto; do
+    for decoder in auto software; do
         run "$model-fp16-$decoder" "$long" $common --precision fp16 --decoder $decoder --max-frames "$frames"
+        [ "$model" = "${MODELS%% *}" ] || break # the decoders are compared once
     done
-    same "$model-fp16-software" "$model-fp16-auto"
+    [ -d "$work/$model-fp16-software" ] && same "$model-fp16-software" "$model-fp16-auto"
     rm -rf "$work/$model-fp16-software" "$work/$model-fp16-auto"
 done
 
@@ -98,8 +102,7 @@ against() { # NAME OTHER MEDIAN P9999 WORST
     line=$("$compare" "$work/$1/out_depths_png16" "$work/$2/out_depths_png16" "$3" "$4" "$5" 2>&1) && echo "ok    $1 and $2: $line" ||
         { echo "FAIL  $1 and $2: $line"; failed=1; }
 }
-model=${MODELS:-vits}
-model=${model%% *}
+model=${MODELS%% *}
 "$synth" "$model-overflow" 1 "$work/overflow.safetensors" || exit 1
 short="$clip --format png16 --max-frames 44 --input-size 280"
 run card-fp32 $short --model "$work/$model.safetensors" --devices "$device" --precision fp32
