@@ -99,6 +99,10 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     m.deinterlace = o->deinterlace;
     m.keep_hdr = o->keep_hdr;
     IB_TRY(choose_decoder(s, &m, diag));
+    if (s->fleet) { /* several devices can take more RGB than one thread makes */
+        IB_TRY(ib_pool_create(s->threads < 4 ? s->threads : 4, diag, &s->media_pool));
+        m.pool = s->media_pool;
+    }
     if (o->crop) IB_TRY(parse_crop(o->crop, &m, diag));
     IB_TRY(ib_media_open(o->input, &m, diag, &s->media));
     const ib_media_info *info = ib_media_get_info(s->media);
@@ -401,6 +405,8 @@ void ib_setup_free(ib_setup *s)
     }
     ib_media_close(s->media);
     s->media = NULL;
+    ib_pool_destroy(s->media_pool);
+    s->media_pool = NULL;
     for (int i = 0; i < s->string_count; i++) free(s->strings[i]);
     s->string_count = 0;
 }

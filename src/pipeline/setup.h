@@ -22,6 +22,7 @@ typedef struct ib_setup {
     char model_path[4096];
     char cuda_reason[256]; /* why `auto` did not take a GPU */
     ib_media *media;
+    ib_pool *media_pool; /* of its colour conversion; NULL: one thread */
     ib_media_options media_options; /* what it was opened with */
     struct ib_exec *exec; /* the depth program, where --model names one: config has no more than name and metric then */
     ib_vda_config config;
