@@ -147,7 +147,7 @@ isobath_status ib_journal_parse(const uint8_t *data, size_t size, const char *na
 {
     *s = (ib_journal_state){.sink_count = -1};
     if (size < 8 || memcmp(data, IB_JOURNAL_MAGIC, 8) != 0)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a journal of this version", name);
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a journal of this version (--overwrite begins again)", name);
     size_t at = 8;
     while (size - at > IB_JOURNAL_HEAD) {
         uint32_t bytes, crc;
@@ -164,7 +164,7 @@ isobath_status ib_journal_parse(const uint8_t *data, size_t size, const char *na
     s->valid_bytes = (int64_t)at;
     if (s->identity) return ISOBATH_OK;
     ib_journal_state_free(s);
-    return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged: its first record is not whole", name);
+    return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged: its first record is not whole (--overwrite begins again)", name);
 }
 
 isobath_status ib_journal_read(const char *path, ib_diag *diag, ib_journal_state *s)

@@ -52,11 +52,10 @@ static isobath_status remove_parts(ib_run *r)
     return all.status;
 }
 
-/* Reads the journal and compares what it is of. */
+/* Whether the journal, which was read, is of this run; then its lists are ours. */
 static isobath_status load(ib_run *r, const char *journal, const json_t *now)
 {
     char text[400];
-    IB_TRY(ib_journal_read(journal, r->diag, &r->past));
     json_t *was;
     IB_TRY(ib_json_parse(r->past.identity, strlen(r->past.identity), journal, r->diag, &was));
     int count = ib_identity_differences(now, was, text, sizeof text);
@@ -87,6 +86,7 @@ static isobath_status begin(ib_run *r, const char *journal, const json_t *now)
     ib_setup *s = r->setup;
     int replace = r->unfinished || s->options.overwrite;
     r->complete = 0;
+    ib_journal_state_free(&r->past);
     if (!replace) IB_TRY(ib_setup_check_outputs(s, 0, r->diag));
     char *text = json_dumps(now, JSON_COMPACT | JSON_SORT_KEYS);
     isobath_status st = text ? ib_journal_create(journal, text, r->diag, &r->journal)
@@ -101,17 +101,10 @@ static isobath_status begin(ib_run *r, const char *journal, const json_t *now)
 static isobath_status decide(ib_run *r, const char *journal, const char *manifest, const json_t *now)
 {
     const isobath_run_options *o = &r->setup->options;
-    int64_t frames = 0, hint = r->setup->plan.frames_hint;
-    int has_journal = is_there(journal), ended = 0;
-    if (has_journal) { /* a damaged one is worth nothing */
-        ib_journal_state seen;
-        if (ib_journal_read(journal, NULL, &seen) == ISOBATH_OK) {
-            frames = seen.frame_count;
-            ended = seen.ended;
-            ib_journal_state_free(&seen);
-        }
-    }
-    r->unfinished = has_journal && !(ended && is_there(manifest));
+    int has_journal = is_there(journal);
+    if (has_journal && !o->overwrite) IB_TRY(ib_journal_read(journal, r->diag, &r->past));
+    int64_t frames = r->past.frame_count, hint = r->setup->plan.frames_hint;
+    r->unfinished = has_journal && !(r->past.ended && is_there(manifest));
     r->complete = is_there(manifest) && !r->unfinished; /* with a journal: stopped when only its removal was left */
     if (o->overwrite || (!r->complete && !frames)) return begin(r, journal, now);
     if (r->complete && !o->resume) return ib_setup_check_outputs(r->setup, 0, r->diag);
