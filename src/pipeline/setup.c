@@ -373,6 +373,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     else ib_setup_name(options->input, s->name, sizeof s->name);
     if (!ib_setup_is_exec(s)) {
         IB_TRY(read_model(s, diag));
+        ib_setup_begin_hash(s);
         IB_TRY(choose_device(s, diag));
     }
     IB_TRY(open_media(s, diag));
@@ -403,6 +404,7 @@ void ib_setup_free(ib_setup *s)
         ib_child_close(s->child[i]);
         s->child[i] = NULL;
     }
+    ib_setup_end_hash(s);
     ib_media_close(s->media);
     s->media = NULL;
     ib_pool_destroy(s->media_pool);

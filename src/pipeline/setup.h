@@ -31,7 +31,10 @@ typedef struct ib_setup {
     ib_budget budget; /* of --device-memory; the shape points to it */
     ib_dtype act;
     ib_precision_verdict precision; /* behind `act`, where it was tested */
-    char model_sha256[65];          /* "" until somebody needed it */
+    char model_sha256[65];          /* "" until somebody asked ib_setup_hash_model for it */
+    char early_sha256[65];          /* of the thread that hashes beside the rest of the set-up */
+    pthread_t hash_thread;
+    int hashing;
     ib_device_list devices;
     int device; /* the first one: CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
     int fleet;  /* 1: every device is a worker process; the members below count then */
@@ -75,8 +78,11 @@ isobath_status ib_setup_open_network(ib_setup *setup, ib_dtype act, ib_pool *poo
 /* ib_vda_reload with the run's checkpoint. */
 isobath_status ib_setup_reload_network(const ib_setup *setup, ib_vda *vda, ib_diag *diag);
 
-/* SHA-256 of the checkpoint. */
-isobath_status ib_setup_hash_model(const ib_setup *setup, ib_diag *diag, char sha256[65]);
+/* SHA-256 of the checkpoint in a thread, for ib_setup_hash_model to pick up; ended by that or by ib_setup_end_hash. */
+void ib_setup_begin_hash(ib_setup *setup);
+void ib_setup_end_hash(ib_setup *setup);
+/* SHA-256 of the checkpoint; computed once. Errors: ISOBATH_ERR_MODEL, ISOBATH_ERR_MEMORY. */
+isobath_status ib_setup_hash_model(ib_setup *setup, ib_diag *diag, char sha256[65]);
 
 /* Do sinks, or the upsampling, want pictures? */
 int ib_setup_wants_rgb(const ib_setup *setup);

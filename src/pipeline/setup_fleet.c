@@ -136,17 +136,40 @@ ib_msg_open ib_setup_child_open(const ib_setup *s, int device)
     return o;
 }
 
-isobath_status ib_setup_hash_model(const ib_setup *s, ib_diag *diag, char sha256[65])
+static void *hash_main(void *arg)
 {
+    ib_setup *s = arg;
     ib_checkpoint *ckpt;
-    if (*s->model_sha256) {
-        memmove(sha256, s->model_sha256, 65);
-        return ISOBATH_OK;
-    }
-    IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+    if (ib_checkpoint_open(s->model_path, NULL, &ckpt) != ISOBATH_OK) return NULL;
     const char *hash = ib_checkpoint_sha256(ckpt);
-    if (hash) snprintf(sha256, 65, "%s", hash);
-    isobath_status st = hash ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->model_path);
+    if (hash) snprintf(s->early_sha256, sizeof s->early_sha256, "%s", hash);
     ib_checkpoint_close(ckpt);
-    return st;
+    return NULL;
+}
+
+void ib_setup_begin_hash(ib_setup *s) { s->hashing = pthread_create(&s->hash_thread, NULL, hash_main, s) == 0; }
+
+void ib_setup_end_hash(ib_setup *s)
+{
+    if (s->hashing) pthread_join(s->hash_thread, NULL);
+    s->hashing = 0;
+}
+
+isobath_status ib_setup_hash_model(ib_setup *s, ib_diag *diag, char sha256[65])
+{
+    if (s->hashing) {
+        ib_setup_end_hash(s);
+        memcpy(s->model_sha256, s->early_sha256, 65);
+    }
+    if (!*s->model_sha256) {
+        ib_checkpoint *ckpt;
+        IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+        const char *hash = ib_checkpoint_sha256(ckpt);
+        if (hash) snprintf(s->model_sha256, sizeof s->model_sha256, "%s", hash);
+        isobath_status st = hash ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->model_path);
+        ib_checkpoint_close(ckpt);
+        IB_TRY(st);
+    }
+    memmove(sha256, s->model_sha256, 65);
+    return ISOBATH_OK;
 }
