@@ -32,6 +32,7 @@ typedef struct scene {
     int still; /* the camera stands still: only a small thing moves (1), or nothing (2); changes are not relative then
                 */
     const char *format;
+    int affine_depth;    /* 1: each chunk is affine in depth, though it holds disparity */
     int levels;          /* 1: chunk k is flat at k + 1, but for a slope */
     int64_t wrong_frame; /* chunk 1 shows frames that are so much later */
     double scale[MOST], shift[MOST];
@@ -55,7 +56,7 @@ static void fill(const scene *s, int k, int64_t f, float *depth)
     for (int p = 0; p < PIXELS; p++) {
         double d = value(s, f, p % W, p / W) * (1 + s->noise * normal(f, p % W, p / W, k));
         if (s->metric) d = 1 / d;
-        d = s->scale[k] * d + s->shift[k];
+        d = s->affine_depth ? 1 / (s->scale[k] / d + s->shift[k]) : s->scale[k] * d + s->shift[k];
         if (s->outliers > 0 && noise(f + 99, p % W, p / W + 50 * k) < s->outliers) d = 5 * noise(f, p % W, p / W + 77);
         depth[p] = (float)(d > 0 ? d : 0);
         min = fmin(min, depth[p]), max = fmax(max, depth[p]), mean += depth[p] / PIXELS;
@@ -143,8 +144,9 @@ static figures measure(const scene *s, const char *path)
             seam |= f >= plan.chunks[k].first && f <= plan.chunks[k].first + s->overlap;
         double mean = 0, true_mean = 0;
         for (int p = 0; p < PIXELS; p++) {
-            double t = value(s, f, p % W, p / W),
-                   d = (now[p] - s->shift[0]) / (s->first_scale > 0 ? s->first_scale : s->scale[0]);
+            double t = value(s, f, p % W, p / W);
+            double d = (now[p] - s->shift[0]) / (s->first_scale > 0 ? s->first_scale : s->scale[0]);
+            if (s->affine_depth) d = s->scale[0] / (1 / now[p] - s->shift[0]);
             if (s->metric) t = 1 / t;
             r.error += fabs(d - t) / t / PIXELS / (double)s->frames;
             mean += d / PIXELS, true_mean += t / PIXELS;
@@ -293,6 +295,20 @@ static void other_ways(void **state)
         assert_true(r.error < 2e-4);
     }
     o.formats = NULL;
+    /* affine in depth, stored as disparity: a line in disparity does not fit, one in depth does */
+    scene affine = {.frames = 120, .chunks = 3, .overlap = 12, .affine_depth = 1};
+    o.space = "depth";
+    join(&affine, &o, NULL, &m, &r);
+    report("affine in depth", &r);
+    assert_string_equal(m.space, "depth");
+    assert_true(r.error < 1e-5 && m.chunks[1].residual < 1e-5);
+    isobath_join_summary_free(&m);
+    o.space = "disparity";
+    join(&affine, &o, NULL, &m, &r);
+    report("the same, by a line in disparity", &r);
+    assert_true(r.error > 5e-4 && m.chunks[1].residual > 5e-4);
+    isobath_join_summary_free(&m);
+    o.space = NULL;
     /* metres are joined as they are, or by their scale */
     scene metric = {.frames = 120, .chunks = 3, .overlap = 10, .metric = 1, .fixed = 1, .noise = 0.01};
     join(&metric, &o, NULL, &m, &r);
