@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SKIP = 60 }; /* frames that are sooner decoded than jumped over: a jump decodes a second of video */
+
 struct ib_grey {
     ib_grey_info info;
     ib_diag *diag;
@@ -145,19 +147,27 @@ static isobath_status copy_samples(const ib_grey *g, int64_t i, const AVFrame *f
     return ISOBATH_OK;
 }
 
+static isobath_status reopen(ib_grey *g)
+{
+    ib_decoder_close(g->decoder);
+    g->decoder = NULL;
+    g->next = 0;
+    return ib_decoder_open(g->path, &g->options, g->diag, &g->decoder);
+}
+
 isobath_status ib_grey_read(ib_grey *g, int64_t i, float *samples)
 {
     ib_decoded frame;
-    int got = 1;
-    if (g->decoder && i < g->next) {
-        ib_decoder_close(g->decoder);
-        g->decoder = NULL;
+    int got = 1, arrived = 0;
+    if (!g->decoder) IB_TRY(reopen(g));
+    if (i < g->next || i > g->next + SKIP) {
+        if (ib_decoder_can_seek(g->decoder)) IB_TRY(ib_decoder_seek(g->decoder, i, g->times[i], &frame, &arrived));
+        if (!arrived)
+            IB_TRY(reopen(g));
+        else
+            g->next = i + 1;
     }
-    if (!g->decoder) {
-        g->next = 0;
-        IB_TRY(ib_decoder_open(g->path, &g->options, g->diag, &g->decoder));
-    }
-    while (got && g->next <= i) {
+    while (!arrived && got && g->next <= i) {
         IB_TRY(ib_decoder_next(g->decoder, &frame, &got));
         g->next += got;
     }

@@ -20,7 +20,7 @@ void ib_grey_close(ib_grey *grey); /* NULL allowed */
 const ib_grey_info *ib_grey_get_info(const ib_grey *grey);
 /* A tag of the file, or NULL. */
 const char *ib_grey_tag(const ib_grey *grey, const char *key);
-/* Samples of frame i (H,W). Forwards is fast; going back starts over. Errors: ISOBATH_ERR_INPUT. */
+/* Samples of frame i (H,W). In order is fastest; elsewhere it jumps, or starts over where the container cannot. Errors: ISOBATH_ERR_INPUT. */
 isobath_status ib_grey_read(ib_grey *grey, int64_t i, float *samples);
 /* Presentation time of frame i in microseconds from the first. */
 int64_t ib_grey_time_us(const ib_grey *grey, int64_t i);
