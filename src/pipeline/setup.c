@@ -73,15 +73,15 @@ static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag 
     return ISOBATH_OK;
 }
 
-/* On the card of the network, unless it is said otherwise; networks elsewhere, and worker processes, take frames from the
- * processor. */
+/* On the card of the network, unless it is said otherwise; networks elsewhere, worker processes and runs that are short of
+ * the card's memory take frames from the processor. */
 static isobath_status choose_decoder(const ib_setup *s, ib_media_options *m, ib_diag *diag)
 {
     const char *d = s->options.decoder ? s->options.decoder : "auto";
     int on_card = !ib_setup_is_exec(s) && !s->fleet && s->device >= 0;
     m->cuda_device = on_card ? s->device : 0;
     if (strcmp(d, "software") == 0) m->decoder = IB_DECODER_SOFTWARE;
-    else if (strcmp(d, "auto") == 0) m->decoder = on_card ? IB_DECODER_AUTO : IB_DECODER_SOFTWARE;
+    else if (strcmp(d, "auto") == 0) m->decoder = on_card && !s->options.device_memory ? IB_DECODER_AUTO : IB_DECODER_SOFTWARE;
     else if (strcmp(d, "cuda") == 0) m->decoder = IB_DECODER_CUDA;
     else return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoder %s: expected auto, software or cuda", d);
     return ISOBATH_OK;
@@ -226,14 +226,16 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape)
     shape->depth_slots = gpu ? 2 : 1;
 }
 
-/* What a CUDA process takes of a card before its first buffer: the context, the module's code, the workspace; measured on sm_90
- * (docs/SPEED.md), with room to spare for larger cards' contexts. */
-#define CUDA_PROCESS_BYTES ((size_t)640 << 20)
+/* What a CUDA process takes of a card beside the network: context, code, workspaces, staged frames; 590 MiB measured on sm_90
+ * (docs/SPEED.md). */
+#define CUDA_PROCESS_BYTES ((size_t)672 << 20)
 
 static isobath_status limit_memory(ib_setup *s, ib_diag *diag)
 {
     size_t wanted = s->options.device_memory, own = s->device >= 0 ? CUDA_PROCESS_BYTES : 0;
     if (!wanted) return ISOBATH_OK;
+    if (s->media_options.decoder == IB_DECODER_CUDA) /* its surfaces, and the frames of the windows in work */
+        own += ((size_t)64 << 20) + (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3 / 2 * 160;
     if (wanted <= own)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--device-memory: CUDA alone takes about %zu MiB of a card, before the network",
                        own >> 20);
