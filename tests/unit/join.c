@@ -205,8 +205,9 @@ static void join(scene *s, const isobath_join_options *base, const char *says, i
             print_message("%s\n", isobath_check_get(check, i).text);
         assert_true(isobath_check_passed(check));
         isobath_check_destroy(check);
-        assert_int_equal(isobath_join_run(&o, &local, error, sizeof error), ISOBATH_ERR_EXISTS);
-        isobath_join_summary_free(&local);
+        isobath_join_summary again;
+        assert_int_equal(isobath_join_run(&o, &again, error, sizeof error), ISOBATH_ERR_EXISTS);
+        isobath_join_summary_free(&again);
     }
     if (m == &local || st != ISOBATH_OK) isobath_join_summary_free(m);
     for (int k = 0; k < MOST; k++) free(paths[k]);
