@@ -32,8 +32,9 @@ isobath_status ib_child_program(const char *named, char *path, size_t size, ib_d
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
     const char *base = strrchr(self, '/');
-    /* A program that was replaced while it runs is called "isobath (deleted)"; the link still leads to it. */
-    if (base && (strcmp(base, "/isobath") == 0 || strcmp(base, "/isobath (deleted)") == 0)) {
+    /* isobath, isobath-1.2, isobath.old; a program that was replaced while it runs is called "isobath (deleted)", and the link still
+     * leads to it. */
+    if (base && strncmp(base, "/isobath", 8) == 0 && (!base[8] || strchr(".- ", base[8]))) {
         snprintf(path, size, "/proc/self/exe");
         return ISOBATH_OK;
     }

@@ -201,7 +201,7 @@ const uint8_t *ib_shared_frame(const uint8_t *base, const ib_shared_layout *l, i
         uint64_t offset;
         memcpy(&offset, &p->plane[i], sizeof offset);
         if (p->rows[i] < 1 || p->stride[i] < 1 || offset > l->frame_stride || (uint64_t)p->stride[i] > l->frame_stride ||
-            offset + (uint64_t)p->stride[i] * (uint64_t)p->rows[i] > l->frame_stride)
+            (uint64_t)p->rows[i] > (l->frame_stride - offset) / (uint64_t)p->stride[i])
             return NULL;
         p->plane[i] = at + offset;
     }
@@ -248,9 +248,13 @@ isobath_status ib_shared_map(int fd, const ib_shared_layout *l, ib_diag *diag, u
 {
     struct stat sb;
     *base = NULL;
-    int sizes = l->width > 0 && l->height > 0 && l->width <= 65536 && l->height <= 65536 && l->frames >= 0 && l->raws > 0;
-    ib_shared_layout sound = ib_shared_layout_for(l->width, l->height, l->planes ? (size_t)l->frame_used - IB_SHARED_SAMPLES : 0, l->frames,
-                                                  l->raw_stride, l->raws);
+    const uint64_t most = (uint64_t)1 << 40; /* so that nothing below overflows */
+    int sizes = l->width > 0 && l->height > 0 && l->width <= 65536 && l->height <= 65536 && l->frames >= 0 && l->frames < 1 << 20 &&
+                l->raws > 0 && l->raws < 1 << 20 && l->raw_stride < most && l->frame_used < most &&
+                (!l->planes || l->frame_used > IB_SHARED_SAMPLES);
+    ib_shared_layout sound = {0};
+    if (sizes) sound = ib_shared_layout_for(l->width, l->height, l->planes ? (size_t)l->frame_used - IB_SHARED_SAMPLES : 0, l->frames,
+                                            l->raw_stride, l->raws);
     if (!sizes || fd < 0 || fstat(fd, &sb) != 0 || memcmp(&sound, l, sizeof sound) != 0 || (uint64_t)sb.st_size < l->bytes)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "the shared memory is not what was announced");
     void *p = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
