@@ -83,9 +83,10 @@ static isobath_status set_sizes(track_run *t)
     if (o->metric < 0 && !info->kind_known)
         return ib_fail(t->diag, ISOBATH_ERR_USAGE,
                        "%s: does not say whether it holds metres or disparity: say --metric or --relative", o->depth);
-    if (t->setup.metric && (o->scale != 0 || o->known_count || o->camera_height_m != 0))
+    if (t->setup.metric && o->scale != 0)
         return ib_fail(t->diag, ISOBATH_ERR_USAGE,
-                       "the depth is in metres already: --scale, --known and --camera-height are for relative depth");
+                       "the depth is in metres already: --scale is for relative depth (--known and --camera-height correct "
+                       "metres that are off)");
     if (t->tracks.normalised && !said && !o->camera && o->hfov_deg == 0 && o->calibration_width == 0)
         return ib_fail(
             t->diag, ISOBATH_ERR_USAGE,

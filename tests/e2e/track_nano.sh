@@ -1,22 +1,30 @@
 #!/bin/sh
 # The whole way with what ships: the metric model over the sample clip, its tracks lifted, compared with the truth. The goal is a median 3-D
-# error under 20% of the distance; what is asserted is what the model reaches today, so that it cannot get worse. usage: track_nano.sh ISOBATH SAMPLE
+# error under 20% of the distance. By itself the model's metres are off by a factor; what is asserted then is what it reaches today, so that it
+# cannot get worse. With the camera's height (1.4 m, which looks 2.5 degrees upwards) the goal is asserted. usage: track_nano.sh ISOBATH SAMPLE
 set -u
 isobath=$1
 sample=$2
 limit=0.72 # measured: 0.65
 . "$(dirname "$0")/expect.sh"
 
+# check NAME LIMIT: the median error of NAME's positions
+check() {
+    error=$(cat "$sample/walk_tracks.txt" "$dir/out/$1_mot_camera_metre.txt" | awk -F, '
+        !(($1, $2) in z) { x[$1, $2] = $8; y[$1, $2] = $9; z[$1, $2] = $10; next } # the truth comes first
+        $10 > 0 { a = $8 - x[$1, $2]; b = $9 - y[$1, $2]; c = $10 - z[$1, $2]
+                  print sqrt((a * a + b * b + c * c) / (x[$1, $2] ^ 2 + y[$1, $2] ^ 2 + z[$1, $2] ^ 2)) }' | sort -g |
+        awk '{ v[NR] = $1 } END { if (NR > 300) print v[int((NR + 1) / 2)] }')
+    echo "median 3-D error of the metric nano model on the sample clip, $1: $error of the distance (goal 0.20)"
+    awk "BEGIN { exit !(\"$error\" != \"\" && $error < $2) }" || { echo "FAILED: expected less than $2"; failed=$((failed + 1)); }
+}
+
 expect 0 "" "$isobath" run "$sample/walk.mp4" -o "$dir/depth" --model nano --metric --format npz --output-size model --quiet
-expect 0 "in camera coordinates, in metres" "$isobath" track "$dir/depth" "$sample/walk_tracks.txt" -o "$dir/out" --camera "$sample/walk_camera.jsonl" \
-    --video-size 640x360 --fps 30 --format mot
-error=$(cat "$sample/walk_tracks.txt" "$dir/out/walk_tracks_mot_camera_metre.txt" | awk -F, '
-    !(($1, $2) in z) { x[$1, $2] = $8; y[$1, $2] = $9; z[$1, $2] = $10; next } # the truth comes first
-    $10 > 0 { a = $8 - x[$1, $2]; b = $9 - y[$1, $2]; c = $10 - z[$1, $2]
-              print sqrt((a * a + b * b + c * c) / (x[$1, $2] ^ 2 + y[$1, $2] ^ 2 + z[$1, $2] ^ 2)) }' | sort -g |
-    awk '{ v[NR] = $1 } END { if (NR > 300) print v[int((NR + 1) / 2)] }')
-echo "median 3-D error of the metric nano model on the sample clip: $error of the distance (goal 0.20)"
-awk "BEGIN { exit !(\"$error\" != \"\" && $error < $limit) }" || { echo "FAILED: expected less than $limit"; failed=$((failed + 1)); }
+t="$isobath track $dir/depth $sample/walk_tracks.txt -o $dir/out --camera $sample/walk_camera.jsonl --video-size 640x360 --fps 30 --format mot"
+expect 0 "in camera coordinates, in metres" $t --name plain
+check plain $limit
+expect 0 "scale     1/metres" $t --name with_height --camera-height 1.4 --pitch -2.5
+check with_height 0.20
 
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
