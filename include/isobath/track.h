@@ -39,7 +39,8 @@ typedef struct isobath_track_options {
     int calibration_width, calibration_height;
     const char *poses; /* JSON lines with world_from_camera, reference_from_image or ground_from_image: positions in the
                           world, in the axes of a reference picture, on the ground; NULL: in the camera's axes */
-    /* scale of relative depth: 1/metres = scale * disparity + shift; at most one of the three ways */
+    /* scale of relative depth: 1/metres = scale * disparity + shift; at most one of the three ways; known distances and
+     * the camera's height also correct metres that are off, with 1/Z for the disparity */
     int metric;              /* 1: the depth holds metres, 0: disparity, -1: as its files say */
     const char *input_scale; /* what the samples of foreign depth mean: "mm", "1/256", "unit" ... (docs/JOIN.md); NULL:
                                 as the files say */

@@ -4,6 +4,8 @@
 #include "sink/file.h"
 #include "sink/manifest.h"
 
+#include <dirent.h>
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -207,6 +209,20 @@ static isobath_status write_manifest(join_output *w)
     return st;
 }
 
+/* What a failed join has made: a file, or a folder of numbered files. */
+static void remove_path(void *ctx, const char *path)
+{
+    (void)ctx;
+    if (unlink(path) == 0) return;
+    DIR *d = opendir(path);
+    if (!d) return;
+    for (struct dirent *e; (e = readdir(d));)
+        if (fnmatch("frame_*", e->d_name, 0) == 0 || strcmp(e->d_name, "depth.json") == 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+    rmdir(path);
+}
+
 isobath_status ib_join_write(ib_join *j)
 {
     join_output w = {.j = j};
@@ -216,8 +232,11 @@ isobath_status ib_join_write(ib_join *j)
     if (st == ISOBATH_OK) st = blend_all(&w);
     for (int i = 0; i < w.count && st == ISOBATH_OK; i++) st = w.formats[i]->finish(w.sinks[i]);
     if (st == ISOBATH_OK) st = write_manifest(&w);
-    for (int i = 0; i < w.count; i++)
-        if (w.sinks[i]) w.formats[i]->close(w.sinks[i]);
+    for (int i = 0; i < w.count; i++) {
+        if (!w.sinks[i]) continue;
+        w.formats[i]->close(w.sinks[i]);
+        if (st != ISOBATH_OK) w.formats[i]->outputs(&w.config, remove_path, &w);
+    }
     free(w.name);
     return st;
 }

@@ -390,6 +390,12 @@ static void normalised_frames(void **state)
     isobath_join_summary_free(&m);
 }
 
+static int stop_in_the_middle(void *ctx, const char *stage, int64_t done, int64_t total)
+{
+    (void)ctx, (void)total;
+    return strcmp(stage, "join") == 0 && done >= 32;
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -439,6 +445,15 @@ static void refusals(void **state)
     if (isobath_join_run(&o, &m, error, sizeof error) != ISOBATH_OK) fail_msg("%s", error);
     assert_int_equal(m.frames, 60);
     isobath_join_summary_free(&m);
+    /* stopped in the middle: nothing is left */
+    char *half = ib_text("%s/half", folder);
+    o.output = half;
+    o.formats = "png16,npz,ffv1,preview";
+    o.progress = stop_in_the_middle;
+    assert_int_equal(isobath_join_run(&o, &m, error, sizeof error), ISOBATH_ERR_INTERRUPTED);
+    isobath_join_summary_free(&m);
+    assert_int_equal(count_files(half, ""), 0);
+    free(half);
     free(list);
     free(text);
     for (int k = 0; k < MOST; k++) free(paths[k]), free(more[k]);
