@@ -101,5 +101,33 @@ cp "$clip" "$dir/short.mp4"
 cp "$dir/other/"*_src.mp4 "$dir/short.mp4"
 expect 3 "plan it without --count packets" "$isobath" work "$dir/e" --segment 0 --devices cpu
 
+# what isobath slurm gives to sbatch, and scripts that bear any path: with a stand-in for sbatch
+mkdir "$dir/bin"
+cat > "$dir/bin/sbatch" <<X
+#!/bin/sh
+for a in "\$@"; do printf '%s\n' "\$a"; done >> "$dir/sbatch.log"
+echo x >> "$dir/sbatch.count"
+echo "\$((100 + \$(wc -l < "$dir/sbatch.count")));cluster"
+X
+chmod +x "$dir/bin/sbatch"
+place="$dir/it's a folder"
+PATH=$dir/bin:$PATH "$isobath" slurm "$clip" -o "$place" $settings --nodes 3 --gpus-per-node 2 --segments 5 --parts 2 --partition p --account a --time 1:00 --mem 4G \
+    --cpus-per-task 7 --sbatch=--qos=low --no-wait --count packets > "$dir/slurm.log" 2>&1 || bad "slurm: $(cat "$dir/slurm.log")"
+for word in --array=0-4%6 --array=0-1%3 --gres=gpu:1 --partition=p --account=a --time=1:00 --mem=4G --cpus-per-task=7 --qos=low --requeue \
+    --dependency=afterok:101 --dependency=afterok:102 --dependency=afterok:103 --kill-on-invalid-dep=yes "$place/${name}_isobath.slurm/finish.sh"; do
+    grep -qxF -- "$word" "$dir/sbatch.log" && ok || bad "sbatch was not told $word"
+done
+[ "$(grep -c gres "$dir/sbatch.log")" = 1 ] && ok || bad "cards for more than the segments"
+grep -q -- "--devices cuda" "$place/${name}_isobath.slurm/work.sh" && ok || bad "work.sh: no card"
+expect 2 "expected OPTION" "$isobath" slurm "$clip" -o "$place" --sbatch qos=low
+PATH=$dir/bin:$PATH "$isobath" slurm "$clip" -o "$place" $settings --nodes 3 --segments 5 --parts 2 --no-wait --quiet --overwrite || bad "slurm, again"
+scripts=$place/${name}_isobath.slurm
+for i in 0 1 2 3 4; do SLURM_ARRAY_TASK_ID=$i sh "$scripts/work.sh" "$(ls "$scripts"/work_*.list | tail -1)" > /dev/null || bad "work.sh $i"; done
+sh "$scripts/chain.sh" 2> /dev/null || bad "chain.sh"
+for i in 1 0; do SLURM_ARRAY_TASK_ID=$i sh "$scripts/render.sh" "$(ls "$scripts"/render_*.list | tail -1)" 2> /dev/null || bad "render.sh $i"; done
+sh "$scripts/finish.sh" > /dev/null 2>&1 || bad "finish.sh"
+rm -r "$scripts"
+same "$place" "by the scripts for Slurm"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
