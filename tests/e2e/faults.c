@@ -35,10 +35,10 @@ static void patch_tensor(const char *path, const char *name, int64_t first, int6
 
 /* A checkpoint that bf16 cannot run: channel 0 of a LayerNorm's output is always zero, and a weight that reads it is 3.4e38:
  * finite in f32, infinite in bf16, and infinity times zero is NaN. */
-static void nan_is_redone_in_fp32(void **state)
+static void redone_by(e2e *e, const char *devices)
 {
-    e2e *e = *state;
-    const char *model = e2e_path(e, "nan.safetensors");
+    char model[512];
+    snprintf(model, sizeof model, "%s", e2e_path(e, "nan.safetensors"));
     assert_int_equal(synth_checkpoint_write("tiny", 1, model), 0);
     patch_tensor(model, "pretrained.blocks.1.norm1.weight", 0, 1, 1, 0.0f);
     patch_tensor(model, "pretrained.blocks.1.norm1.bias", 0, 1, 1, 0.0f);
@@ -47,15 +47,18 @@ static void nan_is_redone_in_fp32(void **state)
     isobath_run_options o = e2e_options(e, "g.mkv", "g32");
     o.model = model;
     o.formats = "npz";
+    o.overwrite = 1;
     if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("fp32: %s", e->error);
     o.output = e2e_path(e, "gb16");
     o.precision = "bf16";
+    o.devices = devices;
+    o.program = ISOBATH_BINARY;
     isobath_status st = e2e_run(e, &o);
     if (st == ISOBATH_ERR_UNSUPPORTED) {
         print_message("SKIPPED on this machine: %s\n", e->error);
         skip();
     }
-    if (st != ISOBATH_OK) fail_msg("bf16: %s", e->error);
+    if (st != ISOBATH_OK) fail_msg("bf16, %s: %s", devices, e->error);
     int64_t n, n2;
     int h, w;
     float *a = e2e_read_depth(e2e_path(e, "g32/clip_depths.npz"), &n, &h, &w);
@@ -71,6 +74,9 @@ static void nan_is_redone_in_fp32(void **state)
     assert_true(json_integer_value(json_object_get(first, "nonfinite")) > 0);
     json_decref(m);
 }
+
+static void nan_is_redone_in_fp32(void **state) { redone_by(*state, "cpu"); }
+static void nan_is_redone_by_worker_processes(void **state) { redone_by(*state, "cpu,cpu"); }
 
 /* The same with memory for one of the two networks only: the fast one makes room and comes back; and the least memory that will
  * do gives the same bytes, while less is one line. */
@@ -190,7 +196,8 @@ static void cancel_leaves_complete_files_or_none(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nan_is_redone_in_fp32), cmocka_unit_test(redo_without_room),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nan_is_redone_in_fp32),
+                                       cmocka_unit_test(nan_is_redone_by_worker_processes), cmocka_unit_test(redo_without_room),
                                        cmocka_unit_test(nan_in_fp32_is_an_error),
                                        cmocka_unit_test(existing_result_is_refused),
                                        cmocka_unit_test(cancel_leaves_complete_files_or_none)};
