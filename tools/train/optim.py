@@ -41,7 +41,7 @@ class Optimiser:
         is_muon = lambda n, p: p.dim() >= 2 and min(p.shape[0], p[0].numel()) >= 16 and not any(
             k in n for k in ("pos_embed", "token", "patch_embed", "output_conv2.2", "resize_layers.0", "resize_layers.1"))
         slow = lambda n: ("head." in n or "metric." in n) and "motion" not in n
-        rate = lambda n: 0.0 if frozen(n) else head if slow(n) else 1.0
+        rate = lambda n: 0.0 if frozen(n) else head / 4 if "output_conv2.2" in n else head if slow(n) else 1.0
         rest = [(n, p) for n, p in named if not is_muon(n, p)]
         groups = {}
         for n, p in named:

@@ -24,6 +24,7 @@ from render import library
 
 RECORD = torch.cuda.device_count() > 0 and not os.environ.get("NO_GRAPHS")
 METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py folds it into the last layer
+RELATIVE_SCALE = 0.216  # 1/m of the canonical camera per unit of the relative output
 # what: frames (of one scene each) or clips of t frames; h x w; frames a step and device; temporal modules on; small: output
 # layers before the last enlargement; share of the steps; the part of the run in which it is used
 Part = collections.namedtuple("Part", "what h w n t temporal small share begin end", defaults=(0, 2))
@@ -34,6 +35,10 @@ PLANS = {
             Part("frames", 196, 350, 128, 1, False, True, .8, .5, .73), Part("frames", 266, 182, 128, 1, False, True, .2, .5, .73),
             Part("frames", 196, 350, 96, 1, True, False, .4, .73), Part("clips", 196, 350, 128, 8, True, False, .4, .73),
             Part("clips", 196, 350, 128, 32, True, False, .2, .73)],
+    "more": [Part("frames", 140, 252, 128, 1, True, True, .85, 0, .38), Part("frames", 182, 182, 128, 1, True, True, .15, 0, .38),
+             Part("frames", 196, 350, 128, 1, True, True, .85, .38, .7), Part("frames", 266, 182, 128, 1, True, True, .15, .38, .7),
+             Part("frames", 196, 350, 96, 1, True, False, .35, .7), Part("clips", 196, 350, 128, 8, True, False, .45, .7),
+             Part("clips", 196, 350, 128, 32, True, False, .2, .7)],
     "clips": [Part("frames", 196, 350, 128, 1, False, True, .9, 0, .4), Part("frames", 266, 182, 128, 1, False, True, .1, 0, .4),
               Part("frames", 196, 350, 96, 1, True, False, .4, .4), Part("clips", 196, 350, 128, 8, True, False, .4, .4),
               Part("clips", 196, 350, 128, 32, True, False, .2, .4)],
@@ -65,7 +70,11 @@ class Step:
         x, z, far, slots = self.inputs
         d, m = self.net(x, slots, ("relative", "metric"), self.part.temporal, self.part.small)
         parts = {}
-        loss = losses.relative(d.float(), z, far, parts) + losses.metric(m.float() * METRIC_SCALE, z, parts)
+        loss = losses.relative(d.float() * RELATIVE_SCALE, z, far, parts) + losses.metric(m.float() * METRIC_SCALE, z, parts)
+        # the last features may not grow: small numbers as differences of large ones drown in bfloat16's rounding
+        size = sum(torch.log1p(v / 16) for v in self.net.sizes)
+        parts["size"] = size
+        loss = loss + 0.05 * size
         loss.backward()
         self.opt.grad[:-1].copy_(self.opt.work_grad)
         for k, v in parts.items():
