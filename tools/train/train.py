@@ -74,7 +74,7 @@ class Step:
         # the last features may not grow: small numbers as differences of large ones drown in bfloat16's rounding
         size = sum(torch.log1p(v / 16) for v in self.net.sizes)
         parts["size"] = size
-        loss = loss + 0.05 * size
+        loss = loss + 0.02 * size
         loss.backward()
         self.opt.grad[:-1].copy_(self.opt.work_grad)
         for k, v in parts.items():
