@@ -2,7 +2,7 @@
  * and say. ISOBATH_FAULT_KILLS=N sets the number of kills (30), ISOBATH_FAULT_SEED=S their instants. */
 #include "session.h"
 
-#include "sink/manifest.h"
+#include "support/synth.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -63,7 +63,7 @@ static pid_t start(e2e *e, const char *input, const char *out, const char *const
     const char *args[40] = {ISOBATH_BINARY, "run", e2e_path(e, input), "-o", e2e_path(e, out), "--name", "clip", "--model", e->model,
                             "--input-size", "28", "--threads", "2", "--quiet", "--resume"};
     int n = 15;
-    for (; *more; more++) args[n++] = *more;
+    for (; *more; more++) args[n++] = strcmp(*more, "@v2") == 0 ? e2e_path(e, "v2.safetensors") : *more;
     run_number++;
     pid_t pid = fork();
     assert_true(pid >= 0);
@@ -107,11 +107,12 @@ static int let_run(e2e *e, pid_t pid, double seconds)
 static void killed_at_random_instants(void **state)
 {
     e2e *e = *state;
-    static const char *const cases[][8] = {
+    static const char *const cases[][10] = {
         {"--format", "png16,npz,exr,ffv1,preview,src", "--devices", "cpu", "--cuts", "auto"},
         {"--format", "png16,npz", "--devices", "cpu,cpu"},
         {"--format", "preview,ffv1", "--devices", "null", "--metric", "--side-by-side"},
         {"--format", "npz,ply", "--devices", "cpu", "--metric", "--npz-level", "0"},
+        {"--format", "npz,exr", "--devices", "cpu", "--model", "@v2", "--stabilize", "0.5"},
     };
     enum { CASES = sizeof cases / sizeof *cases };
     const char *wanted = getenv("ISOBATH_FAULT_KILLS"), *seed = getenv("ISOBATH_FAULT_SEED");
@@ -385,6 +386,7 @@ static void folders_and_inputs(void **state)
 static int setup(void **state)
 {
     if (e2e_setup(state) != 0) return -1;
+    if (synth_checkpoint_write("v2-tiny", 1, e2e_path(*state, "v2.safetensors")) != 0) return -1;
     clip c = {.encoder = "mpeg4", .frames = 130, .width = 96, .height = 64};
     return clip_write(e2e_path(*state, "s.mkv"), &c);
 }
