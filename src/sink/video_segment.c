@@ -84,7 +84,7 @@ isobath_status ib_segment_write(const char *folder, int64_t number, const ib_seg
     return st;
 }
 
-/* Takes the checked file apart; 0: sizes that contradict each other, or no memory. */
+/* Takes the checked file apart; 0: sizes that contradict each other, -1: no memory. */
 static int take_apart(const uint8_t *data, size_t size, ib_segment *s)
 {
     uint32_t extradata, count;
@@ -93,13 +93,14 @@ static int take_apart(const uint8_t *data, size_t size, ib_segment *s)
         return 0;
     const uint8_t *sizes = p;
     p += 8 * (size_t)count;
-    if (extradata && !(s->extradata = av_memdup(p, extradata))) return 0;
+    if (extradata && !(s->extradata = av_memdup(p, extradata))) return -1;
     s->extradata_size = (int)extradata;
     p += extradata;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t n, flags;
         sizes = ib_get32(ib_get32(sizes, &n), &flags);
-        if (n > (size_t)(end - p) || av_new_packet(s->packets[i], (int)n) < 0) return 0;
+        if (n > (size_t)(end - p)) return 0;
+        if (av_new_packet(s->packets[i], (int)n) < 0) return -1;
         s->count++;
         memcpy(s->packets[i]->data, p, n);
         s->packets[i]->flags = (int)flags;
@@ -114,7 +115,8 @@ int ib_segment_read(const char *folder, int64_t number, const ib_segment_key *ke
     uint8_t *data = NULL;
     size_t size = 0;
     uint32_t crc = 0;
-    int ok = path && ib_read_file(path, LIMIT, NULL, &data, &size) == ISOBATH_OK && size >= sizeof key->text + 12;
+    isobath_status st = path ? ib_read_file(path, LIMIT, NULL, &data, &size) : ISOBATH_ERR_MEMORY;
+    int ok = st == ISOBATH_OK && size >= sizeof key->text + 12;
     if (ok) ib_get32(data + size - 4, &crc);
     ok = ok && crc == libdeflate_crc32(0, data, size - 4) && memcmp(data, key->text, sizeof key->text) == 0;
     if (ok && segment) {
@@ -123,7 +125,7 @@ int ib_segment_read(const char *folder, int64_t number, const ib_segment_key *ke
     }
     free(data);
     free(path);
-    return ok;
+    return st == ISOBATH_ERR_MEMORY ? -1 : ok;
 }
 
 /* How long frame k is shown. */
@@ -140,7 +142,9 @@ static isobath_status join(const ib_segment_joining *j, ib_segment *scratch, ib_
         int64_t left = j->frames - k;
         int n = left < j->segment_frames ? (int)left : j->segment_frames;
         ib_segment_key key = ib_segment_key_of(j->format, j->codec, k, n);
-        if (!ib_segment_read(j->folder, k / j->segment_frames, &key, scratch) || scratch->count != n)
+        int found = ib_segment_read(j->folder, k / j->segment_frames, &key, scratch);
+        if (found < 0) return ib_fail(j->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", j->folder);
+        if (!found || scratch->count != n)
             return ib_fail(j->diag, ISOBATH_ERR_IO, "%s: frames %" PRId64 " to %" PRId64 " are missing or damaged: begin again with "
                            "--overwrite", j->folder, k, k + n - 1);
         if (k == 0)

@@ -29,7 +29,8 @@ void ib_segment_destroy(ib_segment *segment);
 
 /* Writes FOLDER/%08d.seg, synced. Errors: ISOBATH_ERR_IO. */
 isobath_status ib_segment_write(const char *folder, int64_t number, const ib_segment_key *key, const ib_segment *segment, ib_diag *diag);
-/* 1: the file is there, whole, and made with this key; it is read into `segment` when that is not NULL. */
+/* 1: the file is there, whole, and made with this key; it is read into `segment` when that is not NULL. 0: it is not;
+ * -1: no memory to find out. */
 int ib_segment_read(const char *folder, int64_t number, const ib_segment_key *key, ib_segment *segment);
 
 /* All segments of a video, in order, into its container. */

@@ -60,7 +60,7 @@ static isobath_status encode_group(encode_run *run, int64_t group, ib_segment *s
     int64_t first = group * job->group, left = job->frames - first;
     int n = left < job->group ? (int)left : job->group;
     ib_segment_key key = ib_segment_key_of(&job->format, run->codec, first, n);
-    if (ib_segment_read(run->folder, group, &key, NULL)) return ISOBATH_OK; /* of a run that was interrupted */
+    if (ib_segment_read(run->folder, group, &key, NULL) > 0) return ISOBATH_OK; /* of a run that was interrupted */
     ib_segment_clear(slot);
     AVCodecContext *ctx = NULL;
     AVFrame *frame = ib_av_frame(&job->format);
