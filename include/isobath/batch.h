@@ -34,11 +34,12 @@ const char *isobath_batch_name(const isobath_batch *batch, size_t i);
 const char *isobath_batch_error(const isobath_batch *batch);
 
 /* A device that stays open with the model loaded, for sessions one after another: name it in isobath_run_options.engine. A session of
- * another model, device or precision makes it load that one. Sessions on several devices have worker processes of their own. */
+ * another model, device or precision makes it load that one. Of sessions on several devices it keeps the worker processes; sessions must
+ * then be created on one thread. */
 typedef struct isobath_engine isobath_engine;
 isobath_engine *isobath_engine_create(void);          /* NULL: out of memory */
 void isobath_engine_destroy(isobath_engine *engine);  /* after its sessions; NULL allowed */
-int64_t isobath_engine_loads(const isobath_engine *engine); /* how often a model was read so far */
+int64_t isobath_engine_loads(const isobath_engine *engine); /* how often a model was read so far, by worker processes, too */
 
 #ifdef __cplusplus
 }

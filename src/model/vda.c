@@ -172,7 +172,7 @@ isobath_status ib_vda_reshape(ib_vda *v, const ib_vda_shape *shape)
 
 void ib_vda_lend(ib_vda *v, const ib_vda_config *config, ib_diag *diag)
 {
-    v->config = config;
+    v->config = v->vit.config = v->dpt.config = config;
     ib_vda_set_diag(v, diag);
 }
 

@@ -1,5 +1,6 @@
 /* A device that stays open with the model loaded; see engine.h. */
 #include "pipeline/engine.h"
+#include "pipeline/child.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@ struct isobath_engine {
     ib_vda_shape shape;
     ib_vda_memory memory;
     int busy;
+    ib_child *child[IB_MAX_DEVICES]; /* at rest */
+    int child_device[IB_MAX_DEVICES], child_count;
     int64_t loaded; /* times that a model was read */
 };
 
@@ -42,7 +45,33 @@ void isobath_engine_destroy(isobath_engine *e)
 {
     if (!e) return;
     drop(e);
+    while (e->child_count) ib_child_close(e->child[--e->child_count]);
     free(e);
+}
+
+void ib_engine_started_child(isobath_engine *e) { e->loaded++; }
+
+void ib_engine_keep_child(isobath_engine *e, int device, ib_child *child)
+{
+    if (e->child_count == IB_MAX_DEVICES) {
+        ib_child_close(child);
+        return;
+    }
+    e->child_device[e->child_count] = device;
+    e->child[e->child_count++] = child;
+}
+
+ib_child *ib_engine_take_child(isobath_engine *e, int device)
+{
+    for (int i = 0; i < e->child_count; i++) {
+        if (e->child_device[i] != device) continue;
+        ib_child *c = e->child[i];
+        e->child_count--;
+        e->child[i] = e->child[e->child_count];
+        e->child_device[i] = e->child_device[e->child_count];
+        return c;
+    }
+    return NULL;
 }
 
 int64_t isobath_engine_loads(const isobath_engine *e) { return e->loaded; }

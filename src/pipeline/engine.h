@@ -11,4 +11,9 @@
 isobath_status ib_engine_take(isobath_engine *engine, ib_setup *setup, ib_diag *diag, ib_pool **pool, ib_backend **backend, ib_vda **vda);
 void ib_engine_give(isobath_engine *engine);
 
+/* Worker processes that rest between runs, several of the CPU: the engine's until they are taken; NULL: none rests. */
+void ib_engine_started_child(isobath_engine *engine); /* one was started that reads the model: counts */
+void ib_engine_keep_child(isobath_engine *engine, int device, struct ib_child *child);
+struct ib_child *ib_engine_take_child(isobath_engine *engine, int device);
+
 #endif

@@ -1,5 +1,6 @@
 /* Windows from several devices: the one thread that starts worker processes, talks to them and survives them; see fleet.h. */
 #include "base/clock.h"
+#include "pipeline/engine.h"
 #include "pipeline/fleet_internal.h"
 #include <errno.h>
 #include <poll.h>
@@ -295,6 +296,7 @@ static void wait_for_news(ib_fleet *f)
 
 void *ib_fleet_devices_main(void *arg)
 {
+    int keep[IB_MAX_DEVICES] = {0};
     ib_fleet *f = arg;
     int64_t last = ib_now_us();
     for (int more = 1; more;) {
@@ -310,13 +312,18 @@ void *ib_fleet_devices_main(void *arg)
     pthread_cond_broadcast(&f->changed);
     for (int i = 0; i < f->schedule.device_count; i++) { /* devices are free for others while the last frames are written */
         ib_fleet_device *d = &f->device[i];
-        ib_message bye = {.type = IB_MSG_BYE};
+        ib_message bye = {.type = IB_MSG_BYE}, rest = {.type = IB_MSG_REST};
+        /* one that was started anew dies with this thread: it cannot be kept */
+        keep[i] = d->child && f->o.setup->options.engine && !d->failures && d->state == IB_FLEET_WORKING && !d->flights &&
+                  ib_wire_send(&d->child->wire, &rest, -1, 0) == 0;
+        if (keep[i]) continue;
         if (d->child && !d->flights) ib_wire_send(&d->child->wire, &bye, -1, 0);
         else if (d->child) ib_child_kill(d->child);
     }
     while (!atomic_load(&f->stopping)) pthread_cond_wait(&f->changed, &f->lock); /* worker processes die with this thread */
     for (int i = 0; i < f->schedule.device_count; i++) {
-        ib_child_close(f->device[i].child);
+        if (keep[i]) ib_engine_keep_child(f->o.setup->options.engine, f->device[i].device, f->device[i].child);
+        else ib_child_close(f->device[i].child);
         f->device[i].child = NULL;
     }
     pthread_mutex_unlock(&f->lock);

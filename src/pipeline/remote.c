@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TICK_US 200000
@@ -39,7 +41,8 @@ typedef struct remote {
     pthread_mutex_t lock;
     pthread_cond_t came;
     ib_msg_window queue[QUEUE];
-    int queued, bye;
+    int queued, bye, rest;
+    char held[4200]; /* what device and network are of, while they rest; "": nothing is held */
     /* in flight, oldest first */
     ib_msg_window flight[2];
     int flights;
@@ -85,6 +88,15 @@ static isobath_status expect(remote *r, ib_message_type type, ib_message *m, int
     return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process got %s", why ? why : "a message that it did not expect");
 }
 
+static void drop_network(remote *r)
+{
+    ib_vda_destroy(r->vda);
+    ib_backend_close(r->backend);
+    r->vda = NULL;
+    r->backend = NULL;
+    *r->held = 0;
+}
+
 /* Becomes the device that the run asks for, as far as that needs no network. */
 static isobath_status open_device(remote *r)
 {
@@ -95,13 +107,18 @@ static isobath_status open_device(remote *r)
         return ib_fail(&r->diag, ISOBATH_ERR_UNSUPPORTED, "the worker program is %s, the run is %s: take both from one installation",
                        IB_WIRE_VERSION, o->version);
     ib_setup *s = &r->setup;
+    if (r->pool && (s->device != o->device || s->act != (ib_dtype)o->act || s->threads != o->threads || strcmp(r->isa, o->isa) != 0)) {
+        drop_network(r);
+        ib_pool_destroy(r->pool);
+        r->pool = NULL;
+    }
     s->device = o->device;
     s->act = (ib_dtype)o->act;
     s->threads = o->threads;
     snprintf(r->isa, sizeof r->isa, "%s", o->isa);
-    if (*r->isa) s->options.cpu_isa = r->isa;
+    s->options.cpu_isa = *r->isa ? r->isa : NULL;
     if (s->device >= 0) ib_affinity_near_cuda(s->device);
-    IB_TRY(ib_pool_create(s->threads, &r->diag, &r->pool));
+    if (!r->pool) IB_TRY(ib_pool_create(s->threads, &r->diag, &r->pool));
     ib_backend *probe;
     IB_TRY(ib_setup_open_backend(s, s->act, r->pool, &r->diag, &probe));
     ib_message answer = {.type = IB_MSG_OPENED};
@@ -125,6 +142,27 @@ static isobath_status reload_network(void *ctx, ib_vda *vda)
     return ib_setup_reload_network(&r->setup, vda, &r->diag);
 }
 
+/* The network, loaded or, when it rested, with other sizes. */
+static isobath_status take_network(remote *r)
+{
+    ib_setup *s = &r->setup;
+    char held[sizeof r->held];
+    struct stat sb = {0};
+    if (stat(s->model_path, &sb) != 0) sb.st_size = -1;
+    snprintf(held, sizeof held, "%lld %lld.%09ld %zu %s", (long long)sb.st_size, (long long)sb.st_mtim.tv_sec, sb.st_mtim.tv_nsec, s->budget.limit,
+             s->model_path);
+    if (r->vda && strcmp(held, r->held) == 0) {
+        tell_tick(r, REDO_GRACE_S);
+        if (ib_vda_reshape(r->vda, &s->shape) == ISOBATH_OK) return ISOBATH_OK;
+        ib_diag_reset(&r->diag); /* with all of the device's memory, then */
+    }
+    drop_network(r);
+    atomic_store(&s->budget.used, 0);
+    IB_TRY(ib_setup_open_network(s, s->act, r->pool, &r->diag, &r->backend, &r->vda, NULL));
+    snprintf(r->held, sizeof r->held, "%s", held);
+    return ISOBATH_OK;
+}
+
 static isobath_status load_network(remote *r)
 {
     ib_message m;
@@ -146,7 +184,7 @@ static isobath_status load_network(remote *r)
     if (raw_bytes > r->layout.raw_stride || s->shape.depth_slots < 1 || s->shape.depth_slots > 2)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
-    IB_TRY(ib_setup_open_network(s, s->act, r->pool, &r->diag, &r->backend, &r->vda, NULL));
+    IB_TRY(take_network(r));
     ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &s->shape, .memory = &r->memory,
                             .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .tick = tick, .tick_ctx = r, .diag = &r->diag};
     IB_TRY(ib_compute_create(&c, &r->compute));
@@ -159,15 +197,16 @@ static isobath_status load_network(remote *r)
 static void *listen_main(void *arg)
 {
     remote *r = arg;
-    for (int bye = 0; !bye;) {
+    for (int over = 0; !over;) {
         ib_message m;
         const char *why;
         ib_wire_got got = ib_wire_receive(&r->wire, &m, NULL, 1, &why);
         if (got != IB_WIRE_MESSAGE) _exit(0);
         pthread_mutex_lock(&r->lock);
-        bye = m.type == IB_MSG_BYE;
+        over = m.type == IB_MSG_BYE || m.type == IB_MSG_REST;
         if (m.type == IB_MSG_WINDOW && r->queued < QUEUE) r->queue[r->queued++] = m.u.window;
-        r->bye |= bye;
+        r->bye |= m.type == IB_MSG_BYE;
+        r->rest |= m.type == IB_MSG_REST;
         pthread_cond_signal(&r->came);
         pthread_mutex_unlock(&r->lock);
     }
@@ -178,7 +217,7 @@ static void *listen_main(void *arg)
 static int next_window(remote *r, int wait, ib_msg_window *out)
 {
     pthread_mutex_lock(&r->lock);
-    while (wait && !r->queued && !r->bye) pthread_cond_wait(&r->came, &r->lock);
+    while (wait && !r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
     int got = r->queued > 0 && !r->bye;
     if (got) {
         *out = r->queue[0];
@@ -265,24 +304,46 @@ static isobath_status serve(remote *r)
     }
 }
 
-static void close_all(remote *r)
+/* What belongs to one run. */
+static void end_run(remote *r)
 {
     ib_compute_destroy(r->compute);
+    r->compute = NULL;
     for (int i = 0; r->registered && i < r->layout.raws; i++)
         if (r->registered[i]) ib_host_unregister(r->backend, r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)i);
     free(r->registered);
-    ib_vda_destroy(r->vda);
-    ib_backend_close(r->backend);
+    r->registered = NULL;
+    if (r->base) munmap(r->base, r->layout.bytes);
+    r->base = NULL;
+    r->queued = r->rest = 0;
+}
+
+static void close_all(remote *r)
+{
+    drop_network(r);
     ib_pool_destroy(r->pool);
     pthread_cond_destroy(&r->came);
     pthread_mutex_destroy(&r->lock);
     ib_diag_destroy(&r->diag);
 }
 
+/* One run, from OPEN to REST or BYE. */
+static isobath_status serve_run(remote *r)
+{
+    pthread_t listener;
+    IB_TRY(open_device(r));
+    IB_TRY(load_network(r));
+    if (pthread_create(&listener, NULL, listen_main, r) != 0)
+        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+    IB_TRY(serve(r)); /* else the run ends this process, the listener with it */
+    pthread_join(listener, NULL);
+    end_run(r);
+    return ISOBATH_OK;
+}
+
 int isobath_worker_run(int fd, long parent)
 {
     remote r = {.wire.fd = fd};
-    pthread_t listener;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (parent > 0 && getppid() != parent) return 0;
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
@@ -291,14 +352,9 @@ int isobath_worker_run(int fd, long parent)
     ib_sabotage_init(&r.sabotage);
     pthread_mutex_init(&r.lock, NULL);
     pthread_cond_init(&r.came, NULL);
-    isobath_status st = open_device(&r);
-    if (st == ISOBATH_OK) st = load_network(&r);
-    if (st == ISOBATH_OK && pthread_create(&listener, NULL, listen_main, &r) != 0)
-        st = ib_fail(&r.diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+    isobath_status st = ISOBATH_OK;
+    while (st == ISOBATH_OK && !r.bye) st = serve_run(&r);
     if (st != ISOBATH_OK) return tell_failure(&r, st);
-    st = serve(&r);
-    if (st != ISOBATH_OK) return tell_failure(&r, st); /* the run ends this process, the listener with it */
-    pthread_join(listener, NULL);
     close_all(&r);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* What a run on several devices needs beyond setup.c: how much look-ahead fits into memory, and worker processes that say what they
  * are before anything is written. */
 #include "pipeline/child.h"
+#include "pipeline/engine.h"
 #include "pipeline/machine.h"
 #include "pipeline/schedule.h"
 #include "pipeline/setup.h"
@@ -102,15 +103,36 @@ static void leave_out(ib_setup *s, int i)
     s->plan.device_count = s->devices.count;
 }
 
+static isobath_status start_child(ib_setup *s, int i, ib_diag *diag)
+{
+    ib_msg_open open = ib_setup_child_open(s, s->devices.device[i]);
+    IB_TRY(ib_child_start(s->program, diag, &s->child[i]));
+    ib_child_open(s->child[i], &open); /* whether it heard is seen from its answer */
+    if (s->options.engine) ib_engine_started_child(s->options.engine);
+    return ISOBATH_OK;
+}
+
+/* Asks one that rested; not 0: it is gone. */
+static int wake(ib_setup *s, int i)
+{
+    ib_msg_open open = ib_setup_child_open(s, s->devices.device[i]);
+    char how[64];
+    if (!ib_child_ended(s->child[i], how, sizeof how) && ib_child_open(s->child[i], &open) == 0) return 0;
+    ib_child_close(s->child[i]);
+    s->child[i] = NULL;
+    return -1;
+}
+
 isobath_status ib_setup_open_children(ib_setup *s, ib_diag *diag)
 {
     int choose = !s->options.devices || strcmp(s->options.devices, "auto") == 0; /* then what does not work is left out */
     IB_TRY(ib_child_program(s->options.program, s->program, sizeof s->program, diag));
     *s->plan.device = 0;
+    int rested[IB_MAX_DEVICES];
     for (int i = 0; i < s->devices.count; i++) {
-        ib_msg_open open = ib_setup_child_open(s, s->devices.device[i]);
-        IB_TRY(ib_child_start(s->program, diag, &s->child[i]));
-        ib_child_open(s->child[i], &open); /* whether it heard is seen from its answer */
+        s->child[i] = s->options.engine ? ib_engine_take_child(s->options.engine, s->devices.device[i]) : NULL;
+        rested[i] = s->child[i] && wake(s, i) == 0;
+        if (!rested[i]) IB_TRY(start_child(s, i, diag));
     }
     for (int i = 0; i < s->devices.count;) {
         char kind[128], line[IB_DIAG_TEXT];
@@ -121,10 +143,18 @@ isobath_status ib_setup_open_children(ib_setup *s, ib_diag *diag)
             i++;
             continue;
         }
+        if (rested[i]) { /* it has died meanwhile */
+            rested[i] = 0;
+            ib_child_close(s->child[i]);
+            s->child[i] = NULL;
+            IB_TRY(start_child(s, i, diag));
+            continue;
+        }
         if (!choose || s->devices.count == 1) return ib_fail(diag, st, "%s", own.text);
         snprintf(line, sizeof line, "left out: %.700s", own.text);
         if (s->options.note) s->options.note(s->options.note_ctx, line);
         leave_out(s, i);
+        memmove(rested + i, rested + i + 1, (IB_MAX_DEVICES - 1 - (size_t)i) * sizeof *rested);
     }
     return ISOBATH_OK;
 }

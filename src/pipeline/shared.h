@@ -43,7 +43,7 @@ void ib_shared_give_raw(ib_shared *shared, int place);
 int ib_shared_free_raws(ib_shared *shared);
 float *ib_shared_raw(const ib_shared *shared, int place);
 
-/* The worker's side: maps a descriptor. *base stays mapped until the process ends. Errors: ISOBATH_ERR_INTERNAL (the layout is not
+/* The worker's side: maps a descriptor. *base stays mapped until munmap of layout->bytes. Errors: ISOBATH_ERR_INTERNAL (the layout is not
  * sound or larger than the memory), ISOBATH_ERR_MEMORY. */
 isobath_status ib_shared_map(int fd, const ib_shared_layout *layout, ib_diag *diag, uint8_t **base);
 /* The frame at `base`; *planes is filled when it has some. NULL: what lies there is no frame. */

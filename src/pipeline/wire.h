@@ -7,7 +7,7 @@
 #include "pipeline/shared.h"
 #include "pipeline/plan.h"
 
-#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 1"
+#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 2"
 
 typedef enum ib_message_type {
     IB_MSG_OPEN = 1, /* to the worker: what to be */
@@ -19,6 +19,7 @@ typedef enum ib_message_type {
     IB_MSG_TICK,     /* from it, now and then: it is alive */
     IB_MSG_FAILED,   /* from it, the last message */
     IB_MSG_BYE,      /* to it: end in peace */
+    IB_MSG_REST,     /* to it, when nothing is in work: the run is over; OPEN for another one follows, or BYE */
     IB_MSG_TYPES
 } ib_message_type;
 

@@ -12,12 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 static char dir[256], model[2][512];
 
 /* Runs clip.mkv at a size and gives the digest of the result; engine NULL: alone. */
+static const char *devices = "cpu";
+
 static isobath_status run(isobath_engine *engine, const char *which, int size, const char *out, char hex[65])
 {
     char input[600], folder[600], result[700];
@@ -31,7 +34,8 @@ static isobath_status run(isobath_engine *engine, const char *which, int size, c
     o.output = folder;
     o.model = which;
     o.input_size = size;
-    o.devices = "cpu";
+    o.devices = devices;
+    o.program = ISOBATH_BINARY;
     o.threads = 2;
     o.formats = "npz";
     o.overwrite = 1;
@@ -81,6 +85,30 @@ static void other_models_and_failures(void **state)
     isobath_engine_destroy(engine);
 }
 
+/* Worker processes rest between runs; one that was killed meanwhile is replaced. */
+static void workers_stay(void **state)
+{
+    (void)state;
+    static const int sizes[] = {28, 42, 42, 14};
+    isobath_engine *engine = isobath_engine_create();
+    devices = "cpu,cpu";
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char shared[65], alone[65];
+        assert_int_equal(run(engine, model[0], sizes[i], "shared", shared), ISOBATH_OK);
+        devices = "cpu";
+        assert_int_equal(run(NULL, model[0], sizes[i], "alone", alone), ISOBATH_OK);
+        devices = "cpu,cpu";
+        assert_string_equal(shared, alone);
+        assert_int_equal(isobath_engine_loads(engine), 2);
+    }
+    char command[64], hex[65];
+    snprintf(command, sizeof command, "kill -9 $(ps -o pid= --ppid %d | head -1)", (int)getpid());
+    if (system(command) == 0) assert_int_equal(run(engine, model[0], 28, "shared", hex), ISOBATH_OK);
+    assert_int_equal(run(engine, model[1], 28, "other", hex), ISOBATH_OK);
+    devices = "cpu";
+    isobath_engine_destroy(engine);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -104,6 +132,7 @@ static int teardown(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_model_many_sizes), cmocka_unit_test(other_models_and_failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_model_many_sizes), cmocka_unit_test(other_models_and_failures),
+                                       cmocka_unit_test(workers_stay)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
