@@ -32,16 +32,21 @@ __device__ __forceinline__ int64_t ib_half_shuffled(const ib_gemm &g, int c, int
     return (int64_t)ky * g.y.si + (int64_t)(tap - ky * (uint32_t)g.shuffle) * g.y.sj + *channel;
 }
 
-/* 16 rows x 8*FRAGMENTS columns; scratch: rows of 128 bytes, chunk c of row r at c ^ (r & 7). SHUFFLE: of a transposed
- * convolution with channels a multiple of 8. */
-template <typename T, int FRAGMENTS, int ACT, bool SHUFFLE>
+/* What is known of the tile: nothing; all of its columns exist and their biases wait in shared memory (zeros where there are
+ * none); it is of a transposed convolution with channels a multiple of 8, and all columns exist. */
+enum { IB_HALF_ANY, IB_HALF_WHOLE, IB_HALF_SHUFFLED };
+
+/* 16 rows x 8*FRAGMENTS columns; scratch: rows of 128 bytes, chunk c of row r at c ^ (r & 7). `biases` is for
+ * IB_HALF_WHOLE. */
+template <typename T, int FRAGMENTS, int ACT, int KIND>
 __device__ __forceinline__ void ib_gemm_emit_half_act(const ib_gemm &g, uint32_t row0, int col, const float (&acc)[FRAGMENTS][4],
-                                                  uint32_t scratch, int lane)
+                                                  uint32_t scratch, uint32_t biases, int lane)
 {
+    constexpr bool SHUFFLE = KIND == IB_HALF_SHUFFLED;
     const int t2 = lane % 4 * 2, put_row = lane % 16, put_chunk = lane / 16;
     const uint32_t put = scratch + put_row * 128;
     const float *bias = g.bias ? g.bias + col + t2 : NULL;
-    const int left = g.cols - col;
+    const int left = KIND == IB_HALF_ANY ? g.cols - col : 8 * FRAGMENTS;
     T *y[4];
     bool inside[4];
 #pragma unroll
@@ -60,13 +65,18 @@ __device__ __forceinline__ void ib_gemm_emit_half_act(const ib_gemm &g, uint32_t
 #pragma unroll
             for (int f = 0; f < 2; f++) {
                 const float *a = acc[n + f];
-                const float *from = bias + (n + f) * 8;
-                if (SHUFFLE) {
+                float2 add = make_float2(0.0f, 0.0f);
+                if (KIND == IB_HALF_WHOLE) {
+                    asm volatile("ld.shared.v2.f32 {%0,%1}, [%2];\n"
+                                 : "=f"(add.x), "=f"(add.y)
+                                 : "r"(biases + ((n + f) * 8 + t2) * 4));
+                } else if (SHUFFLE && bias) {
                     int channel;
                     (void)ib_half_shuffled(g, col + (n + f) * 8, &channel);
-                    from = g.bias + channel + t2;
+                    add = __ldg((const float2 *)(g.bias + channel + t2));
+                } else if (bias && (n + f) * 8 < left) {
+                    add = __ldg((const float2 *)(bias + (n + f) * 8));
                 }
-                const float2 add = bias && (n + f) * 8 < left ? __ldg((const float2 *)from) : make_float2(0.0f, 0.0f);
                 packed[f][0] = ib_pack2<T>(ib_half_act<ACT>(a[0] + add.x), ib_half_act<ACT>(a[1] + add.y));
                 packed[f][1] = ib_pack2<T>(ib_half_act<ACT>(a[2] + add.x), ib_half_act<ACT>(a[3] + add.y));
             }
@@ -92,16 +102,16 @@ __device__ __forceinline__ void ib_gemm_emit_half_act(const ib_gemm &g, uint32_t
     }
 }
 
-template <typename T, int FRAGMENTS>
+template <typename T, int FRAGMENTS, int KIND>
 __device__ __forceinline__ void ib_gemm_emit_half(const ib_gemm &g, uint32_t row0, int col, const float (&acc)[FRAGMENTS][4],
-                                                  uint32_t scratch, int lane)
+                                                  uint32_t scratch, uint32_t biases, int lane)
 {
     if (g.act == IB_ACT_GELU)
-        ib_gemm_emit_half_act<T, FRAGMENTS, IB_ACT_GELU, false>(g, row0, col, acc, scratch, lane);
+        ib_gemm_emit_half_act<T, FRAGMENTS, IB_ACT_GELU, KIND>(g, row0, col, acc, scratch, biases, lane);
     else if (g.act == IB_ACT_RELU)
-        ib_gemm_emit_half_act<T, FRAGMENTS, IB_ACT_RELU, false>(g, row0, col, acc, scratch, lane);
+        ib_gemm_emit_half_act<T, FRAGMENTS, IB_ACT_RELU, KIND>(g, row0, col, acc, scratch, biases, lane);
     else
-        ib_gemm_emit_half_act<T, FRAGMENTS, IB_ACT_NONE, false>(g, row0, col, acc, scratch, lane);
+        ib_gemm_emit_half_act<T, FRAGMENTS, IB_ACT_NONE, KIND>(g, row0, col, acc, scratch, biases, lane);
 }
 #endif
 

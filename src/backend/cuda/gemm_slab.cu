@@ -18,7 +18,8 @@ int ib_gemm_launch_slab(const ib_cuda_backend *be, const ib_gemm &g)
 {
     ib_slab_shape shape = {(g.k_pad + 63) / 64, 0, 0};
     const int columns = slab_columns(g.cols, shape.steps), way_out = ib_gemm_way_out(g);
-    if (way_out == IB_GEMM_GENERAL || shape.steps > IB_SLAB_MOST_STEPS || columns == 0 || g.residual2.data) return 0;
+    const int shuffle = g.shuffle && g.vector_out && g.vector_bias && g.shuffle_channels % 8 == 0 && g.act == IB_ACT_NONE;
+    if ((way_out == IB_GEMM_GENERAL && !shuffle) || shape.steps > IB_SLAB_MOST_STEPS || columns == 0 || g.residual2.data) return 0;
     shape.slabs = g.cols / columns;
     if (shape.slabs > be->sm_count) return 0;
     const int half_out = g.y.dtype != IB_F32 && !g.residual.data;
@@ -28,7 +29,8 @@ int ib_gemm_launch_slab(const ib_cuda_backend *be, const ib_gemm &g)
     CUtensorMap x, w;
     if (!ib_gemm_map_rows_of(be, g, IB_SLAB_ROWS, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, columns, &w))
         return 0;
-    const int out = way_out == IB_GEMM_GATED ? IB_SLAB_GATED
+    const int out = shuffle                    ? IB_SLAB_SHUFFLE
+                    : way_out == IB_GEMM_GATED ? IB_SLAB_GATED
                     : half_out                 ? IB_SLAB_HALF
                     : ib_gemm_is_stream(g)     ? IB_SLAB_STREAM
                                                : IB_SLAB_WIDE;

@@ -297,11 +297,11 @@ __global__ void __launch_bounds__(IB_SLAB_THREADS, 1)
             else if (WAY_OUT == IB_SLAB_GATED)
                 ib_slab_emit_gated<T, BN / 8>(g, row0, col0, acc[0], scratch, bias, lane);
             else if (WAY_OUT == IB_SLAB_SHUFFLE)
-                ib_gemm_emit_half_act<T, BN / 8, IB_ACT_NONE, true>(g, row0, col0, acc[0], scratch, lane);
+                ib_gemm_emit_half_act<T, BN / 8, IB_ACT_NONE, IB_HALF_SHUFFLED>(g, row0, col0, acc[0], scratch, bias, lane);
             else if (WAY_OUT == IB_SLAB_WIDE)
                 ib_slab_emit_wide<BN / 8>(g, row0, col0, acc[0], scratch, bias, lane);
             else
-                ib_gemm_emit_half<T, BN / 8>(g, row0, col0, acc[0], scratch, lane);
+                ib_gemm_emit_half<T, BN / 8, IB_HALF_WHOLE>(g, row0, col0, acc[0], scratch, bias, lane);
         }
     }
 #endif

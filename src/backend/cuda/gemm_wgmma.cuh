@@ -160,7 +160,7 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
                 const uint32_t first = row0 + (uint32_t)(m * 64);
                 constexpr int FRAGMENTS_OUT = WAY_OUT == IB_GEMM_GATED ? IB_GEMM_GATED : IB_GEMM_PLAIN;
                 if (WAY_OUT == IB_WGMMA_HALF)
-                    ib_gemm_emit_half<T, BN / 8>(g, first, col0, acc[m], ib_smem_address(scratch), lane);
+                    ib_gemm_emit_half<T, BN / 8, IB_HALF_ANY>(g, first, col0, acc[m], ib_smem_address(scratch), 0, lane);
                 else if (WAY_OUT != IB_WGMMA_STREAM)
                     ib_gemm_emit_fragments<BN / 8, FRAGMENTS_OUT, 32>(g, ib_gemm_lane_at(g, first, lane), col0, acc[m],
                                                                       scratch, lane);
