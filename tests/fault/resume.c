@@ -6,12 +6,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -383,6 +385,58 @@ static void folders_and_inputs(void **state)
     expect_same(e, "want", "f", "begun again");
 }
 
+static char filler[600];
+
+/* Fills the disk when the run has begun to write. */
+static void *fill_disk(void *arg)
+{
+    static char block[65536];
+    stopper *s = arg;
+    isobath_progress p;
+    do {
+        isobath_session_progress(s->session, &p);
+        usleep(200);
+    } while (p.frames_done < s->frames && !__atomic_load_n(&s->over, __ATOMIC_RELAXED));
+    FILE *f = fopen(filler, "w");
+    setvbuf(f, NULL, _IONBF, 0);
+    while (fwrite(block, 1, sizeof block, f) == sizeof block) {
+    }
+    fclose(f);
+    return NULL;
+}
+
+/* A small disk, mounted for this process alone (as root), that somebody else fills. */
+static void a_disk_that_fills_up(void **state)
+{
+    e2e *e = *state;
+    remove_folder(e, "t");
+    assert_int_equal(mkdir(e2e_path(e, "t"), 0777), 0);
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", e2e_path(e, "t"), "tmpfs", 0, "size=12m") != 0) {
+        print_message("SKIPPED: no disk can be mounted here\n");
+        skip();
+    }
+    isobath_run_options o = options(e, "t/o");
+    snprintf(filler, sizeof filler, "%s", e2e_path(e, "t/filler"));
+    stopper s = {.frames = 10};
+    pthread_t thread;
+    assert_int_equal(isobath_session_create(&o, &s.session), ISOBATH_OK);
+    assert_int_equal(pthread_create(&thread, NULL, fill_disk, &s), 0);
+    isobath_status st = isobath_session_run(s.session);
+    __atomic_store_n(&s.over, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    const char *text = isobath_session_error(s.session);
+    if (st != ISOBATH_ERR_IO || !strstr(text, "No space left on device") || strchr(text, '\n')) fail_msg("status %d: %s", st, text);
+    assert_int_equal(isobath_session_can_resume(s.session), 1);
+    isobath_session_destroy(s.session);
+    assert_false(exists(e, "t/o", "clip_isobath.json"));
+    assert_false(exists(e, "t/o", "clip_depths.npz"));
+    assert_int_equal(unlink(filler), 0);
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    expect_same(e, "want", "t/o", "a disk that was full");
+    assert_int_equal(umount(e2e_path(e, "t")), 0);
+}
+
 static int setup(void **state)
 {
     if (e2e_setup(state) != 0) return -1;
@@ -398,6 +452,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_unfinished_finished), cmocka_unit_test(what_changed_is_told), cmocka_unit_test(damaged_journals),
         cmocka_unit_test(one_run_at_a_time),           cmocka_unit_test(cancelled_twice),      cmocka_unit_test(folders_and_inputs),
+        cmocka_unit_test(a_disk_that_fills_up),
         cmocka_unit_test(killed_at_random_instants)};
     return cmocka_run_group_tests(tests, setup, e2e_teardown);
 }
