@@ -183,6 +183,8 @@ int cmd_run(int argc, char **argv)
         {CLI_FLAG, "--fp32", 0, NULL, NULL, &f.fp32},
         {CLI_FLAG, "--save_npz", 0, NULL, NULL, &f.npz},
         {CLI_FLAG, "--save_exr", 0, NULL, NULL, &f.exr},
+        {CLI_DOUBLE, "--focal-length-x", 0, "PX", NULL, &o.focal_px},
+        {CLI_DOUBLE, "--focal-length-y", 0, "PX", NULL, &o.focal_y_px},
         {CLI_END}};
     again = cli_again(argc, argv);
     if (!again) return cli_fail("run", ISOBATH_ERR_MEMORY, "out of memory for the command line");

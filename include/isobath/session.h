@@ -64,6 +64,7 @@ typedef struct isobath_run_options {
     const char *exr_compression;
     int exr_half;
     double focal_px;
+    double focal_y_px;       /* 0: as focal_px */
     const char *camera;      /* ply: camera file with fx, fy, cx, cy of each frame, in pixels of the output; NULL: focal_px */
     int ply_stride;
     struct isobath_engine *engine; /* of batch.h: the device stays open with the model loaded; NULL: the session's own */

@@ -353,7 +353,7 @@ static void fill_sink_config(ib_setup *s)
         .range_min = o->range_min, .range_max = o->range_max, .png_level = o->png_max ? 9 : 0, .npz_half = o->npz_half,
         .npz_level = o->npz_level, .grayscale = o->grayscale, .colormap = o->colormap,
         .preview_side_by_side = o->side_by_side, .exr_compression = o->exr_compression, .exr_half = o->exr_half,
-        .focal_px = o->focal_px, .camera = o->camera, .ply_stride = o->ply_stride, .source_path = o->input, .threads = s->threads,
+        .focal_px = o->focal_px, .focal_y_px = o->focal_y_px, .camera = o->camera, .ply_stride = o->ply_stride, .source_path = o->input, .threads = s->threads,
         .note = o->note, .note_ctx = o->note_ctx};
     for (int i = 0; i < s->format_count; i++) {
         if (strcmp(s->formats[i]->name, "png16") == 0) s->sink.png16_present = 1;

@@ -32,7 +32,7 @@ static const struct {
     F(TEXT, decoder), F(TEXT, formats), F(TEXT, cuts), F(INTEGER, guard), F(TEXT, output_size), F(INTEGER, on_error_repeat),
     F(INTEGER, start_number), F(REAL, range_min), F(REAL, range_max), F(INTEGER, png_max), F(INTEGER, npz_half), F(INTEGER, npz_level),
     F(INTEGER, grayscale), F(TEXT, colormap), F(INTEGER, side_by_side), F(TEXT, exr_compression), F(INTEGER, exr_half),
-    F(REAL, focal_px), F(TEXT, camera), F(INTEGER, ply_stride)
+    F(REAL, focal_px), F(REAL, focal_y_px), F(TEXT, camera), F(INTEGER, ply_stride)
 #undef F
 };
 

@@ -50,7 +50,8 @@ static double ply_bytes_per_frame(const ib_sink_config *config)
 static isobath_status camera_of(const ply_sink *sink, int64_t frame, ib_camera *out)
 {
     double focal = sink->config.focal_px > 0 ? sink->config.focal_px : DEFAULT_FOCAL_PX;
-    *out = (ib_camera){.fx = focal, .fy = focal, .cx = sink->config.width / 2.0, .cy = sink->config.height / 2.0};
+    double focal_y = sink->config.focal_y_px > 0 ? sink->config.focal_y_px : focal;
+    *out = (ib_camera){.fx = focal, .fy = focal_y, .cx = sink->config.width / 2.0, .cy = sink->config.height / 2.0};
     if (!sink->config.camera) return ISOBATH_OK;
     const ib_camera *c = ib_camera_of(&sink->cameras, frame);
     if (!c)

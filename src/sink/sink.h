@@ -68,6 +68,7 @@ typedef struct ib_sink_config {
     int exr_half;
     /* ply */
     double focal_px;             /* 0: the reference's default 470.4 */
+    double focal_y_px;           /* 0: as focal_px */
     int ply_stride;              /* every n-th pixel of every n-th row; 0: 1 */
     const char *camera;          /* camera file with fx, fy, cx, cy for each frame; NULL: focal_px and the centre */
     const char *source_path;     /* for the sound of the preview; NULL: none */

@@ -63,6 +63,10 @@ ply() {
 expect 0 "clip_points" ply p0
 expect 0 "clip_points" ply p1 --camera "$dir/cameras.jsonl"
 expect 1 "differ" cmp "$dir/p0/clip_points/point0001.ply" "$dir/p1/clip_points/point0001.ply"
+expect 0 "clip_points" ply p3 --focal-length-x 470.4 --focal-length-y 470.4 # the default, by the reference's names
+expect 0 "same" sh -c "cmp $dir/p0/clip_points/point0002.ply $dir/p3/clip_points/point0002.ply && echo same"
+expect 0 "clip_points" ply p4 --focal-length-y 235
+expect 1 "differ" cmp "$dir/p0/clip_points/point0001.ply" "$dir/p4/clip_points/point0001.ply"
 head -n 2 "$dir/cameras.jsonl" > "$dir/two.jsonl"
 expect 3 "no camera for frame 2" ply p2 --camera "$dir/two.jsonl"
 expect 3 "none.jsonl: cannot open" ply p2 --camera "$dir/none.jsonl"
