@@ -60,7 +60,7 @@ isobath_status ib_cpu_attention(ib_backend *b, const ib_attention_args *a)
     attention_job j = {.a = a, .cpu = cpu, .tokens = a->qkv.dim[1], .d = a->qkv.dim[2] / 3 / a->heads};
     j.kt_bytes = keys_bytes(cpu, j.tokens, j.d);
     j.v_bytes = values_bytes(cpu, j.tokens, j.d);
-    j.blocks = ib_cpu_ceil(j.tokens, 4 * cpu->k->row_tile);
+    j.blocks = ib_cpu_ceil(j.tokens, 4 * cpu->k->query_tile);
     IB_TRY(ib_cpu_reserve(cpu, cpu->k->attend_scratch(j.d), (size_t)a->heads * (j.kt_bytes + j.v_bytes)));
     for (j.frame = 0; j.frame < a->qkv.dim[0]; j.frame++) {
         ib_pool_run(b->pool, 2 * a->heads, pack_head, &j);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 isobath_status ib_cpu_reserve(ib_cpu *cpu, size_t local, size_t shared)
 {
@@ -97,7 +99,9 @@ static int has_amx(void)
     if (!has_bf16() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     (void)high;
-    return (d >> 22 & 1) && (d >> 24 & 1) && (low >> 17 & 3) == 3;
+    if (!(d >> 22 & 1) || !(d >> 24 & 1) || (low >> 17 & 3) != 3) return 0;
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* Linux gives the large registers to processes that ask */
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
 /* An instruction path: its kernels, and whether linear layers are oneDNN's. */
@@ -122,8 +126,8 @@ static path choose_bf16(const char *isa)
         return p;
     }
     if (!has_bf16()) return p;
-    p.k = &ib_cpu_kernels_avx512_bf16;
     p.onednn = isa ? strcmp(isa, "avx512") != 0 : has_amx();
+    p.k = !p.onednn ? &ib_cpu_kernels_avx512_bf16 : isa && strcmp(isa, "onednn") == 0 ? &ib_cpu_kernels_amx_test : &ib_cpu_kernels_amx;
     if (p.onednn) p.name = isa ? isa : "amx";
     return p;
 }
@@ -168,7 +172,10 @@ isobath_status ib_cpu_open(const ib_backend_options *options, ib_backend **out)
             free(cpu);
             return st;
         }
-        if (st != ISOBATH_OK) p.name = "avx512";
+        if (st != ISOBATH_OK) {
+            p.name = "avx512";
+            cpu->k = &ib_cpu_kernels_avx512_bf16;
+        }
     }
     char version[32] = "";
     if (cpu->onednn) ib_onednn_version(version, sizeof version);

@@ -61,6 +61,7 @@ typedef struct ib_cpu_kernels {
     ib_dtype act;
     int vector;      /* floats in a vector */
     int row_tile;    /* most rows of a register tile */
+    int query_tile;  /* the same of attention within a frame */
     int panel_width; /* columns of a weight panel and keys of a panel of packed keys */
 
     void (*product)(const ib_cpu_product *p);
@@ -120,7 +121,8 @@ typedef struct ib_cpu_kernels {
                     float *out);
 } ib_cpu_kernels;
 
-extern const ib_cpu_kernels ib_cpu_kernels_sse4, ib_cpu_kernels_avx2, ib_cpu_kernels_avx512, ib_cpu_kernels_avx512_bf16;
+extern const ib_cpu_kernels ib_cpu_kernels_sse4, ib_cpu_kernels_avx2, ib_cpu_kernels_avx512, ib_cpu_kernels_avx512_bf16,
+    ib_cpu_kernels_amx, ib_cpu_kernels_amx_test;
 
 /* A weight cut into panels of panel_width columns: [panel][tap][k or k/2][column (x2 for bf16)], columns beyond the
  * last one zero. GEGLU panels hold half a panel of value columns, then their gates. */

@@ -1,5 +1,5 @@
 /* Assembles the templates into one table; included once by every isa_*.c, which defines IB_CPU_TABLE (the table's
- * name), IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16. */
+ * name), IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16; IB_CPU_TILES and IB_CPU_AMX: k_attend_amx.h. */
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/vec.h"
@@ -7,6 +7,9 @@
 #include "backend/cpu/k_product.h"
 
 #include "backend/cpu/k_attention.h"
+#ifdef IB_CPU_TILES
+#include "backend/cpu/k_attend_amx.h"
+#endif
 #include "backend/cpu/k_image.h"
 #include "backend/cpu/k_norm.h"
 #include "backend/cpu/k_winograd.h"
@@ -28,8 +31,15 @@ const ib_cpu_kernels IB_CPU_TABLE = {
     .wino_finish = k_wino_finish,
     .pack_keys = k_pack_keys,
     .pack_values = k_pack_values,
+#ifdef IB_CPU_TILES
+    .query_tile = TILE,
+    .attend_scratch = k_attend_amx_scratch,
+    .attend = k_attend_amx,
+#else
+    .query_tile = ROW_TILE,
     .attend_scratch = k_attend_scratch,
     .attend = k_attend,
+#endif
     .layernorm = k_layernorm,
     .channel_sums = k_channel_sums,
     .channel_affine = k_channel_affine,

@@ -75,7 +75,8 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
                           .in_channels = desc->in_channels,
                           .kernel = desc->kernel,
                           .bytes = w->panel_bytes * (size_t)(w->panels * groups)};
-    if (cpu->onednn && (desc->kind == IB_WEIGHT_LINEAR || desc->kind == IB_WEIGHT_GEGLU)) {
+    /* short rows: the library's call costs more than its tiles save */
+    if (cpu->onednn && desc->in_channels >= 128 && (desc->kind == IB_WEIGHT_LINEAR || desc->kind == IB_WEIGHT_GEGLU)) {
         isobath_status st = ib_onednn_product_create(cpu->onednn, desc->data, columns, desc->in_channels, b->diag,
                                                      &w->onednn, &w->base.bytes);
         if (st == ISOBATH_OK)
