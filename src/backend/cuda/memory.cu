@@ -144,6 +144,11 @@ isobath_status ib_cuda_fetch_end(ib_backend *backend, int slot, int64_t *nonfini
     return ISOBATH_OK;
 }
 
+static isobath_status create_event(ib_backend *backend, cudaEvent_t *event, unsigned flags)
+{
+    return ib_cuda_check(backend, cudaEventCreateWithFlags(event, flags), "creating an event");
+}
+
 isobath_status ib_cuda_transfers_open(ib_backend *backend)
 {
     ib_cuda_backend *be = ib_cuda(backend);
@@ -152,15 +157,15 @@ isobath_status ib_cuda_transfers_open(ib_backend *backend)
                          "allocating page-locked memory"));
     IB_TRY(ib_cuda_check(backend, cudaMalloc((void **)&be->counts, IB_FETCH_SLOTS * IB_FETCH_TENSORS * sizeof *be->counts),
                          "allocating counters"));
-    IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_ready, cudaEventDisableTiming), "creating an event"));
+    IB_TRY(create_event(backend, &be->fetch_ready, cudaEventDisableTiming));
     for (int i = 0; i < IB_FETCH_SLOTS; i++)
-        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->fetch_done[i], cudaEventDisableTiming | cudaEventBlockingSync), "creating an event"));
+        IB_TRY(create_event(backend, &be->fetch_done[i], cudaEventDisableTiming | cudaEventBlockingSync));
     for (int i = 0; i < IB_CUDA_RING_SLOTS; i++)
-        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->ring_free[i], cudaEventDisableTiming | cudaEventBlockingSync), "creating an event"));
+        IB_TRY(create_event(backend, &be->ring_free[i], cudaEventDisableTiming | cudaEventBlockingSync));
     IB_TRY(ib_cuda_check(backend, cudaStreamCreateWithFlags(&be->stage_stream, cudaStreamNonBlocking), "creating a stream"));
     for (int i = 0; i < IB_STAGE_SLOTS; i++) {
-        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->stage_ready[i], cudaEventDisableTiming), "creating an event"));
-        IB_TRY(ib_cuda_check(backend, cudaEventCreateWithFlags(&be->stage_used[i], cudaEventDisableTiming), "creating an event"));
+        IB_TRY(create_event(backend, &be->stage_ready[i], cudaEventDisableTiming));
+        IB_TRY(create_event(backend, &be->stage_used[i], cudaEventDisableTiming));
     }
     return ISOBATH_OK;
 }
