@@ -121,7 +121,7 @@ static void killed_at_random_instants(void **state)
     int kills = wanted ? atoi(wanted) : 30, killed = 0, runs = 0, left = 0;
     unsigned short random[3] = {0x1234, 0x5678, (unsigned short)(seed ? atoi(seed) : (int)time(NULL))};
     print_message("ISOBATH_FAULT_SEED=%d\n", random[2]);
-    e2e_clip(e, "k.mkv", 150, 1);
+    e2e_clip(e, "k.mkv", 110, 1);
     for (int c = 0; c < CASES; c++) {
         double begin = now_s(), longest;
         remove_folder(e, "want");
