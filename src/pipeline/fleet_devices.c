@@ -71,7 +71,7 @@ static void load(ib_fleet *f, ib_fleet_device *d)
     l->shape = s->shape;
     l->shape.budget = NULL;
     l->budget_bytes = s->budget.limit;
-    ib_setup_batches(&s->config, d->device >= 0, &l->shape);
+    ib_setup_batches(&s->config, d->device >= 0, s->act, &l->shape);
     l->shared = *ib_shared_get_layout(f->shared);
     d->state = IB_FLEET_LOADING;
     d->quiet_us = 0;

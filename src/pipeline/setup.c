@@ -216,11 +216,11 @@ isobath_status ib_setup_open_backend(const ib_setup *s, ib_dtype act, ib_pool *p
     return s->device >= 0 ? ib_cuda_open(&b, out) : s->device == IB_DEVICE_NULL ? ib_null_open(&b, out) : ib_cpu_open(&b, out);
 }
 
-void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape)
+void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda_shape *shape)
 {
     int64_t pixels = (int64_t)(shape->height / 14) * (shape->width / 14);
     int64_t largest = pixels * 64 * config->features * 2; /* bytes of the head's largest map for one frame, in a half type */
-    shape->encode_batch = gpu ? 11 : 1;
+    shape->encode_batch = !gpu ? 1 : act == IB_F32 ? 8 : 11; /* measured: docs/SPEED.md */
     shape->depth_batch = !gpu || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : 8;
     shape->temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
     shape->depth_slots = gpu ? 2 : 1;
@@ -247,7 +247,7 @@ static isobath_status limit_memory(ib_setup *s, ib_diag *diag)
 static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
     if (!s->exec) {
-        ib_setup_batches(&s->config, s->device >= 0, &s->shape);
+        ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
         IB_TRY(limit_memory(s, diag));
         IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     }

@@ -66,7 +66,7 @@ isobath_status ib_setup_open_exec(ib_setup *setup, ib_diag *diag);
 void ib_setup_name(const char *input, char *name, size_t size);
 
 /* Micro-batches for shape->height and width: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
-void ib_setup_batches(const ib_vda_config *config, int gpu, ib_vda_shape *shape);
+void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda_shape *shape);
 
 /* Opens a backend of the chosen device. Errors: DEVICE, UNSUPPORTED, MEMORY. */
 isobath_status ib_setup_open_backend(const ib_setup *setup, ib_dtype act, ib_pool *pool, ib_diag *diag, ib_backend **backend);

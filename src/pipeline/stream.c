@@ -60,7 +60,7 @@ static isobath_status plan_memory(ib_setup *s, int lag, ib_diag *diag)
 {
     isobath_plan *p = &s->plan;
     if (lag) {
-        ib_setup_batches(&s->config, s->device >= 0, &s->shape);
+        ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
         s->shape.encode_batch = s->shape.depth_slots = 1;
         IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     } else {

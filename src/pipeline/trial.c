@@ -5,11 +5,11 @@
 #include "pipeline/setup.h"
 #include <string.h>
 
-static ib_vda_shape shape_for(const ib_vda_config *config, int gpu, const ib_trial_frames *frames, int input_size)
+static ib_vda_shape shape_for(const ib_vda_config *config, int gpu, ib_dtype act, const ib_trial_frames *frames, int input_size)
 {
     ib_vda_shape shape = {0};
     ib_plan_network_size(frames->width, frames->height, input_size, config->temporal, &shape.width, &shape.height);
-    ib_setup_batches(config, gpu, &shape);
+    ib_setup_batches(config, gpu, act, &shape);
     return shape;
 }
 
@@ -17,7 +17,7 @@ isobath_status ib_trial_open(const ib_checkpoint *checkpoint, const ib_vda_confi
                              ib_pool *pool, const ib_trial_frames *frames, int input_size, ib_diag *diag, ib_trial *out)
 {
     memset(out, 0, sizeof *out);
-    out->shape = shape_for(config, device >= 0, frames, input_size);
+    out->shape = shape_for(config, device >= 0, act, frames, input_size);
     ib_backend_options b = {.act = act, .device = device, .pool = pool, .diag = diag};
     isobath_status st = ib_vda_plan(config, &out->shape, act, diag, &out->memory);
     if (st == ISOBATH_OK) st = device >= 0 ? ib_cuda_open(&b, &out->backend) : ib_cpu_open(&b, &out->backend);
@@ -37,7 +37,7 @@ void ib_trial_close(ib_trial *trial)
 isobath_status ib_trial_flops(const ib_vda_config *config, const ib_trial_frames *frames, int input_size, ib_diag *diag,
                               double *window_flops, double *frame_flops)
 {
-    ib_vda_shape shape = shape_for(config, 0, frames, input_size);
+    ib_vda_shape shape = shape_for(config, 0, IB_F32, frames, input_size);
     ib_vda_memory memory;
     IB_TRY(ib_vda_plan(config, &shape, IB_F32, diag, &memory));
     *window_flops = IB_PLAN_WINDOW * (memory.encode_flops + memory.depth_flops);
