@@ -112,7 +112,7 @@ static void feed(ib_fleet *f, ib_fleet_device *d)
         const ib_fleet_job *j = &f->jobs[order % f->schedule.capacity];
         ib_fleet_flight *l = &d->flight[d->flights++];
         ib_message m = {.type = IB_MSG_WINDOW, .u.window = {.order = order, .shot = j->window.shot, .k = j->window.k}};
-        *l = (ib_fleet_flight){.order = order, .raw = ib_shared_take_raw(f->shared)};
+        *l = (ib_fleet_flight){.order = order, .raw = ib_shared_take_raw(f->shared, i)};
         m.u.window.raw = l->raw;
         for (int s = 0; s < IB_PLAN_WINDOW; s++) {
             l->frames[s] = ib_source_frame_ref(j->frames[s]);

@@ -23,6 +23,7 @@ struct ib_shared {
     int stopped;
     int *free_frames, free_frame_count; /* stacks: what was used last is used next */
     int *free_raws, free_raw_count;
+    int *raw_user; /* the device that had the place last; -1: none */
 };
 
 static uint64_t pages(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
@@ -78,9 +79,10 @@ static isobath_status take_memory(ib_shared *s, int frames, int raws, ib_diag *d
     const ib_shared_layout *l = &s->layout;
     s->free_frames = malloc((size_t)l->frames * sizeof *s->free_frames);
     s->free_raws = malloc((size_t)l->raws * sizeof *s->free_raws);
-    if (!s->free_frames || !s->free_raws) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the list of shared places");
+    s->raw_user = malloc((size_t)l->raws * sizeof *s->raw_user);
+    if (!s->free_frames || !s->free_raws || !s->raw_user) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the list of shared places");
     for (int i = l->frames; i--;) s->free_frames[s->free_frame_count++] = i;
-    for (int i = l->raws; i--;) s->free_raws[s->free_raw_count++] = i;
+    for (int i = l->raws; i--; s->raw_user[i] = -1) s->free_raws[s->free_raw_count++] = i;
     if ((s->fd = memfd_create("isobath", MFD_CLOEXEC)) < 0)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "no shared memory for worker processes: %s", strerror(errno));
     if (ftruncate(s->fd, (off_t)l->bytes) == 0) s->base = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
@@ -119,6 +121,7 @@ void ib_shared_unref(ib_shared *s)
     if (s->fd >= 0) close(s->fd);
     free(s->free_frames);
     free(s->free_raws);
+    free(s->raw_user);
     pthread_cond_destroy(&s->freed);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -216,10 +219,21 @@ void ib_shared_stop(ib_shared *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-int ib_shared_take_raw(ib_shared *s)
+int ib_shared_take_raw(ib_shared *s, int device)
 {
+    int place = -1, found = -1;
     pthread_mutex_lock(&s->lock);
-    int place = s->free_raw_count ? s->free_raws[--s->free_raw_count] : -1;
+    for (int i = s->free_raw_count - 1; i >= 0; i--) { /* its own, else a fresh one, else what was used last */
+        int user = s->raw_user[s->free_raws[i]];
+        if (user == device || (user < 0 && (found < 0 || s->raw_user[s->free_raws[found]] >= 0)) || found < 0) found = i;
+        if (user == device) break;
+    }
+    if (found >= 0) {
+        place = s->free_raws[found];
+        memmove(s->free_raws + found, s->free_raws + found + 1, (size_t)(s->free_raw_count - found - 1) * sizeof *s->free_raws);
+        s->free_raw_count--;
+        s->raw_user[place] = device;
+    }
     pthread_mutex_unlock(&s->lock);
     return place;
 }

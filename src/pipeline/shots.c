@@ -43,6 +43,37 @@ static void add_pixel(const view *v, int x, int y, int sum[3])
     for (int c = 0; c < 3; c++) sum[c] += rgb[c];
 }
 
+/* The first sample of a component's row, 8-bit. */
+static const uint8_t *plane_row(const ib_yuv_planes *p, int c, int row)
+{
+    return p->plane[p->c[c].plane] + row * p->stride[p->c[c].plane] + p->c[c].offset;
+}
+
+/* Adds pixels x0, x0 + step ... of a row to the sums of their box; 8-bit planes, the common case, without a decision per pixel. */
+static void add_row(const view *v, int y, int x0, int x1, int step, int sum[3])
+{
+    const ib_yuv_planes *p = v->planes;
+    if (!p || p->bits != 8 || p->shift != 0) {
+        for (int x = x0; x < x1; x += step) add_pixel(v, x, y, sum);
+        return;
+    }
+    int row = ib_chroma_row(y, p->ssy, p->interlaced, p->rows[p->c[1].plane]), ssx = p->ssx;
+    const uint8_t *luma = plane_row(p, 0, y), *u = plane_row(p, 1, row), *w = plane_row(p, 2, row);
+    const int luma_step = p->c[0].step, u_step = p->c[1].step, w_step = p->c[2].step;
+    const ib_yuv_coefficients k = p->k;
+    int r = 0, g = 0, b = 0;
+    for (int x = x0; x < x1; x += step) {
+        uint8_t rgb[3];
+        ib_yuv_pixel(&k, luma[x * luma_step], u[(x >> ssx) * u_step], w[(x >> ssx) * w_step], rgb);
+        r += rgb[0];
+        g += rgb[1];
+        b += rgb[2];
+    }
+    sum[0] += r;
+    sum[1] += g;
+    sum[2] += b;
+}
+
 static void make(const view *v, ib_thumb *out)
 {
     for (int ty = 0; ty < IB_THUMB_H; ty++)
@@ -53,8 +84,7 @@ static void make(const view *v, ib_thumb *out)
             if (x1 <= x0) x1 = x0 + 1;
             /* every pixel of small pictures, a grid of at most 8x8 samples of large boxes */
             int sy = (y1 - y0 + 7) / 8, sx = (x1 - x0 + 7) / 8, n = 0, sum[3] = {0};
-            for (int y = y0; y < y1; y += sy)
-                for (int x = x0; x < x1; x += sx, n++) add_pixel(v, x, y, sum);
+            for (int y = y0; y < y1; y += sy, n += (x1 - x0 + sx - 1) / sx) add_row(v, y, x0, x1, sx, sum);
             out->luma[ty][tx] = (0.299f * (float)sum[0] + 0.587f * (float)sum[1] + 0.114f * (float)sum[2]) / (float)n;
         }
 }
