@@ -142,11 +142,13 @@ class Data:
 
     def frames(self, n, h, w, again=3):
         """n single frames. Each picture is used `again` times on average."""
-        pool, size = self.pools["frames"], 12 * n
+        pool = self.pools["frames"]
         if (h, w) not in self.rings:
+            size = 12 * n
             self.rings[h, w] = dict(at=0, n=0, t=(torch.zeros(size, 3, h, w, device=self.dev), torch.zeros(size, h, w, device=self.dev),
                                                   torch.ones(size, device=self.dev)))
         ring = self.rings[h, w]
+        size = len(ring["t"][1])
         for _ in range(1 if ring["n"] else 4):
             k = min(n // again if ring["n"] >= 4 * n else n, size - ring["at"])
             parts = self.faulty(*pool.draw(self.pick(k, pool.n), self.pick(k, MOMENTS), self.pick(k, LOOKS), h, w), 1)

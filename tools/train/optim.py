@@ -1,7 +1,5 @@
 """Parameters, gradients and their optimiser as few flat tensors, so that a step is few kernels and can be recorded in a
 CUDA graph: float32 masters, a working copy (bfloat16 on a GPU) that the network computes with, and the moving average."""
-import os
-
 import torch
 
 
@@ -19,7 +17,7 @@ def zeropower(g):
 
 def layout(p, flat):
     """The view of a flat piece as a parameter's shape; convolution kernels lie channels-last."""
-    if p.dim() == 4 and not os.environ.get("NANO_PLAIN"):
+    if p.dim() == 4:
         o, i, h, w = p.shape
         return flat.view(o, h, w, i).permute(0, 3, 1, 2)
     return flat.view(p.shape)

@@ -22,7 +22,7 @@ from model import MEAN, STD, VideoDepth
 from optim import Optimiser
 from render import library
 
-RECORD = torch.cuda.device_count() > 0 and not os.environ.get("NO_GRAPHS")
+RECORD = torch.cuda.device_count() > 0 and not os.environ.get("NO_GRAPHS")  # set NO_GRAPHS=1 to look for faults
 METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py folds it into the last layer
 RELATIVE_SCALE = 0.216  # 1/m of the canonical camera per unit of the relative output
 # what: frames (of one scene each) or clips of t frames; h x w; frames a step and device; temporal modules on; small: output
@@ -271,8 +271,8 @@ def main():
     p.add_argument("--workers", type=int, default=14, help="scene builders per device")
     p.add_argument("--clip-share", type=float, default=0.6, help="part of the built scenes that are clips")
     p.add_argument("--lr", type=float, default=1.2e-3)
-    p.add_argument("--head-rate", type=float, default=0.15)
-    p.add_argument("--decay", type=float, default=0.05)
+    p.add_argument("--head-rate", type=float, default=0.4)
+    p.add_argument("--decay", type=float, default=0.3)
     p.add_argument("--clip", type=float, default=5.0)
     p.add_argument("--warmup", type=int, default=200)
     p.add_argument("--hold", type=float, default=0.5, help="part of the time before the learning rate falls")
