@@ -126,11 +126,12 @@ static isobath_status finish(ib_lag *l, int64_t *nonfinite)
     const float s = (float)scale, t = (float)shift, *last = l->raw + (l->first - 1) * l->map, *given = l->aligned[l->first - 1];
     for (int i = 0; i < l->count; i++) {
         /* What the last frame given out had beyond the fit fades over the new ones. */
-        float fade = l->windows ? 1 - (float)(i + 1) / (float)(l->o.step + 1) : 0;
+        float fade = 1 - (float)(i + 1) / (float)(l->o.step + 1);
         const float *raw = l->raw + (l->first + i) * l->map;
         float *out = l->aligned[l->first + i];
         for (int64_t p = 0; p < l->map; p++) {
-            float v = raw[p] * s + t + fade * (given[p] - (last[p] * s + t));
+            float v = raw[p] * s + t;
+            if (l->windows) v += fade * (given[p] - (last[p] * s + t)); /* nothing was given out before the first window */
             out[p] = v < 0 ? 0 : v;
         }
     }

@@ -332,6 +332,7 @@ static void lag_keeps_every_frame(void **state)
             assert_true(depth[threads - 1] && n == counts[i]);
         }
         assert_memory_equal(depth[0], depth[1], (size_t)(n * h * w) * sizeof(float));
+        for (int64_t p = 0; p < n * h * w; p++) assert_true(isfinite(depth[0][p]));
         ib_depth_reader *r;
         clip c = {.fps = 25, .variable = 1};
         assert_int_equal(ib_depth_reader_open(e2e_path(e, "lag/clip_depths.npz"), NULL, &r), ISOBATH_OK);
