@@ -165,6 +165,7 @@ static isobath_status open_all(isobath_stream *s)
     IB_TRY(ib_pool_create(p->threads, &s->diag, &r->compute_pool));
     if (s->options.lag) IB_TRY(open_lag(s));
     else IB_TRY(open_network(s, p->act, &r->device, &s->network, r->model_sha256));
+    ib_setup_end_hash(&s->setup); /* begun by ib_setup_init; a stalled source may end the process without a farewell */
     ib_backend_options host = {.act = IB_F32, .isa = o->cpu_isa, .pool = r->compute_pool, .diag = &s->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
     s->raw = malloc((size_t)p->plan.network_height * (size_t)p->plan.network_width * sizeof *s->raw);
