@@ -1,38 +1,16 @@
 /* Robust line; see fit.h. */
 #include "join/fit.h"
 
+#include "base/select.h"
 #include <math.h>
 
 enum { MIN_SAMPLES = 16, STEPS = 20 };
 static const double huber_k = 1.345, tukey_c = 4.685; /* 95% efficient for normal errors */
 
-/* k-th smallest; reorders v. */
-static double select_nth(double *v, size_t n, size_t k)
-{
-    size_t low = 0, high = n - 1;
-    while (low < high) {
-        double pivot = v[low + (high - low) / 2];
-        size_t i = low, j = high;
-        for (;;) {
-            while (v[i] < pivot) i++;
-            while (v[j] > pivot) j--;
-            if (i >= j) break;
-            double swap = v[i];
-            v[i++] = v[j];
-            v[j--] = swap;
-        }
-        if (k <= j)
-            high = j;
-        else
-            low = j + 1;
-    }
-    return v[k];
-}
-
 static double spread(const float *x, const float *y, size_t n, const ib_fit *fit, double *scratch)
 {
     for (size_t i = 0; i < n; i++) scratch[i] = fabs(fit->scale * x[i] + fit->shift - y[i]);
-    return 1.4826 * select_nth(scratch, n, n / 2);
+    return 1.4826 * ib_select_nth(scratch, n, n / 2);
 }
 
 static double weight(double error, double sigma, int tukey)
@@ -87,10 +65,10 @@ int ib_line_fit(const float *x, const float *y, size_t n, ib_fit_model model, do
     *out = (ib_fit){.scale = 1};
     if (n < MIN_SAMPLES) return 0;
     for (size_t i = 0; i < n; i++) scratch[i] = fabs((double)y[i]);
-    double level = select_nth(scratch, n, n / 2);
+    double level = ib_select_nth(scratch, n, n / 2);
     if (!(level > 0)) return 0;
     for (size_t i = 0; i < n; i++) scratch[i] = y[i];
-    ib_fit middle = {.scale = 0, .shift = select_nth(scratch, n, n / 2)};
+    ib_fit middle = {.scale = 0, .shift = ib_select_nth(scratch, n, n / 2)};
     double whole = spread(x, y, n, &middle, scratch);
     ib_fit fit = *out;
     if (model != IB_FIT_NONE && !iterate(x, y, n, model, level, scratch, &fit)) return 0;

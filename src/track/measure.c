@@ -1,36 +1,14 @@
 /* Depth of boxes and masks in one frame; see lift.h. */
 #include "track/lift.h"
 
+#include "base/select.h"
 #include <math.h>
 
 enum { SIDE = 17, SAMPLES = SIDE * SIDE, NEARER = 64 }; /* of the sampling grid; nearer boxes that are considered */
 
-/* k-th smallest of v (Hoare's selection). */
-static double select_nth(double *v, size_t n, size_t k)
-{
-    size_t low = 0, high = n - 1;
-    while (low < high) {
-        double pivot = v[low + (high - low) / 2];
-        size_t i = low, j = high;
-        for (;;) {
-            while (v[i] < pivot) i++;
-            while (v[j] > pivot) j--;
-            if (i >= j) break;
-            double swap = v[i];
-            v[i++] = v[j];
-            v[j--] = swap;
-        }
-        if (k <= j) /* elements up to j are <= pivot, those beyond are >= pivot */
-            high = j;
-        else
-            low = j + 1;
-    }
-    return v[k];
-}
-
 double ib_median(double *v, size_t n)
 {
-    double upper = select_nth(v, n, n / 2);
+    double upper = ib_select_nth(v, n, n / 2);
     if (n % 2) return upper;
     double lower = v[0];
     for (size_t i = 1; i < n / 2; i++) lower = v[i] > lower ? v[i] : lower;
