@@ -12,6 +12,13 @@ int cli_set_on_error(void *target, const char *arg)
     return 0;
 }
 
+int cli_set_guard(void *target, const char *arg)
+{
+    if (strcmp(arg, "on") && strcmp(arg, "off")) return -1;
+    *(int *)target = strcmp(arg, "on") == 0;
+    return 0;
+}
+
 int cli_set_bytes(void *target, const char *arg)
 {
     char unit;

@@ -57,6 +57,7 @@
     {CLI_INT, "--stride", 0, "N", "ply: every N-th pixel", &(o).ply_stride}
 
 int cli_set_on_error(void *target, const char *argument);
+int cli_set_guard(void *target, const char *argument);
 int cli_set_png_level(void *target, const char *argument);
 int cli_set_bytes(void *target, const char *argument); /* a size_t from 800M or 5.5G */
 

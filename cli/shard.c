@@ -4,14 +4,6 @@
 #include "task.h"
 
 #include <stdio.h>
-#include <string.h>
-
-static int set_guard(void *target, const char *arg)
-{
-    if (strcmp(arg, "on") && strcmp(arg, "off")) return -1;
-    *(int *)target = strcmp(arg, "on") == 0;
-    return 0;
-}
 
 int cmd_shard(int argc, char **argv)
 {
@@ -39,7 +31,7 @@ int cmd_shard(int argc, char **argv)
         {CLI_CALL, "--count", 0, "frames|packets", "frames (default): decode all of it once, exact; packets: read the container only,\nmuch sooner; a task that finds another frame than was counted says so", &t.count_packets, cli_set_count},
         CLI_INPUT_OPTIONS(o),
         CLI_MODEL_OPTIONS(o, metric),
-        {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, set_guard},
+        {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, cli_set_guard},
         {CLI_STRING, "--cuts", 0, "off|auto|FILE", "as for isobath run", &o.cuts},
         CLI_SINK_OPTIONS(o, range),
         {CLI_HEADING, .help = "Reporting"},

@@ -32,13 +32,6 @@ typedef struct slurm_run {
     char ids[4096]; /* of the jobs that are on their way */
 } slurm_run;
 
-static int set_guard(void *target, const char *arg)
-{
-    if (strcmp(arg, "on") && strcmp(arg, "off")) return -1;
-    *(int *)target = strcmp(arg, "on") == 0;
-    return 0;
-}
-
 static int add_extra(void *target, const char *arg)
 {
     slurm_options *o = target;
@@ -265,7 +258,7 @@ int cmd_slurm(int argc, char **argv)
         {CLI_CALL, "--count", 0, "frames|packets", "as for isobath shard", &r.count_packets, cli_set_count},
         CLI_INPUT_OPTIONS(o),
         CLI_MODEL_OPTIONS(o, metric),
-        {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, set_guard},
+        {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, cli_set_guard},
         {CLI_STRING, "--cuts", 0, "off|auto|FILE", "as for isobath run", &o.cuts},
         CLI_SINK_OPTIONS(o, range),
         {CLI_HEADING, .help = "Reporting"},
