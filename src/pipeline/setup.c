@@ -454,10 +454,7 @@ isobath_status ib_setup_open_network(ib_setup *s, ib_dtype act, ib_pool *pool, i
         st = ib_vda_plan(&s->config, &s->shape, act, diag, &s->memory);
         note(s, "memory is short: smaller batches, the same result");
     }
-    if (st == ISOBATH_OK && sha256) {
-        const char *hash = *s->model_sha256 ? s->model_sha256 : ib_checkpoint_sha256(ckpt);
-        snprintf(sha256, 65, "%s", hash ? hash : "");
-    }
+    if (st == ISOBATH_OK && sha256) st = ib_setup_hash_model(s, diag, sha256);
     ib_checkpoint_close(ckpt);
     return st;
 }

@@ -146,9 +146,7 @@ static isobath_status open_network(isobath_stream *s, ib_dtype act, ib_backend *
     IB_TRY(ib_checkpoint_open(s->setup.model_path, &s->diag, &ckpt));
     isobath_status st = ib_setup_open_backend(&s->setup, act, s->run.compute_pool, &s->diag, backend);
     if (st == ISOBATH_OK) st = ib_stream_create(*backend, ckpt, &s->setup.config, &s->setup.shape, &s->diag, network);
-    const char *hash = st == ISOBATH_OK && sha256 ? ib_checkpoint_sha256(ckpt) : NULL;
-    if (hash) snprintf(sha256, 65, "%s", hash);
-    else if (st == ISOBATH_OK && sha256) st = ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->setup.model_path);
+    if (st == ISOBATH_OK && sha256) st = ib_setup_hash_model(&s->setup, &s->diag, sha256);
     ib_checkpoint_close(ckpt);
     return st;
 }
@@ -165,7 +163,6 @@ static isobath_status open_all(isobath_stream *s)
     IB_TRY(ib_pool_create(p->threads, &s->diag, &r->compute_pool));
     if (s->options.lag) IB_TRY(open_lag(s));
     else IB_TRY(open_network(s, p->act, &r->device, &s->network, r->model_sha256));
-    ib_setup_end_hash(&s->setup); /* begun by ib_setup_init; a stalled source may end the process without a farewell */
     ib_backend_options host = {.act = IB_F32, .isa = o->cpu_isa, .pool = r->compute_pool, .diag = &s->diag};
     IB_TRY(ib_cpu_open(&host, &r->host));
     s->raw = malloc((size_t)p->plan.network_height * (size_t)p->plan.network_width * sizeof *s->raw);
