@@ -3,7 +3,7 @@
  * docs/CLUSTER.md has the figures and what follows from them. */
 #include "backend/backend.h"
 #include "pipeline/align.h"
-#include "pipeline/spool.h"
+#include "pipeline/cluster/spool.h"
 #include "sink/png_file.h"
 #include "sink/quant.h"
 

@@ -1,6 +1,6 @@
 /* A device that stays open with the model loaded; see engine.h. */
 #include "pipeline/engine.h"
-#include "pipeline/child.h"
+#include "pipeline/fleet/child.h"
 
 #include <stdio.h>
 #include <stdlib.h>

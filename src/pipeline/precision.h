@@ -2,7 +2,7 @@
 #ifndef IB_PIPELINE_PRECISION_H
 #define IB_PIPELINE_PRECISION_H
 
-#include "pipeline/trial.h"
+#include "pipeline/report/trial.h"
 
 /* What the fast type loses against fp32 on the same device, of fp32's range. */
 typedef struct ib_precision_verdict {

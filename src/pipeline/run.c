@@ -3,9 +3,9 @@
 #include "pipeline/run.h"
 
 #include "pipeline/engine.h"
-#include "pipeline/exec.h"
-#include "pipeline/fleet.h"
-#include "pipeline/resume.h"
+#include "pipeline/exec/exec.h"
+#include "pipeline/fleet/fleet.h"
+#include "pipeline/journal/resume.h"
 #include "pipeline/shots.h"
 #include "sink/describe.h"
 #include "sink/file.h"

@@ -1,7 +1,7 @@
 /* What a run is made of; see setup.h. */
 #include "pipeline/setup.h"
 
-#include "pipeline/exec.h"
+#include "pipeline/exec/exec.h"
 #include "pipeline/guided.h"
 #include "pipeline/plan.h"
 #include "pipeline/shots.h"

@@ -6,7 +6,7 @@
 #include "media/media.h"
 #include "model/vda.h"
 #include "pipeline/precision.h"
-#include "pipeline/child.h"
+#include "pipeline/fleet/child.h"
 #include "pipeline/devices.h"
 #include "sink/sink.h"
 #include <isobath/session.h>

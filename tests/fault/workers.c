@@ -1,4 +1,4 @@
-/* Worker processes that die, stop, run out of memory and answer garbage, from inside (src/pipeline/sabotage.h) and from outside
+/* Worker processes that die, stop, run out of memory and answer garbage, from inside (src/pipeline/fleet/sabotage.h) and from outside
  * (signals to them at random times): the result has the bytes of an undisturbed run, or the run says in one line why there is none. */
 #include "session.h"
 

@@ -1,5 +1,5 @@
 /* What a depth program may write: headers before and after its hello, and the hello itself. */
-#include "pipeline/exec_protocol.h"
+#include "pipeline/exec/exec_protocol.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Journals from strangers: whatever the bytes, no crash, and what is accepted is consistent and accepted again. */
 #include "base/bytes.h"
-#include "pipeline/journal.h"
+#include "pipeline/journal/journal.h"
 
 #include <libdeflate.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Plans from strangers: the text, a zero byte, the table of frames. What is read obeys what everybody else relies on. */
-#include "pipeline/shard.h"
+#include "pipeline/cluster/shard.h"
 
 #include <stdlib.h>
 #include <string.h>

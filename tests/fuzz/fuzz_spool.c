@@ -1,5 +1,5 @@
 /* Spool and chain files from strangers. */
-#include "pipeline/merge.h"
+#include "pipeline/cluster/merge.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Status files from strangers: whatever the folder holds, a report or one clear line. */
-#include "pipeline/status.h"
+#include "pipeline/report/status.h"
 
 #include <stdlib.h>
 #include <string.h>

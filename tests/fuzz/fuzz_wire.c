@@ -1,6 +1,6 @@
 /* Messages of worker processes: whatever comes out of the socket is told apart from a message; the memory layout that LOAD announces and
  * the frames in it are checked before they are used. */
-#include "pipeline/wire.h"
+#include "pipeline/fleet/wire.h"
 
 #include <stdlib.h>
 #include <string.h>

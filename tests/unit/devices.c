@@ -1,7 +1,7 @@
 /* Device lists, processor lists, and the messages of worker processes. */
-#include "pipeline/affinity.h"
+#include "pipeline/fleet/affinity.h"
 #include "pipeline/devices.h"
-#include "pipeline/wire.h"
+#include "pipeline/fleet/wire.h"
 #include "support/clips.h"
 
 #include <errno.h>

@@ -2,8 +2,8 @@
 #include "sink_helper.h"
 
 #include "pipeline/identity.h"
-#include "pipeline/journal.h"
-#include "pipeline/lock.h"
+#include "pipeline/journal/journal.h"
+#include "pipeline/journal/lock.h"
 
 #include <sys/wait.h>
 

@@ -1,6 +1,6 @@
 /* The schedule against simulated devices: every window once and in order, memory bounded, nobody idle for long, whatever the
  * speeds, deaths and delays. */
-#include "pipeline/schedule.h"
+#include "pipeline/fleet/schedule.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

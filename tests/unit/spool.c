@@ -1,5 +1,5 @@
 /* Spool files: which maps are kept, that no bit is lost, and that every damage is seen. */
-#include "pipeline/spool.h"
+#include "pipeline/cluster/spool.h"
 
 #include "support/clips.h"
 

@@ -1,0 +1,223 @@
+/* Windows from several devices: the stream's side, and the thread that assembles windows; see fleet.h. */
+#include "pipeline/fleet/fleet_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+typedef struct fleet_window {
+    ib_window base;
+    ib_fleet *fleet;
+    int raw;
+} fleet_window;
+
+void ib_fleet_wake(ib_fleet *f)
+{
+    uint64_t one = 1;
+    while (write(f->wake_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+}
+
+void ib_fleet_drop_frames(ib_source_frame *frames[IB_PLAN_WINDOW])
+{
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) {
+        ib_source_frame_unref(frames[i]);
+        frames[i] = NULL;
+    }
+}
+
+static int is_stopped(void *ctx)
+{
+    ib_fleet *f = ctx;
+    return atomic_load(&f->stopping) || (f->o.cancelled && atomic_load(f->o.cancelled));
+}
+
+/* One more window for the schedule; waits for room. 0: stopped. */
+static int append(ib_fleet *f, const ib_window_frames *w)
+{
+    pthread_mutex_lock(&f->lock);
+    while (!f->over && !is_stopped(f) && !ib_schedule_append(&f->schedule)) pthread_cond_wait(&f->changed, &f->lock);
+    int open = !f->over && !is_stopped(f);
+    if (open) {
+        ib_fleet_job *j = &f->jobs[(f->schedule.appended - 1) % f->schedule.capacity];
+        *j = (ib_fleet_job){.window = {.shot = w->shot, .shot_first = w->shot_first, .k = w->k, .frames_total = w->frames_total}, .raw = -1};
+        for (int i = 0; i < IB_PLAN_WINDOW; i++) j->frames[i] = ib_source_frame_ref(w->slot[i]);
+        for (int i = w->first; i < w->end; i++) {
+            j->window.pts_us[i] = w->slot[i]->pts_us;
+            if (f->o.wants_rgb) j->window.source[i] = ib_source_frame_ref(w->slot[i]);
+        }
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (open) ib_fleet_wake(f);
+    return open;
+}
+
+static void *assemble_main(void *arg)
+{
+    ib_fleet *f = arg;
+    const ib_window_frames *w = NULL;
+    isobath_status st;
+    do st = ib_reader_next(&f->reader, &w);
+    while (st == ISOBATH_OK && w && append(f, w));
+    pthread_mutex_lock(&f->lock);
+    if (st == ISOBATH_OK && ib_diag_status(f->o.diag) == ISOBATH_OK && !is_stopped(f)) f->schedule.ended = 1;
+    else if (!is_stopped(f)) f->over = 1;
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+    ib_fleet_wake(f);
+    return NULL;
+}
+
+static void release_window(ib_window *window)
+{
+    fleet_window *w = (fleet_window *)window;
+    ib_shared_give_raw(w->fleet->shared, w->raw);
+    ib_fleet_wake(w->fleet);
+    free(w);
+}
+
+static ib_window *fleet_next(ib_window_stream *s)
+{
+    ib_fleet *f = (ib_fleet *)s;
+    fleet_window *w = calloc(1, sizeof *w);
+    if (!w) {
+        ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
+        return NULL;
+    }
+    pthread_mutex_lock(&f->lock);
+    ib_schedule *q = &f->schedule;
+    while (!ib_schedule_ready(q) && !f->over && !(q->ended && q->out == q->appended) && !atomic_load(&f->stopping))
+        pthread_cond_wait(&f->changed, &f->lock);
+    int ready = ib_schedule_ready(q) && !atomic_load(&f->stopping);
+    if (ready) {
+        ib_fleet_job *j = &f->jobs[ib_schedule_pop(q) % q->capacity];
+        w->base = j->window;
+        w->base.raw = ib_shared_raw(f->shared, j->raw);
+        w->base.release = release_window;
+        w->fleet = f;
+        w->raw = j->raw;
+        *j = (ib_fleet_job){.raw = -1};
+        pthread_cond_broadcast(&f->changed);
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (ready) return &w->base;
+    free(w);
+    return NULL;
+}
+
+static void fleet_stop(ib_window_stream *s)
+{
+    ib_fleet *f = (ib_fleet *)s;
+    pthread_mutex_lock(&f->lock);
+    atomic_store(&f->stopping, 1);
+    pthread_cond_broadcast(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+    if (f->source) ib_source_stop(f->source);
+    if (f->shared) ib_shared_stop(f->shared);
+    ib_fleet_wake(f);
+}
+
+static void fleet_stats(ib_window_stream *s, ib_window_stats *out)
+{
+    ib_fleet *f = (ib_fleet *)s;
+    pthread_mutex_lock(&f->lock);
+    out->lost = f->lost;
+    out->late = f->schedule.late;
+    out->device_count = f->schedule.device_count;
+    for (int i = 0; i < out->device_count; i++) {
+        const ib_fleet_device *d = &f->device[i];
+        ib_device_stats *o = &out->device[i];
+        memcpy(o->name, d->name, sizeof o->name);
+        o->state = d->state == IB_FLEET_OUT ? IB_DEVICE_LEFT_OUT : d->state != IB_FLEET_WORKING ? IB_DEVICE_STARTING
+                   : d->flights ? IB_DEVICE_BUSY : IB_DEVICE_IDLE;
+        o->windows = d->windows;
+        o->busy_s = d->busy_before + d->busy_s;
+        o->restarts = d->failures;
+        out->busy_s += o->busy_s;
+        out->flops += d->flops_before + d->flops;
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void fleet_destroy(ib_window_stream *s)
+{
+    ib_fleet *f = (ib_fleet *)s;
+    fleet_stop(s);
+    if (f->assembling) pthread_join(f->assembler, NULL);
+    if (f->dispatching) pthread_join(f->dispatcher, NULL);
+    for (int i = 0; i < f->schedule.device_count; i++) {
+        ib_fleet_device *d = &f->device[i];
+        ib_child_close(d->child);
+        for (int j = 0; j < d->flights; j++) ib_fleet_drop_frames(d->flight[j].frames);
+    }
+    for (int64_t i = 0; f->jobs && i < f->schedule.capacity; i++) {
+        ib_fleet_drop_frames(f->jobs[i].frames);
+        ib_fleet_drop_frames(f->jobs[i].window.source);
+    }
+    ib_reader_free(&f->reader);
+    ib_shared_unref(f->shared);
+    ib_schedule_free(&f->schedule);
+    free(f->jobs);
+    if (f->wake_fd >= 0) close(f->wake_fd);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static const ib_window_stream_ops fleet_ops = {fleet_next, fleet_stop, fleet_stats, fleet_destroy};
+
+static isobath_status prepare(ib_fleet *f)
+{
+    ib_setup *s = f->o.setup;
+    int64_t windows = s->plan.frames_hint > 0 && f->o.range.k_end < 0 ? ib_plan_windows(s->plan.frames_hint) : -1;
+    if (windows >= 0) windows -= (f->o.range.shot_first + IB_PLAN_STEP - 1) / IB_PLAN_STEP + f->o.range.k;
+    if (f->o.range.k_end >= 0) windows = f->o.range.k_end - f->o.range.k;
+    if (f->o.range.limit > 0 && (windows < 0 || windows > f->o.range.limit)) windows = f->o.range.limit;
+    if ((f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return ib_fail(f->o.diag, ISOBATH_ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
+    int frames, raws;
+    ib_setup_shared_places(s, &frames, &raws);
+    IB_TRY(ib_shared_create(&s->shared, frames, raws, f->o.diag, &f->shared));
+    IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->shared.frames + 8, f->o.diag));
+    f->jobs = calloc((size_t)f->schedule.capacity, sizeof *f->jobs);
+    if (!f->jobs) return ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for the look-ahead");
+    for (int i = 0; i < s->devices.count; i++) {
+        ib_fleet_device *d = &f->device[i];
+        d->device = s->devices.device[i];
+        ib_device_name(d->device, d->name);
+        d->child = s->child[i];
+        s->child[i] = NULL;
+        d->state = IB_FLEET_START;
+        f->schedule.device[i].depth = d->device >= 0 ? 3 : 2; /* a GPU has two in work */
+    }
+    return ISOBATH_OK;
+}
+
+isobath_status ib_fleet_create(const ib_fleet_options *options, ib_fleet **out)
+{
+    *out = NULL;
+    ib_fleet *f = calloc(1, sizeof *f);
+    if (!f) return ib_fail(options->diag, ISOBATH_ERR_MEMORY, "out of memory for worker processes");
+    f->stream.ops = &fleet_ops;
+    f->o = *options;
+    f->wake_fd = -1;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_cond_init(&f->changed, NULL);
+    isobath_status st = prepare(f);
+    if (st == ISOBATH_OK) *out = f;
+    else fleet_destroy(&f->stream);
+    return st;
+}
+
+ib_frame_pool ib_fleet_pool(ib_fleet *f) { return ib_shared_pool(f->shared); }
+ib_window_stream *ib_fleet_stream(ib_fleet *f) { return &f->stream; }
+
+isobath_status ib_fleet_start(ib_fleet *f, ib_source *source)
+{
+    f->source = source;
+    f->reader = (ib_reader){.source = source, .range = f->o.range, .stopped = is_stopped, .ctx = f, .diag = f->o.diag};
+    f->dispatching = pthread_create(&f->dispatcher, NULL, ib_fleet_devices_main, f) == 0;
+    f->assembling = f->dispatching && pthread_create(&f->assembler, NULL, assemble_main, f) == 0;
+    return f->assembling ? ISOBATH_OK : ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "could not start the threads of worker processes");
+}

@@ -1,0 +1,360 @@
+/* A worker process: one device of a run; see include/isobath/worker.h and wire.h. One thread listens to the run, the main one computes.
+ * When the run goes away, so does this process, at once. */
+#include <isobath/worker.h>
+
+#include "base/clock.h"
+#include "op/transfer.h"
+#include "pipeline/fleet/affinity.h"
+#include "pipeline/compute.h"
+#include "pipeline/setup.h"
+#include "pipeline/fleet/sabotage.h"
+#include "pipeline/fleet/wire.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TICK_US 200000
+#define REDO_GRACE_S 600 /* opening the network in fp32 says nothing for a while */
+#define QUEUE 8          /* windows that may wait; the run sends fewer */
+
+typedef struct remote {
+    ib_wire wire;
+    ib_diag diag;
+    char isa[16];
+    ib_setup setup; /* only what ib_setup_open_network needs */
+    ib_pool *pool;
+    ib_backend *backend;
+    ib_vda *vda;
+    ib_compute *compute;
+    ib_vda_memory memory;
+    ib_shared_layout layout;
+    uint8_t *base;
+    uint8_t *registered; /* per raw place: 1 when it is known to the device */
+    int64_t last_tick_us;
+    ib_sabotage sabotage;
+    /* windows to do: written by the listener */
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    ib_msg_window queue[QUEUE];
+    int queued, bye, rest;
+    char held[4200]; /* what device and network are of, while they rest; "": nothing is held */
+    /* in flight, oldest first */
+    ib_msg_window flight[2];
+    int flights;
+} remote;
+
+static void tell(remote *r, ib_message *m)
+{
+    if (ib_wire_send(&r->wire, m, -1, 1) != 0) _exit(0); /* the run is gone */
+}
+
+static int tell_failure(remote *r, isobath_status st)
+{
+    ib_message m = {.type = IB_MSG_FAILED, .u.failed.status = (int32_t)st};
+    snprintf(m.u.failed.text, sizeof m.u.failed.text, "%s", *r->diag.text ? r->diag.text : isobath_status_name(st));
+    tell(r, &m);
+    return 1;
+}
+
+static void tell_tick(remote *r, int grace_s)
+{
+    ib_message m = {.type = IB_MSG_TICK};
+    m.u.tick.flops = r->compute ? ib_compute_flops(r->compute) : 0;
+    m.u.tick.busy_s = r->compute ? ib_compute_busy_s(r->compute) : 0;
+    m.u.tick.grace_s = grace_s;
+    tell(r, &m);
+    r->last_tick_us = ib_now_us();
+}
+
+static int tick(void *ctx)
+{
+    remote *r = ctx;
+    if (ib_now_us() - r->last_tick_us > TICK_US) tell_tick(r, 0);
+    return 0;
+}
+
+/* The next message, which must be of this type; dies quietly when the run is gone. */
+static isobath_status expect(remote *r, ib_message_type type, ib_message *m, int *passed)
+{
+    const char *why = NULL;
+    ib_wire_got got = ib_wire_receive(&r->wire, m, passed, 1, &why);
+    if (got == IB_WIRE_CLOSED || (got == IB_WIRE_MESSAGE && m->type == IB_MSG_BYE)) _exit(0);
+    if (got == IB_WIRE_MESSAGE && m->type == type) return ISOBATH_OK;
+    return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process got %s", why ? why : "a message that it did not expect");
+}
+
+static void drop_network(remote *r)
+{
+    ib_vda_destroy(r->vda);
+    ib_backend_close(r->backend);
+    r->vda = NULL;
+    r->backend = NULL;
+    *r->held = 0;
+}
+
+/* Becomes the device that the run asks for, as far as that needs no network. */
+static isobath_status open_device(remote *r)
+{
+    ib_message m;
+    IB_TRY(expect(r, IB_MSG_OPEN, &m, NULL));
+    const ib_msg_open *o = &m.u.open;
+    if (strcmp(o->version, IB_WIRE_VERSION) != 0)
+        return ib_fail(&r->diag, ISOBATH_ERR_UNSUPPORTED, "the worker program is %s, the run is %s: take both from one installation",
+                       IB_WIRE_VERSION, o->version);
+    ib_setup *s = &r->setup;
+    if (r->pool && (s->device != o->device || s->act != (ib_dtype)o->act || s->threads != o->threads || strcmp(r->isa, o->isa) != 0)) {
+        drop_network(r);
+        ib_pool_destroy(r->pool);
+        r->pool = NULL;
+    }
+    s->device = o->device;
+    s->act = (ib_dtype)o->act;
+    s->threads = o->threads;
+    snprintf(r->isa, sizeof r->isa, "%s", o->isa);
+    s->options.cpu_isa = *r->isa ? r->isa : NULL;
+    if (s->device >= 0) ib_affinity_near_cuda(s->device);
+    if (!r->pool) IB_TRY(ib_pool_create(s->threads, &r->diag, &r->pool));
+    ib_backend *probe;
+    IB_TRY(ib_setup_open_backend(s, s->act, r->pool, &r->diag, &probe));
+    ib_message answer = {.type = IB_MSG_OPENED};
+    snprintf(answer.u.opened.kind, sizeof answer.u.opened.kind, "%s", probe->kind);
+    ib_backend_close(probe);
+    tell(r, &answer);
+    return ISOBATH_OK;
+}
+
+static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda)
+{
+    remote *r = ctx;
+    tell_tick(r, REDO_GRACE_S);
+    return ib_setup_open_network(&r->setup, IB_F32, r->pool, diag, backend, vda, NULL);
+}
+
+static isobath_status reload_network(void *ctx, ib_vda *vda)
+{
+    remote *r = ctx;
+    tell_tick(r, REDO_GRACE_S);
+    return ib_setup_reload_network(&r->setup, vda, &r->diag);
+}
+
+/* The network, loaded or, when it rested, with other sizes. */
+static isobath_status take_network(remote *r)
+{
+    ib_setup *s = &r->setup;
+    char held[sizeof r->held];
+    struct stat sb = {0};
+    if (stat(s->model_path, &sb) != 0) sb.st_size = -1;
+    snprintf(held, sizeof held, "%lld %lld.%09ld %zu %s", (long long)sb.st_size, (long long)sb.st_mtim.tv_sec, sb.st_mtim.tv_nsec, s->budget.limit,
+             s->model_path);
+    if (r->vda && strcmp(held, r->held) == 0) {
+        tell_tick(r, REDO_GRACE_S);
+        if (ib_vda_reshape(r->vda, &s->shape) == ISOBATH_OK) return ISOBATH_OK;
+        ib_diag_reset(&r->diag); /* with all of the device's memory, then */
+    }
+    drop_network(r);
+    atomic_store(&s->budget.used, 0);
+    IB_TRY(ib_setup_open_network(s, s->act, r->pool, &r->diag, &r->backend, &r->vda, NULL));
+    snprintf(r->held, sizeof r->held, "%s", held);
+    return ISOBATH_OK;
+}
+
+static isobath_status load_network(remote *r)
+{
+    ib_message m;
+    int fd = -1;
+    ib_setup *s = &r->setup;
+    IB_TRY(expect(r, IB_MSG_LOAD, &m, &fd));
+    isobath_status st = ib_shared_map(fd, &m.u.load.shared, &r->diag, &r->base);
+    if (fd >= 0) close(fd);
+    IB_TRY(st);
+    r->layout = m.u.load.shared;
+    r->registered = calloc((size_t)r->layout.raws, 1);
+    if (!r->registered) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a worker process");
+    snprintf(s->model_path, sizeof s->model_path, "%s", m.u.load.model_path);
+    s->config = m.u.load.config;
+    s->shape = m.u.load.shape;
+    s->budget.limit = m.u.load.budget_bytes;
+    s->shape.budget = &s->budget;
+    size_t raw_bytes = (size_t)IB_PLAN_WINDOW * (size_t)s->shape.height * (size_t)s->shape.width * sizeof(float);
+    if (raw_bytes > r->layout.raw_stride || s->shape.depth_slots < 1 || s->shape.depth_slots > 2)
+        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
+    IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
+    IB_TRY(take_network(r));
+    ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &s->shape, .memory = &r->memory,
+                            .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .tick = tick, .tick_ctx = r, .diag = &r->diag};
+    IB_TRY(ib_compute_create(&c, &r->compute));
+    ib_message answer = {.type = IB_MSG_LOADED};
+    tell(r, &answer);
+    return ISOBATH_OK;
+}
+
+/* The listener: windows into the queue; the end of the run is the end of this process. */
+static void *listen_main(void *arg)
+{
+    remote *r = arg;
+    for (int over = 0; !over;) {
+        ib_message m;
+        const char *why;
+        ib_wire_got got = ib_wire_receive(&r->wire, &m, NULL, 1, &why);
+        if (got != IB_WIRE_MESSAGE) _exit(0);
+        pthread_mutex_lock(&r->lock);
+        over = m.type == IB_MSG_BYE || m.type == IB_MSG_REST;
+        if (m.type == IB_MSG_WINDOW && r->queued < QUEUE) r->queue[r->queued++] = m.u.window;
+        r->bye |= m.type == IB_MSG_BYE;
+        r->rest |= m.type == IB_MSG_REST;
+        pthread_cond_signal(&r->came);
+        pthread_mutex_unlock(&r->lock);
+    }
+    return NULL;
+}
+
+/* 1: *out is the next window; 0: none is there (`wait` 0), or the run says good-bye. */
+static int next_window(remote *r, int wait, ib_msg_window *out)
+{
+    pthread_mutex_lock(&r->lock);
+    while (wait && !r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
+    int got = r->queued > 0 && !r->bye;
+    if (got) {
+        *out = r->queue[0];
+        memmove(r->queue, r->queue + 1, (size_t)--r->queued * sizeof *r->queue);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return got;
+}
+
+static float *raw_place(remote *r, int place)
+{
+    void *raw = r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)place;
+    if (!r->registered[place]) ib_host_register(r->backend, raw, r->layout.raw_stride);
+    r->registered[place] = 1;
+    return raw;
+}
+
+/* A frame with its planes' description behind it. */
+typedef struct remote_frame {
+    ib_source_frame base;
+    ib_yuv_planes planes;
+} remote_frame;
+
+static void release_frame(ib_source_frame *f) { free(f); }
+
+static isobath_status find_frame(remote *r, int place, int64_t index, ib_source_frame **out)
+{
+    int has_planes;
+    remote_frame *f = calloc(1, sizeof *f);
+    *out = &f->base;
+    if (!f) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
+    f->base = (ib_source_frame){.index = index, .width = r->layout.width, .height = r->layout.height, .place = place, .release = release_frame};
+    atomic_init(&f->base.refs, 1);
+    const uint8_t *at = place < 0 || place >= r->layout.frames ? NULL : ib_shared_frame(r->base, &r->layout, place, &f->planes, &has_planes);
+    if (!at) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such frame: %d", place);
+    if (has_planes) f->base.planes = &f->planes;
+    else f->base.rgb = (uint8_t *)(uintptr_t)at;
+    return ISOBATH_OK;
+}
+
+static isobath_status begin_window(remote *r, const ib_msg_window *w)
+{
+    ib_source_frame *frames[IB_PLAN_WINDOW] = {0};
+    isobath_status st = ISOBATH_OK;
+    if (w->raw < 0 || w->raw >= r->layout.raws) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
+    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK; i++) st = find_frame(r, w->frame[i], w->index[i], &frames[i]);
+    ib_sabotage_before(&r->sabotage, w->order);
+    if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
+    if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, frames, raw_place(r, w->raw));
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_unref(frames[i]);
+    if (st == ISOBATH_OK) r->flight[r->flights++] = *w;
+    return st;
+}
+
+static isobath_status finish_window(remote *r)
+{
+    ib_msg_window w = r->flight[0];
+    r->flight[0] = r->flight[1];
+    r->flights--;
+    ib_message m = {.type = IB_MSG_RESULT};
+    ib_msg_result *o = &m.u.result;
+    int redone;
+    IB_TRY(ib_compute_finish(r->compute, &redone, &o->nonfinite));
+    o->order = w.order;
+    o->raw = w.raw;
+    o->redone = redone;
+    o->flops = ib_compute_flops(r->compute);
+    o->busy_s = ib_compute_busy_s(r->compute);
+    ib_sabotage_result(&r->sabotage, r->wire.fd, o, raw_place(r, w.raw));
+    tell(r, &m);
+    r->last_tick_us = ib_now_us();
+    return ISOBATH_OK;
+}
+
+/* Windows until the run says good-bye: where the device takes two, one more is begun before the oldest is waited for. */
+static isobath_status serve(remote *r)
+{
+    for (ib_msg_window w;;) {
+        if (next_window(r, r->flights == 0, &w)) {
+            IB_TRY(begin_window(r, &w));
+            if (r->flights < r->setup.shape.depth_slots) continue;
+        } else if (r->flights == 0) return ISOBATH_OK;
+        IB_TRY(finish_window(r));
+    }
+}
+
+/* What belongs to one run. */
+static void end_run(remote *r)
+{
+    ib_compute_destroy(r->compute);
+    r->compute = NULL;
+    for (int i = 0; r->registered && i < r->layout.raws; i++)
+        if (r->registered[i]) ib_host_unregister(r->backend, r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)i);
+    free(r->registered);
+    r->registered = NULL;
+    if (r->base) munmap(r->base, r->layout.bytes);
+    r->base = NULL;
+    r->queued = r->rest = 0;
+}
+
+static void close_all(remote *r)
+{
+    drop_network(r);
+    ib_pool_destroy(r->pool);
+    pthread_cond_destroy(&r->came);
+    pthread_mutex_destroy(&r->lock);
+    ib_diag_destroy(&r->diag);
+}
+
+/* One run, from OPEN to REST or BYE. */
+static isobath_status serve_run(remote *r)
+{
+    pthread_t listener;
+    IB_TRY(open_device(r));
+    IB_TRY(load_network(r));
+    if (pthread_create(&listener, NULL, listen_main, r) != 0)
+        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+    IB_TRY(serve(r)); /* else the run ends this process, the listener with it */
+    pthread_join(listener, NULL);
+    end_run(r);
+    return ISOBATH_OK;
+}
+
+int isobath_worker_run(int fd, long parent)
+{
+    remote r = {.wire.fd = fd};
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (parent > 0 && getppid() != parent) return 0;
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) signal(ignored[i], SIG_IGN);
+    ib_diag_init(&r.diag);
+    ib_sabotage_init(&r.sabotage);
+    pthread_mutex_init(&r.lock, NULL);
+    pthread_cond_init(&r.came, NULL);
+    isobath_status st = ISOBATH_OK;
+    while (st == ISOBATH_OK && !r.bye) st = serve_run(&r);
+    if (st != ISOBATH_OK) return tell_failure(&r, st);
+    close_all(&r);
+    return 0;
+}

@@ -1,0 +1,58 @@
+/* Faults on purpose; see sabotage.h. */
+#include "pipeline/fleet/sabotage.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void ib_sabotage_init(ib_sabotage *s)
+{
+    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise"};
+    char text[512], *save = NULL;
+    *s = (ib_sabotage){.state = (uint32_t)getpid() * 2654435761u};
+    const char *named = getenv("ISOBATH_WORKER_TEST");
+    if (!named) return;
+    snprintf(text, sizeof text, "%s", named);
+    for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+        if (strncmp(item, "delay_us=", 9) == 0) s->delay_us = atoi(item + 9);
+        if (strncmp(item, "pause_us=", 9) == 0) s->pause_us = atoi(item + 9);
+        if (strncmp(item, "window=", 7) == 0) s->window = atoll(item + 7);
+        if (strncmp(item, "once=", 5) == 0) snprintf(s->once, sizeof s->once, "%s", item + 5);
+        if (strcmp(item, "always") == 0) s->always = 1;
+        for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+            if (strcmp(item, faults[i]) == 0) snprintf(s->fault, sizeof s->fault, "%s", item);
+    }
+}
+
+/* Is it this process's turn for this fault at this window? */
+static int strikes(ib_sabotage *s, const char *fault, int64_t order)
+{
+    return strcmp(s->fault, fault) == 0 && order == s->window && (s->always || (*s->once && unlink(s->once) == 0));
+}
+
+void ib_sabotage_before(ib_sabotage *s, int64_t order)
+{
+    if (s->delay_us) {
+        s->state = s->state * 1664525u + 1013904223u;
+        usleep((s->state >> 8) % (uint32_t)s->delay_us);
+    }
+    if (s->pause_us) usleep((useconds_t)s->pause_us);
+    if (strikes(s, "die", order)) raise(SIGKILL);
+    if (strikes(s, "hang", order)) raise(SIGSTOP);
+}
+
+isobath_status ib_sabotage_fails(ib_sabotage *s, int64_t order, ib_diag *diag)
+{
+    return strikes(s, "oom", order) ? ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory on purpose") : ISOBATH_OK;
+}
+
+void ib_sabotage_result(ib_sabotage *s, int fd, ib_msg_result *o, float *raw)
+{
+    if (strikes(s, "nan", o->order)) raw[1] = NAN;
+    if (strikes(s, "place", o->order)) o->raw++;
+    if (strikes(s, "noise", o->order)) send(fd, "isobath?", 8, MSG_NOSIGNAL);
+}

@@ -1,0 +1,28 @@
+/* Faults on purpose in a worker process, for tests of the run that has to survive them. Read from the environment variable
+ * ISOBATH_WORKER_TEST: items separated by commas. Without it nothing here does anything.
+ *   planes        (read by the run) the CPU gets frames as a GPU would: as the decoder left them
+ *   delay_us=N    sleeps up to N microseconds before each window, at random
+ *   pause_us=N    sleeps N microseconds
+ *   once=PATH     the following faults happen to the one process that can remove this file, and to no other
+ *   always        they happen to every process
+ *   window=K      at this window of the run (default 0)
+ *   die | hang | oom | nan | place | noise
+ *                 it kills itself; stops; says that memory is out; writes NaN; names another place; sends bytes that are no message */
+#ifndef IB_PIPELINE_FLEET_SABOTAGE_H
+#define IB_PIPELINE_FLEET_SABOTAGE_H
+
+#include "pipeline/fleet/wire.h"
+
+typedef struct ib_sabotage {
+    uint32_t state;
+    int delay_us, pause_us, always;
+    int64_t window;
+    char fault[8], once[256];
+} ib_sabotage;
+
+void ib_sabotage_init(ib_sabotage *sabotage);
+void ib_sabotage_before(ib_sabotage *sabotage, int64_t order);
+isobath_status ib_sabotage_fails(ib_sabotage *sabotage, int64_t order, ib_diag *diag);
+void ib_sabotage_result(ib_sabotage *sabotage, int fd, ib_msg_result *result, float *raw);
+
+#endif

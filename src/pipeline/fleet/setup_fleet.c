@@ -1,0 +1,205 @@
+/* What a run on several devices needs beyond setup.c: how much look-ahead fits into memory, and worker processes that say what they
+ * are before anything is written. */
+#include "pipeline/fleet/child.h"
+#include "pipeline/engine.h"
+#include "pipeline/report/machine.h"
+#include "pipeline/fleet/schedule.h"
+#include "pipeline/setup.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEGMENT_MOST 8
+#define SEGMENT_LEAST 4
+#define START_LIMIT_S 120 /* a driver that wakes a machine's cards takes a while */
+#define PROCESS_BYTES ((size_t)25 << 20)      /* code and libraries of a worker process */
+#define CUDA_PROCESS_BYTES ((size_t)400 << 20) /* with a CUDA context */
+
+/* Places for `segment` windows a device. Frames: what all devices still have to compute of their segments, one window that is
+ * assembled, one that is rendered, the decoder's; where pictures are wanted, those of every finished window. Results: finished windows
+ * that wait for older ones, and those in work. */
+/* Bytes of a frame as the decoder leaves it, where cards make RGB of it themselves; 0: frames are shared as RGB. */
+static size_t planes_bytes(const ib_setup *s)
+{
+    ib_yuv_planes planes;
+    const char *test = getenv("ISOBATH_WORKER_TEST"); /* sabotage.h */
+    int wanted = !ib_setup_wants_rgb(s) && ib_media_first_planes(s->media, &planes) && !planes.on_device;
+    for (int i = 0; i < s->devices.count && !(test && strstr(test, "planes")); i++) wanted &= s->devices.device[i] != IB_DEVICE_CPU;
+    return wanted ? ib_shared_planes_bytes(&planes) : 0;
+}
+
+static ib_shared_layout layout_for(const ib_setup *s, int segment)
+{
+    const isobath_plan *p = &s->plan;
+    int devices = s->devices.count, several = devices > 1;
+    int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
+    int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
+    if (ib_setup_wants_rgb(s)) frames += raws * IB_PLAN_STEP;
+    return ib_shared_layout_for(p->source_width, p->source_height, planes_bytes(s), (int)frames,
+                                (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float), (int)raws);
+}
+
+void ib_setup_shared_places(const ib_setup *s, int *frames, int *raws)
+{
+    int64_t n = s->plan.frames_hint;
+    *frames = n > 0 && n < s->shared.frames ? (int)n : s->shared.frames;
+    *raws = n > 0 && ib_plan_windows(n) < s->shared.raws ? (int)ib_plan_windows(n) : s->shared.raws;
+}
+
+int ib_setup_threads_of(const ib_setup *s, int device)
+{
+    int cpus = 0;
+    for (int i = 0; i < s->devices.count; i++) cpus += s->devices.device[i] == IB_DEVICE_CPU;
+    return device != IB_DEVICE_CPU ? 1 : s->threads / cpus > 0 ? s->threads / cpus : 1;
+}
+
+void ib_setup_plan_fleet(ib_setup *s)
+{
+    size_t memory, available;
+    ib_machine_memory(&memory, &available);
+    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : SEGMENT_MOST;
+    for (;; s->segment--) { /* a third of what is free is the limit, but for short segments, and a few windows always */
+        s->shared = layout_for(s, s->segment);
+        if (s->segment == 1 || s->options.segment_windows > 0 || !available) break;
+        uint64_t bytes = ib_shared_used_bytes(&s->shared, s->shared.frames, s->shared.raws);
+        if (bytes <= available / 3 || (s->segment == SEGMENT_LEAST && bytes <= available / 2)) break;
+    }
+    s->source_queue_bytes = 2 * (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3; /* the look-ahead is in shared memory */
+    int frames, raws;
+    ib_setup_shared_places(s, &frames, &raws);
+    size_t bytes = (size_t)ib_shared_used_bytes(&s->shared, frames, raws);
+    for (int i = 0; i < s->devices.count; i++) {
+        int d = s->devices.device[i];
+        bytes += d >= 0 ? CUDA_PROCESS_BYTES : PROCESS_BYTES + (d == IB_DEVICE_CPU ? s->memory.total : 0);
+    }
+    s->plan.host_bytes += bytes;
+}
+
+static void note_kind(ib_setup *s, const char *kind)
+{
+    char *all = s->plan.device;
+    size_t n = strlen(all);
+    if (!n) snprintf(all, sizeof s->plan.device, "%s", kind);
+    else if (!strstr(all, kind)) snprintf(all + n, sizeof s->plan.device - n, " + %s", kind);
+}
+
+/* Asks the i-th device what it is. */
+static isobath_status ask(ib_setup *s, int i, ib_diag *diag, char kind[128])
+{
+    char name[16];
+    ib_device_name(s->devices.device[i], name);
+    return ib_child_opened(s->child[i], name, START_LIMIT_S, diag, kind);
+}
+
+static void leave_out(ib_setup *s, int i)
+{
+    ib_child_close(s->child[i]);
+    for (int j = i; j + 1 < s->devices.count; j++) {
+        s->child[j] = s->child[j + 1];
+        s->devices.device[j] = s->devices.device[j + 1];
+    }
+    s->child[--s->devices.count] = NULL;
+    s->device = s->devices.device[0];
+    s->plan.device_count = s->devices.count;
+}
+
+static isobath_status start_child(ib_setup *s, int i, ib_diag *diag)
+{
+    ib_msg_open open = ib_setup_child_open(s, s->devices.device[i]);
+    IB_TRY(ib_child_start(s->program, diag, &s->child[i]));
+    ib_child_open(s->child[i], &open); /* whether it heard is seen from its answer */
+    if (s->options.engine) ib_engine_started_child(s->options.engine);
+    return ISOBATH_OK;
+}
+
+/* Asks one that rested; not 0: it is gone. */
+static int wake(ib_setup *s, int i)
+{
+    ib_msg_open open = ib_setup_child_open(s, s->devices.device[i]);
+    char how[64];
+    if (!ib_child_ended(s->child[i], how, sizeof how) && ib_child_open(s->child[i], &open) == 0) return 0;
+    ib_child_close(s->child[i]);
+    s->child[i] = NULL;
+    return -1;
+}
+
+isobath_status ib_setup_open_children(ib_setup *s, ib_diag *diag)
+{
+    int choose = !s->options.devices || strcmp(s->options.devices, "auto") == 0; /* then what does not work is left out */
+    IB_TRY(ib_child_program(s->options.program, s->program, sizeof s->program, diag));
+    *s->plan.device = 0;
+    int rested[IB_MAX_DEVICES];
+    for (int i = 0; i < s->devices.count; i++) {
+        s->child[i] = s->options.engine ? ib_engine_take_child(s->options.engine, s->devices.device[i]) : NULL;
+        rested[i] = s->child[i] && wake(s, i) == 0;
+        if (!rested[i]) IB_TRY(start_child(s, i, diag));
+    }
+    for (int i = 0; i < s->devices.count;) {
+        char kind[128], line[IB_DIAG_TEXT];
+        ib_diag own = IB_DIAG_INIT;
+        isobath_status st = ask(s, i, &own, kind);
+        if (st == ISOBATH_OK) {
+            note_kind(s, kind);
+            i++;
+            continue;
+        }
+        if (rested[i]) { /* it has died meanwhile */
+            rested[i] = 0;
+            ib_child_close(s->child[i]);
+            s->child[i] = NULL;
+            IB_TRY(start_child(s, i, diag));
+            continue;
+        }
+        if (!choose || s->devices.count == 1) return ib_fail(diag, st, "%s", own.text);
+        snprintf(line, sizeof line, "left out: %.700s", own.text);
+        if (s->options.note) s->options.note(s->options.note_ctx, line);
+        leave_out(s, i);
+        memmove(rested + i, rested + i + 1, (IB_MAX_DEVICES - 1 - (size_t)i) * sizeof *rested);
+    }
+    return ISOBATH_OK;
+}
+
+ib_msg_open ib_setup_child_open(const ib_setup *s, int device)
+{
+    ib_msg_open o = {.device = device, .act = (int32_t)s->act, .threads = ib_setup_threads_of(s, device)};
+    snprintf(o.isa, sizeof o.isa, "%s", s->options.cpu_isa ? s->options.cpu_isa : "");
+    return o;
+}
+
+static void *hash_main(void *arg)
+{
+    ib_setup *s = arg;
+    ib_checkpoint *ckpt;
+    if (ib_checkpoint_open(s->model_path, NULL, &ckpt) != ISOBATH_OK) return NULL;
+    const char *hash = ib_checkpoint_sha256(ckpt);
+    if (hash) snprintf(s->early_sha256, sizeof s->early_sha256, "%s", hash);
+    ib_checkpoint_close(ckpt);
+    return NULL;
+}
+
+void ib_setup_begin_hash(ib_setup *s) { s->hashing = pthread_create(&s->hash_thread, NULL, hash_main, s) == 0; }
+
+void ib_setup_end_hash(ib_setup *s)
+{
+    if (s->hashing) pthread_join(s->hash_thread, NULL);
+    s->hashing = 0;
+}
+
+isobath_status ib_setup_hash_model(ib_setup *s, ib_diag *diag, char sha256[65])
+{
+    if (s->hashing) {
+        ib_setup_end_hash(s);
+        memcpy(s->model_sha256, s->early_sha256, 65);
+    }
+    if (!*s->model_sha256) {
+        ib_checkpoint *ckpt;
+        IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+        const char *hash = ib_checkpoint_sha256(ckpt);
+        if (hash) snprintf(s->model_sha256, sizeof s->model_sha256, "%s", hash);
+        isobath_status st = hash ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a hash", s->model_path);
+        ib_checkpoint_close(ckpt);
+        IB_TRY(st);
+    }
+    memmove(sha256, s->model_sha256, 65);
+    return ISOBATH_OK;
+}

@@ -1,0 +1,354 @@
+/* The public stream: see include/isobath/stream.h. The thread that calls isobath_stream_run does everything in order: network,
+ * guard, rendering, sinks, pipe; reading the source and writing files have threads of their own. */
+#include <isobath/stream.h>
+
+#include "model/stream.h"
+#include "pipeline/stream/depth_pipe.h"
+#include "pipeline/stream/lag.h"
+#include "pipeline/stream/latency.h"
+#include "pipeline/stream/live.h"
+#include "pipeline/run.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct isobath_stream {
+    ib_diag diag;
+    isobath_stream_options options;
+    ib_setup setup;
+    ib_run run; /* sinks, log and manifest */
+    ib_run_counters counters;
+    atomic_int cancelled, stopped;
+    ib_stream *network, *fp32; /* fp32: opened when a frame must be redone */
+    ib_vda *windows, *windows_fp32; /* with a lag, in place of network and fp32 */
+    ib_lag *lag;
+    int64_t ready_us[IB_LAG_MAX]; /* of the frames that wait for their window */
+    int waiting;
+    ib_backend *fp32_backend;
+    ib_live *live;
+    ib_depth_pipe *pipe;
+    float *raw; /* (h,w) of the network */
+    json_t *redone; /* for the manifest */
+    ib_latency latency, compute;
+    isobath_stream_summary summary;
+};
+
+void isobath_stream_options_init(isobath_stream_options *options)
+{
+    *options = (isobath_stream_options){.pipe_fd = 1};
+    isobath_run_options_init(&options->run);
+}
+
+static void note_redo(const isobath_stream *s, const char *what)
+{
+    const isobath_run_options *o = &s->setup.options;
+    char line[160];
+    snprintf(line, sizeof line, "values that are not finite: the %s is redone in fp32 (see the summary and the manifest)", what);
+    if (o->note) o->note(o->note_ctx, line);
+}
+
+/* A file that can be read twice: its hash goes into the manifest, its sound into the preview. */
+static int is_plain_file(const char *input)
+{
+    struct stat sb;
+    return stat(input, &sb) != 0 ? !strstr(input, "://") && strcmp(input, "-") != 0 : S_ISREG(sb.st_mode) || S_ISDIR(sb.st_mode);
+}
+
+/* What ib_setup_init planned for windows, for one frame at a time, or for a window every `lag` frames. */
+static isobath_status plan_memory(ib_setup *s, int lag, ib_diag *diag)
+{
+    isobath_plan *p = &s->plan;
+    if (lag) {
+        ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
+        s->shape.encode_batch = s->shape.depth_slots = 1;
+        IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
+    } else {
+        IB_TRY(ib_stream_plan(&s->config, &s->shape, s->act, diag, &s->memory));
+    }
+    size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
+    size_t rgb = (size_t)p->source_width * (size_t)p->source_height * 3;
+    size_t out = (size_t)p->output_width * (size_t)p->output_height * sizeof(float);
+    size_t queued = (size_t)s->sink.queue_bytes / out + 1 + (size_t)s->format_count * (size_t)s->threads;
+    /* Source frames: read, waiting, in work, and the decoder's; libraries and code. */
+    size_t lagging = lag ? 2 * IB_PLAN_WINDOW * map + IB_PLAN_WINDOW * rgb : 0; /* raw and aligned maps, source frames */
+    size_t host = map + lagging + (3 + (size_t)s->threads) * rgb + (s->format_count ? queued : 1) * out + 2 * out + ((size_t)90 << 20);
+    p->host_bytes = host + (s->device == IB_DEVICE_CPU ? s->memory.total : 0);
+    p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
+    p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * (lag ? (double)IB_PLAN_WINDOW / lag : 1);
+    return ISOBATH_OK;
+}
+
+static isobath_status setup(isobath_stream *s)
+{
+    isobath_run_options o = s->options.run;
+    if (!o.output && !s->options.pipe) return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "no output named: a folder (-o OUT), a pipe, or both");
+    if (!o.output) {
+        o.output = ".";
+        o.formats = NULL;
+    }
+    o.cuts = NULL;
+    o.segment_windows = 0;
+    if (!o.devices || strcmp(o.devices, "auto") == 0) o.devices = ib_cuda_device_count() > 0 ? "cuda:0" : "cpu";
+    if (strchr(o.devices, ',')) return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--devices %s: a stream runs on one device", o.devices);
+    if (s->options.lag < 0 || s->options.lag > IB_LAG_MAX)
+        return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--lag %d: expected 0 to %d frames", s->options.lag, IB_LAG_MAX);
+    if (o.model && strncmp(o.model, "exec:", 5) == 0)
+        return ib_fail(&s->diag, ISOBATH_ERR_UNSUPPORTED, "--model %s: a program as the model is for isobath run", o.model);
+    IB_TRY(ib_setup_init(&s->setup, &o, &s->diag));
+    if (s->options.lag && !s->setup.config.temporal)
+        return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--lag %d: %s sees one frame at a time, so later frames cannot help it", s->options.lag,
+                       s->setup.config.name);
+    if (!s->options.run.output) {
+        s->setup.format_count = 0;
+        s->setup.plan.disk_bytes = 0;
+    }
+    if (!is_plain_file(s->setup.options.input)) s->setup.sink.source_path = NULL;
+    s->options.run = s->setup.options; /* whose strings live on */
+    return plan_memory(&s->setup, s->options.lag, &s->diag);
+}
+
+static isobath_status open_windows_redo(void *ctx, ib_vda **vda)
+{
+    isobath_stream *s = ctx;
+    note_redo(s, "window");
+    isobath_status st = ib_setup_open_network(&s->setup, IB_F32, s->run.compute_pool, &s->diag, &s->fp32_backend, &s->windows_fp32, NULL);
+    *vda = s->windows_fp32;
+    return st;
+}
+
+static isobath_status open_lag(isobath_stream *s)
+{
+    ib_setup *p = &s->setup;
+    IB_TRY(ib_setup_open_network(p, p->act, s->run.compute_pool, &s->diag, &s->run.device, &s->windows, s->run.model_sha256));
+    ib_lag_options o = {.vda = s->windows, .shape = &p->shape, .step = s->options.lag, .metric = p->config.metric,
+                        .open_redo = p->act == IB_F32 ? NULL : open_windows_redo, .ctx = s, .diag = &s->diag};
+    return ib_lag_create(&o, &s->lag);
+}
+
+isobath_status isobath_stream_create(const isobath_stream_options *options, isobath_stream **out)
+{
+    isobath_stream *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s) return ISOBATH_ERR_MEMORY;
+    ib_diag_init(&s->diag);
+    s->options = *options;
+    s->run = (ib_run){.setup = &s->setup, .diag = &s->diag, .counters = &s->counters, .cancelled = &s->cancelled};
+    isobath_status st = setup(s);
+    return st == ISOBATH_OK ? st : ib_fail(&s->diag, st, "%s", isobath_status_name(st));
+}
+
+const isobath_plan *isobath_stream_plan(const isobath_stream *s) { return &s->setup.plan; }
+
+static isobath_status open_network(isobath_stream *s, ib_dtype act, ib_backend **backend, ib_stream **network, char sha256[65])
+{
+    ib_checkpoint *ckpt;
+    IB_TRY(ib_checkpoint_open(s->setup.model_path, &s->diag, &ckpt));
+    isobath_status st = ib_setup_open_backend(&s->setup, act, s->run.compute_pool, &s->diag, backend);
+    if (st == ISOBATH_OK) st = ib_stream_create(*backend, ckpt, &s->setup.config, &s->setup.shape, &s->diag, network);
+    if (st == ISOBATH_OK && sha256) st = ib_setup_hash_model(&s->setup, &s->diag, sha256);
+    ib_checkpoint_close(ckpt);
+    return st;
+}
+
+static isobath_status open_all(isobath_stream *s)
+{
+    ib_run *r = &s->run;
+    const ib_setup *p = &s->setup;
+    const isobath_run_options *o = &p->options;
+    if (p->format_count) {
+        IB_TRY(ib_setup_prepare_output(p, &s->diag));
+        IB_TRY(ib_run_open_log(r));
+    }
+    IB_TRY(ib_pool_create(p->threads, &s->diag, &r->compute_pool));
+    if (s->options.lag) IB_TRY(open_lag(s));
+    else IB_TRY(open_network(s, p->act, &r->device, &s->network, r->model_sha256));
+    ib_backend_options host = {.act = IB_F32, .isa = o->cpu_isa, .pool = r->compute_pool, .diag = &s->diag};
+    IB_TRY(ib_cpu_open(&host, &r->host));
+    s->raw = malloc((size_t)p->plan.network_height * (size_t)p->plan.network_width * sizeof *s->raw);
+    s->redone = json_array();
+    if (!s->raw || !s->redone) return ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "out of memory for the stream");
+    IB_TRY(ib_run_open_sinks(r));
+    if (p->format_count && is_plain_file(o->input)) IB_TRY(ib_run_start_hash(r));
+    if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
+    ib_live_options live = {.input = o->input, .media = p->media_options, .drop = s->options.drop,
+                            .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
+    return ib_live_start(&s->setup.media, &live, &s->diag, &s->live);
+}
+
+/* What was redone from the frame that comes next on: told in the log and the manifest. */
+static isobath_status record_redo(isobath_stream *s, int64_t nonfinite)
+{
+    s->summary.redone++;
+    ib_log_event(s->run.log, "redone", json_pack("{s:I, s:I}", "frame", (json_int_t)s->summary.frames, "nonfinite", (json_int_t)nonfinite));
+    if (s->setup.format_count)
+        json_array_append_new(s->redone, json_pack("{s:I, s:I}", "frame", (json_int_t)s->summary.frames, "nonfinite", (json_int_t)nonfinite));
+    return ISOBATH_OK;
+}
+
+/* The frame in fp32; what is kept of it for later frames becomes finite, too. */
+static isobath_status redo(isobath_stream *s, const ib_source_frame *f, int64_t nonfinite)
+{
+    int64_t left = nonfinite;
+    if (s->setup.act != IB_F32) {
+        if (!s->fp32) {
+            note_redo(s, "frame");
+            IB_TRY(open_network(s, IB_F32, &s->fp32_backend, &s->fp32, NULL));
+        }
+        IB_TRY(ib_stream_redo(s->network, s->fp32, f->rgb, f->height, f->width, s->raw, &left));
+    }
+    if (left)
+        return ib_fail(&s->diag, ISOBATH_ERR_MODEL, "frame %lld: %lld values are not finite in fp32: the checkpoint is damaged (try: isobath doctor)",
+                       (long long)s->summary.frames, (long long)left);
+    return record_redo(s, nonfinite);
+}
+
+static isobath_status deliver(isobath_stream *s, const ib_source_frame *src, const float *depth)
+{
+    const isobath_plan *p = &s->setup.plan;
+    ib_run *r = &s->run;
+    const ib_plan_render how = {0};
+    const ib_alignment as_is = {.scale = 1};
+    ib_depth_frame *f;
+    IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, &s->diag, &f));
+    f->index = s->summary.frames;
+    f->pts_us = src->pts_us;
+    if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
+    isobath_status st = ib_align_render(r->host, &how, (float *)depth, &as_is, NULL, NULL, p->network_height, p->network_width, f->depth,
+                                        p->output_height, p->output_width, &f->min, &f->max);
+    if (st == ISOBATH_OK && s->pipe) st = ib_depth_pipe_push(s->pipe, f);
+    if (st == ISOBATH_OK && s->setup.format_count) st = ib_run_push(r, f);
+    ib_depth_frame_unref(f);
+    return st;
+}
+
+static void summarize(isobath_stream *s)
+{
+    isobath_stream_summary *m = &s->summary;
+    m->dropped = s->live ? ib_live_dropped(s->live) : 0;
+    m->reconnects = s->live ? ib_live_reconnects(s->live) : 0;
+    m->elapsed_s = (double)(ib_now_us() - atomic_load(&s->counters.start_us)) * 1e-6;
+    m->frames_per_s = m->elapsed_s > 0 ? (double)m->frames / m->elapsed_s : 0;
+    m->latency_p50_ms = ib_latency_ms(&s->latency, 0.5);
+    m->latency_p90_ms = ib_latency_ms(&s->latency, 0.9);
+    m->latency_p99_ms = ib_latency_ms(&s->latency, 0.99);
+    m->latency_max_ms = (double)s->latency.max_us * 1e-3;
+    m->network_p50_ms = ib_latency_ms(&s->compute, 0.5);
+}
+
+static isobath_status done_frame(isobath_stream *s, const ib_source_frame *f, const float *depth, int64_t ready_us)
+{
+    IB_TRY(deliver(s, f, depth));
+    ib_latency_add(&s->latency, ib_now_us() - ready_us);
+    s->summary.frames++;
+    if (s->options.progress) {
+        summarize(s);
+        s->options.progress(s->options.progress_ctx, &s->summary);
+    }
+    return ISOBATH_OK;
+}
+
+static isobath_status one_frame(isobath_stream *s, const ib_source_frame *f, int64_t ready_us)
+{
+    int64_t nonfinite, start = ib_now_us();
+    IB_TRY(ib_stream_frame(s->network, f->rgb, f->height, f->width, s->raw, &nonfinite));
+    if (nonfinite) IB_TRY(redo(s, f, nonfinite));
+    ib_latency_add(&s->compute, ib_now_us() - start);
+    return done_frame(s, f, s->raw, ready_us);
+}
+
+/* The frames whose window is there. */
+static isobath_status lag_frames(isobath_stream *s, int ready, int64_t nonfinite)
+{
+    if (nonfinite) IB_TRY(record_redo(s, nonfinite));
+    for (int i = 0; i < ready; i++) IB_TRY(done_frame(s, ib_lag_frame(s->lag, i), ib_lag_depth(s->lag, i), s->ready_us[i]));
+    if (ready) s->waiting = 0;
+    return ISOBATH_OK;
+}
+
+static isobath_status lag_frame(isobath_stream *s, ib_source_frame *f, int64_t ready_us)
+{
+    int ready;
+    int64_t nonfinite, start = ib_now_us();
+    s->ready_us[s->waiting++] = ready_us;
+    IB_TRY(ib_lag_push(s->lag, f, &ready, &nonfinite));
+    ib_latency_add(&s->compute, ib_now_us() - start);
+    return lag_frames(s, ready, nonfinite);
+}
+
+static isobath_status lag_end(isobath_stream *s)
+{
+    int ready;
+    int64_t nonfinite;
+    IB_TRY(ib_lag_flush(s->lag, &ready, &nonfinite));
+    return lag_frames(s, ready, nonfinite);
+}
+
+static isobath_status process(isobath_stream *s)
+{
+    int64_t ready_us;
+    IB_TRY(open_all(s));
+    for (ib_source_frame *f; (f = ib_live_next(s->live, &ready_us));) {
+        isobath_status st = s->lag ? lag_frame(s, f, ready_us) : one_frame(s, f, ready_us);
+        ib_source_frame_unref(f);
+        IB_TRY(st);
+    }
+    IB_TRY(ib_diag_status(&s->diag));
+    if (s->lag) IB_TRY(lag_end(s));
+    if (!s->summary.frames) return ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s: no frames", s->setup.options.input);
+    if (!s->setup.format_count) return ISOBATH_OK;
+    summarize(s);
+    s->run.extra = json_pack("{s:s, s:O, s:I, s:I}", "mode", "stream", "redone", s->redone, "dropped", (json_int_t)s->summary.dropped,
+                             "reconnects", (json_int_t)s->summary.reconnects);
+    return ib_run_finish(&s->run);
+}
+
+isobath_status isobath_stream_run(isobath_stream *s)
+{
+    atomic_store(&s->counters.start_us, ib_now_us());
+    isobath_status st = process(s);
+    if (st != ISOBATH_OK) st = ib_fail(&s->diag, st, "the stream failed: %s", isobath_status_name(st));
+    atomic_store(&s->stopped, 1);
+    summarize(s);
+    ib_log_event(s->run.log, st == ISOBATH_OK ? "done" : "failed",
+                 json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:s}", "frames", (json_int_t)s->summary.frames, "dropped",
+                           (json_int_t)s->summary.dropped, "redone", (json_int_t)s->summary.redone, "reconnects",
+                           (json_int_t)s->summary.reconnects, "seconds", s->summary.elapsed_s, "latency_p50_ms",
+                           s->summary.latency_p50_ms, "latency_p99_ms", s->summary.latency_p99_ms, "latency_max_ms",
+                           s->summary.latency_max_ms, "error", s->diag.text));
+    ib_log_close(s->run.log);
+    s->run.log = NULL;
+    return st;
+}
+
+void isobath_stream_stop(isobath_stream *s) { atomic_store(&s->stopped, 1); }
+
+void isobath_stream_summarize(const isobath_stream *s, isobath_stream_summary *out) { *out = s->summary; }
+
+const char *isobath_stream_output(const isobath_stream *s, int i)
+{
+    int max = (int)(sizeof s->run.outputs / sizeof *s->run.outputs);
+    return i >= 0 && i < max ? s->run.outputs[i] : NULL;
+}
+
+const char *isobath_stream_error(const isobath_stream *s) { return s->diag.text; }
+
+void isobath_stream_destroy(isobath_stream *s)
+{
+    if (!s) return;
+    atomic_store(&s->stopped, 1);
+    ib_live_destroy(s->live);
+    ib_lag_destroy(s->lag);
+    ib_vda_destroy(s->windows);
+    ib_vda_destroy(s->windows_fp32);
+    ib_stream_destroy(s->network);
+    ib_stream_destroy(s->fp32);
+    ib_backend_close(s->fp32_backend);
+    ib_depth_pipe_close(s->pipe);
+    json_decref(s->redone);
+    free(s->raw);
+    ib_run_free(&s->run);
+    ib_setup_free(&s->setup);
+    ib_diag_destroy(&s->diag);
+    free(s);
+}
