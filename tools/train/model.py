@@ -263,17 +263,28 @@ class LastLayer(torch.autograd.Function):
         return (g.unsqueeze(-1) * w.float()).to(x.dtype), torch.bmm(g.unsqueeze(1), x.float()).sum((0, 1)).to(w.dtype)
 
 
-def output(conv2, x, leak, sizes):
-    """output_conv2. leak > 0 (training only): the last ReLU keeps its value, its gradient leaks; the mean square of what
-    goes into the last layer is appended to sizes."""
+class Floor(torch.autograd.Function):
+    """A ReLU whose gradient leaks where it would lift what lies below zero, and only there: what is wanted at zero (the sky's
+    disparity) and is below it already is right, and must not be pushed further down for ever."""
+
+    @staticmethod
+    def forward(ctx, x, leak):
+        ctx.save_for_backward(x)
+        ctx.leak = leak
+        return F.relu(x)
+
+    @staticmethod
+    def backward(ctx, g):
+        return torch.where(ctx.saved_tensors[0] > 0, g, ctx.leak * g.clamp(max=0)), None
+
+
+def output(conv2, x, leak):
+    """output_conv2. leak > 0 (training only): see Floor."""
     x = F.relu(conv2[0](x)).permute(0, 2, 3, 1)
-    if leak: sizes.append(x.float().square().mean())
     n, h, w, c = x.shape
     with torch.autocast(x.device.type, enabled=False):
         x = LastLayer.apply(x.reshape(n, h * w, c), conv2[2].weight.flatten()).view(n, h, w) + conv2[2].bias.float()
-    y = F.relu(x)
-    if leak: y = y + leak * (x - x.detach()) * (x < 0)
-    return y
+    return Floor.apply(x, leak) if leak else F.relu(x)
 
 
 class Head(nn.Module):
@@ -344,11 +355,9 @@ class VideoDepth(nn.Module):
         slots = torch.arange(t, device=x.device).expand(b, t) if slots is None else slots
         f = self.head.trunk(self.pretrained(x.reshape(b * t, 3, H, W)), t, slots, self.temporal if temporal is None else temporal)
         s = self.head.scratch
-        self.sizes = [f.float().square().mean()] if self.leak else []
         f = s.output_conv1(f)
-        if self.leak: self.sizes.append(f.float().square().mean())
         if small: H, W = f.shape[2:]
         else: f = upsample(f, (H, W))
         heads = dict(relative=s.output_conv2)
         if hasattr(self, "metric"): heads["metric"] = self.metric["output_conv2"]
-        return [output(heads[k], f, self.leak, self.sizes).view(b, t, H, W) for k in which]
+        return [output(heads[k], f, self.leak).view(b, t, H, W) for k in which]

@@ -28,9 +28,8 @@ ALIGN = 64  # every parameter begins at a multiple of it: products of unaligned 
 
 class Optimiser:
     """Muon for the matrices (and 3x3 kernels as matrices), Adam for the rest. A Muon step is scaled to the size of an
-    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it. No matrix's
-    norm may exceed what it was at the beginning times a factor: else the kernels of the head, which has a dozen of them in
-    a row, grow together until training breaks down. net's parameters become views of this object's working copy."""
+    Adam step, so that one learning rate serves both; the head, which has no normalisation, takes `head` of it. decay: of
+    Muon's matrices; those that Adam steps get a sixth. net's parameters become views of this object's working copy."""
 
     def __init__(self, net, lr, head, decay, clip, frozen=lambda name: False):
         self.lr, self.decay, self.clip, self.net = lr, decay, clip, net
@@ -59,14 +58,16 @@ class Optimiser:
         self.norm = torch.zeros((), device=dev)
         self.rate = torch.zeros(n_adam, device=dev)
         for n, p in rest: self.rate[self.names[n][1]:self.names[n][1] + p.numel()] = rate(n)
-        self.muon = []  # first, count, shape, step size and largest norm of each matrix
+        self.shrink = torch.zeros(n_adam, device=dev)
+        for n, p in rest:
+            first = self.names[n][1]
+            if p.dim() >= 2 and "pos_embed" not in n and "token" not in n: self.shrink[first:first + p.numel()] = rate(n) * decay / 6
+        self.muon = []  # first, count, shape and step size of each matrix
         at = n_adam
         for (r, c), g in groups.items():
             assert r * c % ALIGN == 0  # the matrices of a group lie close together
             size = torch.tensor([rate(n) for n, _ in g], device=dev).view(-1, 1, 1) * 0.2 * max(r, c) ** 0.5
-            factor = lambda n: 2.5 if not slow(n) else 2.0 if "resConfUnit" in n and "conv2" in n else 1.15
-            most = torch.tensor([factor(n) * max(float(p.data.norm()), 0.5 * r ** 0.5) for n, p in g], device=dev).view(-1, 1, 1)
-            self.muon.append((at, len(g) * r * c, (len(g), r, c), size, most))
+            self.muon.append((at, len(g) * r * c, (len(g), r, c), size))
             at += len(g) * r * c
         for n, (p, first, count) in self.names.items():
             layout(p, self.master[first:first + count]).copy_(p.data)
@@ -87,25 +88,15 @@ class Optimiser:
         self.m.lerp_(a, 0.1)
         self.v.lerp_(a * a, 0.01)
         upd = (self.m / (1 - 0.9 ** self.t)) / ((self.v / (1 - 0.99 ** self.t)).sqrt() + 1e-8)
-        self.master[:self.n_adam] -= upd * self.rate * (self.k * self.lr)
+        self.master[:self.n_adam] -= (upd * self.rate + self.master[:self.n_adam] * self.shrink) * (self.k * self.lr)
         self.buf.mul_(0.95).add_(g[self.n_adam:])
         nest = g[self.n_adam:] + 0.95 * self.buf
-        for first, count, shape, size, most in self.muon:
+        for first, count, shape, size in self.muon:
             o = zeropower(nest[first - self.n_adam:first - self.n_adam + count].view(shape))
             w = self.master[first:first + count].view(shape)
             w.mul_(1 - (size > 0) * (self.k * self.lr * self.decay)).sub_(o * (size * (self.k * self.lr)))
-            w.mul_((most / w.norm(dim=(1, 2), keepdim=True).clamp(min=1e-6)).clamp(max=1))
         self.work.copy_(self.master)
         self.ema.lerp_(self.master, self.blend)
-
-    def keep(self):
-        """A copy to go back to."""
-        return [v.clone() for v in (self.master, self.ema, self.m, self.v, self.buf)]
-
-    def back(self, kept):
-        for v, k in zip((self.master, self.ema, self.m, self.v, self.buf), kept): v.copy_(k)
-        self.buf.zero_()
-        self.work.copy_(self.master)
 
     def load(self, state):
         """Weights by name into the masters, the working copy and the average."""

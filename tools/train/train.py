@@ -1,12 +1,11 @@
-"""Trains nano (both outputs on one trunk): python train.py --out FOLDER --plan pre --seconds 240 [--init FILE]
+"""Trains nano (both outputs on one trunk): python train.py --out FOLDER --plan frames --seconds 240 [--init FILE]
 
 Runs in pieces of a few minutes: each begins with the weights of the one before (--init: its weights.safetensors), warms
-up anew and lowers its learning rate to nothing at its end. One process per GPU. A step is one replay of a CUDA graph
+up anew and lowers its learning rate to --end of it. One process per GPU. A step is one replay of a CUDA graph
 (forward, loss, backward), one sum over the devices and one replay of the optimiser's graph."""
 import argparse
 import collections
 import json
-import math
 import os
 import time
 
@@ -26,22 +25,15 @@ RECORD = torch.cuda.device_count() > 0 and not os.environ.get("NO_GRAPHS")  # se
 METRIC_SCALE = 8.0  # the metric output layers predict metres / 8; export.py folds it into the last layer
 RELATIVE_SCALE = 0.216  # 1/m of the canonical camera per unit of the relative output
 # what: frames (of one scene each) or clips of t frames; h x w; frames a step and device; temporal modules on; small: output
-# layers before the last enlargement; share of the steps; the part of the run in which it is used
-Part = collections.namedtuple("Part", "what h w n t temporal small share begin end", defaults=(0, 2))
+# layers before the last enlargement; share of the steps
+Part = collections.namedtuple("Part", "what h w n t temporal small share")
 PLANS = {
-    "frames": [Part("frames", 140, 252, 128, 1, False, True, .8, 0, .6), Part("frames", 182, 182, 128, 1, False, True, .2, 0, .6),
-               Part("frames", 196, 350, 128, 1, False, True, .8, .6), Part("frames", 266, 182, 128, 1, False, True, .2, .6)],
-    "all": [Part("frames", 140, 252, 128, 1, False, True, .8, 0, .5), Part("frames", 182, 182, 128, 1, False, True, .2, 0, .5),
-            Part("frames", 196, 350, 128, 1, False, True, .8, .5, .73), Part("frames", 266, 182, 128, 1, False, True, .2, .5, .73),
-            Part("frames", 196, 350, 96, 1, True, False, .4, .73), Part("clips", 196, 350, 128, 8, True, False, .4, .73),
-            Part("clips", 196, 350, 128, 32, True, False, .2, .73)],
-    "more": [Part("frames", 140, 252, 128, 1, True, True, .85, 0, .38), Part("frames", 182, 182, 128, 1, True, True, .15, 0, .38),
-             Part("frames", 196, 350, 128, 1, True, True, .85, .38, .7), Part("frames", 266, 182, 128, 1, True, True, .15, .38, .7),
-             Part("frames", 196, 350, 96, 1, True, False, .35, .7), Part("clips", 196, 350, 128, 8, True, False, .45, .7),
-             Part("clips", 196, 350, 128, 32, True, False, .2, .7)],
-    "clips": [Part("frames", 196, 350, 128, 1, False, True, .9, 0, .4), Part("frames", 266, 182, 128, 1, False, True, .1, 0, .4),
-              Part("frames", 196, 350, 96, 1, True, False, .4, .4), Part("clips", 196, 350, 128, 8, True, False, .4, .4),
-              Part("clips", 196, 350, 128, 32, True, False, .2, .4)],
+    "frames": [Part("frames", 140, 252, 128, 1, False, True, .8), Part("frames", 182, 182, 128, 1, False, True, .2)],
+    "larger": [Part("frames", 196, 350, 128, 1, False, True, .55), Part("frames", 266, 182, 128, 1, False, True, .15),
+               Part("frames", 280, 504, 64, 1, False, True, .3)],
+    "clips": [Part("frames", 280, 504, 48, 1, True, False, .25), Part("clips", 196, 350, 128, 8, True, False, .35),
+              Part("clips", 280, 504, 64, 8, True, False, .25), Part("clips", 196, 350, 128, 32, True, False, .15)],
+    "flat": [Part("frames", 280, 504, 48, 1, False, False, .4), Part("frames", 196, 350, 96, 1, False, False, .6)],
     "toy": [Part("frames", 70, 126, 8, 1, False, True, .4), Part("clips", 70, 126, 8, 4, True, False, .4),
             Part("clips", 70, 126, 32, 32, True, False, .2)],
 }
@@ -71,10 +63,6 @@ class Step:
         d, m = self.net(x, slots, ("relative", "metric"), self.part.temporal, self.part.small)
         parts = {}
         loss = losses.relative(d.float() * RELATIVE_SCALE, z, far, parts) + losses.metric(m.float() * METRIC_SCALE, z, parts)
-        # the last features may not grow: small numbers as differences of large ones drown in bfloat16's rounding
-        size = sum(torch.log1p(v / 16) for v in self.net.sizes)
-        parts["size"] = size
-        loss = loss + 0.02 * size
         loss.backward()
         self.opt.grad[:-1].copy_(self.opt.work_grad)
         for k, v in parts.items():
@@ -127,7 +115,7 @@ def work(rank, world, a):
     data = Data(dev, rank, world, a.workers, a.seed, (400, 60) if a.plan == "toy" else (6000, 400))
     plan = PLANS[a.plan]
     has_clips = any(p.what == "clips" for p in plan)
-    data.share.value = 0.3 if has_clips else 0.0
+    data.share.value = a.clip_share if has_clips else 0.0
     data.listen()
     if cuda:
         torch.cuda.set_device(dev)
@@ -137,14 +125,13 @@ def work(rank, world, a):
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(a.port))
         dist.init_process_group("nccl" if cuda else "gloo", rank=rank, world_size=world)
     torch.manual_seed(a.seed)
-    net = VideoDepth(a.net, metric_head=True, temporal=not a.no_temporal).initialise().to(dev)
+    net = VideoDepth(a.net, metric_head=True).initialise().to(dev)
     net.leak = 0.1
     before = dict(steps=0, gpu_seconds=0.0, frames=0)
     if a.init:
         state = initial(a.init)
         net.load_state_dict({k: v.float() for k, v in state.items()})
         if os.path.isfile(a.init): before.update(json.loads(safe_open(a.init, "pt").metadata()["isobath.training"]))
-    if a.no_temporal: plan = [p._replace(temporal=False) for p in plan]
     motion_rests = not any(p.temporal for p in plan)
     opt = Optimiser(net, a.lr, a.head_rate, a.decay, a.clip,
                     lambda n: "mask_token" in n or "refinenet4.resConfUnit1" in n or (motion_rests and "motion" in n))
@@ -193,7 +180,6 @@ def work(rank, world, a):
     events = [torch.cuda.Event() for _ in range(3)] if cuda else None
     choose, saved_at = np.random.default_rng(a.seed), time.time()
     shares = np.array([p.share for p in plan])
-    best, kept, slower, active = math.inf, None, 1.0, None
     step, log_at, frames, logged, log = 0, time.time(), 0, 0, open(f"{a.out}/log.jsonl", "a") if rank == 0 else None
     def save(name="weights"):
         meta = dict(steps=before["steps"] + step, gpu_seconds=round(before["gpu_seconds"] + (time.time() - t0) * world, 1),
@@ -205,13 +191,8 @@ def work(rank, world, a):
         data.fill()
         if cuda and step > 1: events[(step - 2) % 3].synchronize()
         where = float(agreed[(step - 2) % 3]) if step > 1 else 0.0
-        if a.keep and where >= a.keep:
-            if rank == 0: save("kept")
-            a.keep = 0
         if where >= 1 or (a.steps and step >= a.steps): break
-        now = shares * [p.begin <= where < p.end for p in plan]
-        if has_clips: data.share.value = a.clip_share if any(p.what == "clips" and n for p, n in zip(plan, now)) else 0.1
-        s = steps[choose.choice(len(steps), p=now / now.sum())]
+        s = steps[choose.choice(len(steps), p=shares / shares.sum())]
         s()
         opt.grad[-1].fill_((time.time() - t0) / max(end - t0, 1e-3))
         if world > 1:
@@ -219,8 +200,8 @@ def work(rank, world, a):
             opt.grad /= world
         agreed[step % 3].copy_(opt.grad[-1:], non_blocking=True)
         if cuda: events[step % 3].record()
-        k = min(1, (step + 1) / a.warmup) * min(1.0, (1 - where) / (1 - a.hold))
-        opt.k.fill_(max(k, 0) * slower)
+        k = min(1, (step + 1) / a.warmup) * (1 - where * (1 - a.end))
+        opt.k.fill_(max(k, 0))
         opt.blend.fill_(1 - min(a.average, (1 + step) / (20 + step)))
         opt_graph.replay() if opt_graph else opt.step()
         step += 1
@@ -235,16 +216,6 @@ def work(rank, world, a):
                 if i.total: line[f"{i.part.what}{i.part.t}_{i.part.h}"] = {q: round(float(v) / i.total, 3) for q, v in i.sums.items()}
                 for v in i.sums.values(): v.zero_()
                 i.total = 0
-            log_fit = [v["log"] for v in line.values() if isinstance(v, dict)]
-            if world == 1 and log_fit:  # growth without end: back to the best state, with smaller steps
-                now = float(np.mean(log_fit))
-                if active != {i for i, p in enumerate(plan) if p.begin <= where < p.end}:
-                    active, best = {i for i, p in enumerate(plan) if p.begin <= where < p.end}, math.inf
-                elif kept and not now < best * 1.25 + 0.05:
-                    opt.back(kept)
-                    slower *= 0.5
-                    line["back"] = slower
-                elif now < best: best, kept = now, opt.keep()
             print(json.dumps(line), flush=True)
             log.write(json.dumps(line) + "\n")
             log.flush()
@@ -266,7 +237,6 @@ def main():
     p.add_argument("--seconds", type=float, default=240, help="of the whole run, the start included")
     p.add_argument("--init", help="weights.safetensors of a run, or a folder of nano.safetensors and nano_metric.safetensors")
     p.add_argument("--seed", type=int, default=1, help="of the scenes: another one for each piece")
-    p.add_argument("--no-temporal", action="store_true")
     p.add_argument("--devices", type=int, default=torch.cuda.device_count() or 1)
     p.add_argument("--workers", type=int, default=14, help="scene builders per device")
     p.add_argument("--clip-share", type=float, default=0.6, help="part of the built scenes that are clips")
@@ -275,11 +245,10 @@ def main():
     p.add_argument("--decay", type=float, default=0.3)
     p.add_argument("--clip", type=float, default=5.0)
     p.add_argument("--warmup", type=int, default=200)
-    p.add_argument("--hold", type=float, default=0.5, help="part of the time before the learning rate falls")
+    p.add_argument("--end", type=float, default=0.0, help="the learning rate falls linearly to this part of --lr")
     p.add_argument("--average", type=float, default=0.999)
     p.add_argument("--least", type=int, default=400, help="scenes to wait for before the first step")
     p.add_argument("--every", type=float, default=5)
-    p.add_argument("--keep", type=float, default=0, help="save the weights of this part of the run too, as kept.safetensors")
     p.add_argument("--steps", type=int, default=0)
     p.add_argument("--slow", type=float, default=1e9, help="a first step of more milliseconds is taken apart and the run ends with status 7; 0: all are")
     p.add_argument("--port", type=int, default=29511)
