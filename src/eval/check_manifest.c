@@ -177,6 +177,7 @@ static void check_output(isobath_check *check, const char *folder, const json_t 
     const char *relative = json_string_value(json_object_get(entry, "path"));
     const char *format = json_string_value(json_object_get(entry, "format"));
     const json_t *sidecar = json_object_get(entry, "sidecar");
+    if (format && strcmp(format, "none") == 0) return; /* nothing was to be written */
     if (!relative || !format || !is_safe(relative)) {
         ib_check_add(check, BAD, "outputs", "an entry of the manifest without a usable path and format");
         return;

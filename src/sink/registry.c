@@ -8,7 +8,7 @@ const ib_sink_format *const ib_sink_formats[] = {&ib_sink_png16, &ib_sink_previe
 #ifdef ISOBATH_HAVE_EXR
                                                  &ib_sink_exr,
 #endif
-                                                 &ib_sink_ffv1,  &ib_sink_src,     &ib_sink_ply, NULL};
+                                                 &ib_sink_ffv1,  &ib_sink_src,     &ib_sink_ply, &ib_sink_none, NULL};
 
 const ib_sink_format *ib_sink_format_find(const char *name)
 {
