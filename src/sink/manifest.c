@@ -1,6 +1,7 @@
 /* Stable JSON files; see manifest.h. */
 #include "sink/manifest.h"
 
+#include "base/json.h"
 #include "sink/describe.h"
 #include "sink/file.h"
 #include <stdlib.h>
@@ -20,8 +21,8 @@ isobath_status ib_json_parse(const char *text, size_t size, const char *name, ib
     json_error_t error;
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
     if (!*out)
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not JSON: %s at line %d, column %d", name, error.text, error.line,
-                       error.column);
+        return ib_fail(diag, ib_json_status(&error, ISOBATH_ERR_INPUT), "%s: not JSON: %s at line %d, column %d", name, ib_json_reason(&error),
+                       error.line, error.column);
     if (json_is_object(*out)) return ISOBATH_OK;
     json_decref(*out);
     *out = NULL;

@@ -1,13 +1,14 @@
 /* Homographies; see homography.h. */
 #include "track/homography.h"
 
+#include "base/json.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FRAMES ((json_int_t)1 << 22)
 static const double largest_error = 0.05; /* of the entries of R R^T - 1 */
 static const char *const keys[] = {"reference_from_image", "ground_from_image"};
 
@@ -78,18 +79,19 @@ int ib_homographies_are(const char *text, size_t size)
     return are;
 }
 
-static int grow(ib_homographies *h, int64_t frame)
+static int add(ib_homographies *h, int64_t frame, int line, const double m[9])
 {
-    if (frame < h->count) return 1;
-    int64_t count = h->count ? 2 * h->count : 64;
-    while (count <= frame) count *= 2;
-    void *matrix = realloc(h->matrix, (size_t)count * sizeof *h->matrix);
-    if (matrix) h->matrix = matrix;
-    char *present = realloc(h->present, (size_t)count);
-    if (present) h->present = present;
-    if (!matrix || !present) return 0;
-    memset(present + h->count, 0, (size_t)(count - h->count));
-    h->count = count;
+    if (h->count == h->room) {
+        int64_t room = h->room ? 2 * h->room : 64;
+        ib_homography *of = realloc(h->of, (size_t)room * sizeof *of);
+        if (!of) return 0;
+        h->of = of;
+        h->room = room;
+    }
+    ib_homography *place = &h->of[h->count++];
+    place->frame = frame;
+    place->line = line;
+    memcpy(place->matrix, m, sizeof place->matrix);
     return 1;
 }
 
@@ -98,25 +100,25 @@ static isobath_status parse_line(const char *line, size_t size, const char *name
 {
     json_error_t error;
     json_t *json = json_loadb(line, size, 0, &error);
-    if (!json) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: not JSON: %s", name, number, error.text);
+    if (!json) return ib_fail(diag, ib_json_status(&error, ISOBATH_ERR_INPUT), "%s: line %d: not JSON: %s", name, number, ib_json_reason(&error));
     const json_t *frame = json_object_get(json, "frame");
     json_int_t index = json_integer_value(frame);
     int key = key_of(json);
     double m[9];
-    int ok = json_is_integer(frame) && index >= 0 && index < MAX_FRAMES && key >= 0 && (*kind < 0 || key == *kind) &&
+    int ok = json_is_integer(frame) && index >= 0 && key >= 0 && (*kind < 0 || key == *kind) &&
              get_matrix(json_object_get(json, keys[key]), m);
     json_decref(json);
     if (!ok)
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: expected frame and %s of 9 numbers, not singular", name,
                        number, *kind >= 0 ? keys[*kind] : "reference_from_image or ground_from_image");
     *kind = key;
-    if (!grow(h, index)) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", name);
-    if (h->present[index])
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: frame %" PRId64 " comes twice", name, number,
-                       (int64_t)index);
-    memcpy(h->matrix[index], m, sizeof m);
-    h->present[index] = 1;
-    return ISOBATH_OK;
+    return add(h, index, number, m) ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", name);
+}
+
+static int by_frame(const void *a, const void *b)
+{
+    int64_t f = ((const ib_homography *)a)->frame, g = ((const ib_homography *)b)->frame;
+    return (f > g) - (f < g);
 }
 
 isobath_status ib_homographies_parse(const char *text, size_t size, const char *name, ib_diag *diag,
@@ -130,19 +132,25 @@ isobath_status ib_homographies_parse(const char *text, size_t size, const char *
         IB_TRY(parse_line(line, n, name, number, diag, out, &kind));
     if (kind < 0) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no homographies in this file", name);
     out->ground = kind;
+    qsort(out->of, (size_t)out->count, sizeof *out->of, by_frame);
+    for (int64_t i = 1; i < out->count; i++)
+        if (out->of[i].frame == out->of[i - 1].frame)
+            return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: line %d: frame %" PRId64 " comes twice", name,
+                           out->of[i].line > out->of[i - 1].line ? out->of[i].line : out->of[i - 1].line, out->of[i].frame);
     return ISOBATH_OK;
 }
 
 void ib_homographies_free(ib_homographies *h)
 {
-    free(h->matrix);
-    free(h->present);
+    free(h->of);
     *h = (ib_homographies){0};
 }
 
 const double *ib_homography_of(const ib_homographies *h, int64_t frame)
 {
-    return frame >= 0 && frame < h->count && h->present[frame] ? h->matrix[frame] : NULL;
+    ib_homography key = {.frame = frame};
+    ib_homography *found = h->count ? bsearch(&key, h->of, (size_t)h->count, sizeof key, by_frame) : NULL;
+    return found ? found->matrix : NULL;
 }
 
 int ib_homography_ground(const double h[9], double u, double v, int width, int height, double ground[2])

@@ -8,10 +8,15 @@
 #include <stdint.h>
 
 /* 3x3 row by row, of pixels in OpenCV's convention (0 is the centre of the first pixel), without lens distortion. */
+typedef struct ib_homography {
+    int64_t frame;
+    int line; /* of the file */
+    double matrix[9];
+} ib_homography;
+
 typedef struct ib_homographies {
-    double (*matrix)[9]; /* by frame */
-    char *present;
-    int64_t count;
+    ib_homography *of; /* as many as the file has lines, by increasing frame */
+    int64_t count, room;
     int ground; /* 1: to metres on the ground; 0: to the pixels of a reference picture */
 } ib_homographies;
 

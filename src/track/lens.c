@@ -104,7 +104,6 @@ isobath_status ib_lenses_open(const ib_lens_options *o, int width, int height, i
     int h = o->height ? o->height : out->lens.height ? out->lens.height : height;
     rescale(&out->lens, (double)width / w, (double)height / h);
     for (int64_t i = 0; i < out->frames.count; i++) {
-        if (!out->frames.present[i]) continue;
         ib_camera *c = &out->frames.cameras[i];
         ib_lens l = {.fx = c->fx, .fy = c->fy, .cx = c->cx, .cy = c->cy};
         rescale(&l, (double)width / w, (double)height / h);

@@ -1,4 +1,5 @@
 /* Tracks as JSON: per-frame lists of Ultralytics, COCO-video / TAO, and plain {"frames": ...}; see tracks.h. */
+#include "base/json.h"
 #include "sink/manifest.h"
 #include "track/mask.h"
 
@@ -255,7 +256,7 @@ isobath_status ib_tracks_parse_json(const ib_tracks_source *s)
 {
     json_error_t error;
     json_t *root = json_loadb(s->text, s->size, JSON_REJECT_DUPLICATES, &error);
-    if (!root) return ib_fail(s->diag, ISOBATH_ERR_INPUT, "%s: line %d: not JSON: %s", s->name, error.line, error.text);
+    if (!root) return ib_fail(s->diag, ib_json_status(&error, ISOBATH_ERR_INPUT), "%s: line %d: not JSON: %s", s->name, error.line, ib_json_reason(&error));
     isobath_status st = strcmp(s->tracks->format, "coco") == 0   ? coco(s, root)
                         : strcmp(s->tracks->format, "json") == 0 ? plain(s, root)
                                                                  : ultralytics(s, root);

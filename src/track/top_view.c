@@ -30,8 +30,8 @@ int ib_top_view_make(const ib_result *r, ib_top_view *v)
     if (!v->rows) return 0;
     if (!r->world) grow(v, 0, 0);
     for (int64_t i = 0; r->world && i < r->poses->count; i++) {
-        const ib_camera *c = ib_camera_of(r->poses, i);
-        if (c) grow(v, c->world_from_camera[3], c->world_from_camera[11]);
+        const ib_camera *c = &r->poses->cameras[i];
+        grow(v, c->world_from_camera[3], c->world_from_camera[11]);
     }
     for (size_t i = 0; i < r->count; i++) {
         if (!r->rows[i].has_position) continue;

@@ -117,27 +117,22 @@ static isobath_status use_homographies(track_run *t)
         return ib_fail(t->diag, ISOBATH_ERR_USAGE,
                        "%s: ground_from_image says where things stand: it needs --point foot", t->o->poses);
     if (!h->count || h->ground) return ISOBATH_OK;
-    t->poses = (ib_camera_track){.cameras = calloc((size_t)h->count, sizeof *t->poses.cameras),
-                                 .present = calloc((size_t)h->count, 1),
-                                 .count = h->count};
-    if (!t->poses.cameras || !t->poses.present) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
     for (int64_t i = 0; i < h->count; i++) {
-        const double *m = ib_homography_of(h, i);
+        const ib_homography *one = &h->of[i];
         double r[9];
         ib_lens lens;
-        if (!m || !ib_lenses_of(&t->lenses, i, &lens)) continue;
-        if (!ib_homography_rotation(m, &lens, r))
+        if (!ib_lenses_of(&t->lenses, one->frame, &lens)) continue;
+        if (!ib_homography_rotation(one->matrix, &lens, r))
             return ib_fail(
                 t->diag, ISOBATH_ERR_INPUT,
                 "%s: frame %" PRId64
                 ": reference_from_image is not that of a camera that only turns (with this focal length): a camera "
                 "that moves needs world_from_camera",
-                t->o->poses, i);
-        ib_camera *c = &t->poses.cameras[i];
-        *c = (ib_camera){.fx = lens.fx, .fy = lens.fy, .cx = lens.cx, .cy = lens.cy};
-        for (int k = 0; k < 9; k++) c->world_from_camera[k / 3 * 4 + k % 3] = r[k];
-        c->world_from_camera[15] = 1;
-        t->poses.present[i] = 1;
+                t->o->poses, one->frame);
+        ib_camera c = {.frame = one->frame, .fx = lens.fx, .fy = lens.fy, .cx = lens.cx, .cy = lens.cy};
+        for (int k = 0; k < 9; k++) c.world_from_camera[k / 3 * 4 + k % 3] = r[k];
+        c.world_from_camera[15] = 1;
+        if (!ib_camera_add(&t->poses, &c)) return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
     }
     return ISOBATH_OK;
 }

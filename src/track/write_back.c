@@ -1,5 +1,6 @@
 /* The tracks' own JSON with a position in each detection; see result.h. */
 #include "sink/file.h"
+#include "base/json.h"
 #include "track/result.h"
 
 #include <dirent.h>
@@ -83,7 +84,7 @@ static isobath_status write_one(back *b, const char *from, const char *to)
     IB_TRY(ib_read_file(from, FILE_LIMIT, b->diag, &data, &size));
     json_t *root = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &error);
     free(data);
-    if (!root) return ib_fail(b->diag, ISOBATH_ERR_INPUT, "%s: changed while it was read: %s", from, error.text);
+    if (!root) return ib_fail(b->diag, ib_json_status(&error, ISOBATH_ERR_INPUT), "%s: changed while it was read: %s", from, ib_json_reason(&error));
     walk(b, root);
     char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
     json_decref(root);

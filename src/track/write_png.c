@@ -51,8 +51,7 @@ static void camera(ib_canvas *c, const ib_top_view *v, const ib_result *r)
     if (r->ground) return; /* nobody said where it stands */
     const ib_camera *before = NULL;
     for (int64_t i = 0; r->world && i < r->poses->count; i++) {
-        const ib_camera *p = ib_camera_of(r->poses, i);
-        if (!p) continue;
+        const ib_camera *p = &r->poses->cameras[i];
         x = ib_top_x(v, p->world_from_camera[3]), y = ib_top_y(v, p->world_from_camera[11]);
         if (before)
             ib_canvas_line(c, ib_top_x(v, before->world_from_camera[3]), ib_top_y(v, before->world_from_camera[11]), x,

@@ -55,8 +55,7 @@ static void camera(FILE *f, const ib_top_view *v, const ib_result *r)
     if (r->world) {
         fputs("<polyline class=\"c\" points=\"", f);
         for (int64_t i = 0; i < r->poses->count; i++) {
-            const ib_camera *c = ib_camera_of(r->poses, i);
-            if (!c) continue;
+            const ib_camera *c = &r->poses->cameras[i];
             x = c->world_from_camera[3], z = c->world_from_camera[11];
             fprintf(f, "%.1f,%.1f ", ib_top_x(v, x), ib_top_y(v, z));
         }

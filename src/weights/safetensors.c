@@ -1,6 +1,8 @@
 /* .safetensors reader: 8 bytes of header length, a JSON header, then the data of all tensors without gap or overlap. */
 #include "weights/checkpoint_build.h"
 
+#include "base/json.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -181,8 +183,8 @@ isobath_status ib_safetensors_parse(const void *data, size_t size, const char *n
     json_error_t error;
     json_t *root = json_loadb((const char *)bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
     if (!root)
-        return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: header, near byte %d: %s", name, error.position + 8,
-                       ib_quote(error.text, strlen(error.text)).text);
+        return ib_fail(diag, ib_json_status(&error, ISOBATH_ERR_MODEL), "%s: header, near byte %d: %s", name, error.position + 8,
+                       ib_quote(ib_json_reason(&error), strlen(ib_json_reason(&error))).text);
     reader r = {name, diag, bytes + 8 + length, size - 8 - length};
     ib_checkpoint *c = NULL;
     entry *entries = calloc(json_object_size(root) + 1, sizeof *entries);

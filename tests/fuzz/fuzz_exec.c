@@ -1,4 +1,5 @@
 /* What a depth program may write: headers before and after its hello, and the hello itself. */
+#include "accept.h"
 #include "pipeline/exec/exec_protocol.h"
 
 #include <stdlib.h>
@@ -16,7 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         data += IB_EXEC_HEADER;
         size -= IB_EXEC_HEADER;
     }
-    if (ib_exec_read_hello((const char *)data, size, NULL, &hello) == ISOBATH_OK)
+    isobath_status st = ib_exec_read_hello((const char *)data, size, NULL, &hello);
+    fuzz_accept(st == ISOBATH_OK);
+    if (st == ISOBATH_OK)
         if (hello.width < 1 || hello.height < 1 || hello.width > IB_EXEC_SIDE_MAX || hello.height > IB_EXEC_SIDE_MAX || !hello.name[0] ||
             !memchr(hello.name, '\0', sizeof hello.name))
             abort();

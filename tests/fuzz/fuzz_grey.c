@@ -1,4 +1,5 @@
 /* Any bytes as a grey depth video: open, count, read forwards and back. */
+#include "accept.h"
 #include "media/grey.h"
 
 #include <stdio.h>
@@ -19,6 +20,7 @@ static void read_frames(ib_grey *grey, const ib_grey_info *info)
         if (ib_grey_time_us(grey, i) < last_us) abort(); /* times must not go back */
         last_us = ib_grey_time_us(grey, i);
         if (ib_grey_read(grey, i, samples) != ISOBATH_OK) break;
+        fuzz_accept(1);
         for (int k = 0; k < info->width * info->height; k++)
             if (!(samples[k] >= 0 && samples[k] < (float)(1 << info->bits))) abort();
     }

@@ -1,4 +1,5 @@
 /* Journals from strangers: whatever the bytes, no crash, and what is accepted is consistent and accepted again. */
+#include "accept.h"
 #include "base/bytes.h"
 #include "pipeline/journal/journal.h"
 
@@ -16,6 +17,7 @@ static void parse(const uint8_t *data, size_t size)
 {
     ib_journal_state state, again;
     if (ib_journal_parse(data, size, "fuzz", NULL, &state) != ISOBATH_OK) return;
+    fuzz_accept(state.window_count > 0);
     check(state.valid_bytes > 8 && (size_t)state.valid_bytes <= size && state.identity);
     check(state.frame_count == 0 || (state.frames && state.sink_count >= 0));
     for (int64_t i = 0; i < state.frame_count; i++)

@@ -1,5 +1,6 @@
 /* Any bytes as a video or image file, through the whole of ib_media: open, convert, reduce. The first byte chooses the
  * options; the rest is the file. Pictures are capped, frames are few, so that one input takes a moment. */
+#include "accept.h"
 #include "media/media.h"
 
 #include <stdio.h>
@@ -31,6 +32,7 @@ static void read_it(const char *path, const ib_media_options *options)
         }
         free(rgb);
     }
+    fuzz_accept(st == ISOBATH_OK);
     if ((st == ISOBATH_OK) != (diag.text[0] == '\0')) abort(); /* a failure has its line, success has none */
     ib_media_close(m);
     ib_diag_destroy(&diag);

@@ -1,4 +1,5 @@
 /* JSON from strangers: depth.json, and camera files line by line. */
+#include "accept.h"
 #include "sink/camera.h"
 #include "depthio/depth_reader_internal.h"
 #include "sink/manifest.h"
@@ -13,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (ib_json_parse((const char *)data, size, "fuzz", NULL, &json) == ISOBATH_OK) {
         ib_depth_reader_info info = {.frames = 3, .width = 4, .height = 2};
         int64_t *times_us = NULL;
-        ib_depth_sidecar_check(json, "fuzz", &info, 0.5, NULL, &times_us);
+        fuzz_accept(ib_depth_sidecar_check(json, "fuzz", &info, 0.5, NULL, &times_us) == ISOBATH_OK);
         free(times_us);
     }
     json_decref(json);

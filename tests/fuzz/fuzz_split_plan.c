@@ -1,4 +1,5 @@
 /* Plans of chunks from strangers: JSON and lists. */
+#include "accept.h"
 #include "split/plan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -6,7 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     ib_split_plan plan;
-    if (ib_split_plan_parse((const char *)data, size, "fuzz", NULL, &plan) == ISOBATH_OK && plan.frames >= 0)
+    isobath_status st = ib_split_plan_parse((const char *)data, size, "fuzz", NULL, &plan);
+    fuzz_accept(st == ISOBATH_OK);
+    if (st == ISOBATH_OK && plan.frames >= 0)
         for (int64_t k = 0; k < plan.count; k++) /* what later stages trust */
             if (plan.chunks[k].first < 0 || plan.chunks[k].frames < 1 ||
                 plan.chunks[k].first + plan.chunks[k].frames > plan.frames)

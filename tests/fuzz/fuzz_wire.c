@@ -1,5 +1,6 @@
 /* Messages of worker processes: whatever comes out of the socket is told apart from a message; the memory layout that LOAD announces and
  * the frames in it are checked before they are used. */
+#include "accept.h"
 #include "pipeline/fleet/wire.h"
 
 #include <stdlib.h>
@@ -21,6 +22,7 @@ static void try_layout(const ib_shared_layout *l, const uint8_t *frame, size_t s
         if (l->frames > 0) {
             memcpy(base, frame, size < l->frame_stride ? size : l->frame_stride);
             const uint8_t *at = ib_shared_frame(base, l, 0, &planes, &has_planes);
+            fuzz_accept(at != NULL);
             for (int i = 0; at && has_planes && i < planes.planes; i++) { /* first and last sample row are inside */
                 const uint8_t *end = planes.plane[i] + planes.stride[i] * planes.rows[i];
                 if (planes.plane[i] < base || end > base + l->frame_stride) abort();

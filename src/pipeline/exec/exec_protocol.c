@@ -1,6 +1,8 @@
 /* The protocol of depth programs; see exec_protocol.h. */
 #include "pipeline/exec/exec_protocol.h"
 
+#include "base/json.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,8 +86,10 @@ isobath_status ib_exec_read_hello(const char *text, size_t size, ib_diag *diag, 
     json_error_t error;
     memset(out, 0, sizeof *out);
     json_t *object = json_loadb(text, size, 0, &error);
-    isobath_status st = json_is_object(object) ? read_object(object, diag, out)
-                                               : ib_fail(diag, ISOBATH_ERR_MODEL, "the program's hello is no JSON object: %s", error.text);
+    isobath_status st = ISOBATH_OK;
+    if (!object) st = ib_fail(diag, ib_json_status(&error, ISOBATH_ERR_MODEL), "the program's hello is no JSON object: %s", ib_json_reason(&error));
+    else if (!json_is_object(object)) st = ib_fail(diag, ISOBATH_ERR_MODEL, "the program's hello is no JSON object");
+    else st = read_object(object, diag, out);
     json_decref(object);
     return st;
 }
