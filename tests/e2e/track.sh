@@ -27,8 +27,8 @@ expect 3 "cannot open" "$isobath" track "$depth" "$dir/none.txt" -o "$dir/out" -
 expect 0 "in camera coordinates, in metres" $t --metric --hfov 60 $size --fps 30 --format json,csv,mot,kitti,svg
 expect 0 '"unit": "metre", "coordinates": "camera"' cat "$dir/out/walk_tracks_tracks3d.json"
 expect 0 ",metre,camera,0," sed -n 2p "$dir/out/walk_tracks_tracks3d.csv"
-expect 0 "1,7,229.00,173.00,48.00,118.00,1.0000,-0.9" sed -n 1p "$dir/out/walk_tracks_mot_camera_metre.txt"
-expect 0 "0 7 Misc -1 -1 -10 229.00 173.00 277.00 291.00 1.6" sed -n 1p "$dir/out/walk_tracks_kitti_camera_metre.txt"
+expect 0 "1,1,446.00,184.00,23.00,76.00,1.0000,2.3" sed -n 1p "$dir/out/walk_tracks_mot_camera_metre.txt"
+expect 0 "0 1 Misc -1 -1 -10 446.00 184.00 469.00 260.00 1." sed -n 1p "$dir/out/walk_tracks_kitti_camera_metre.txt"
 expect 0 "camera coordinates, in metres" cat "$dir/out/walk_tracks_top.svg"
 expect 8 "exists already" $t --metric --hfov 60 $size
 # a picture from above, and the video with boxes: as many frames as the clip
@@ -41,23 +41,23 @@ expect 3 "$depth" $t --metric --hfov 60 $size --name nothing --video "$depth"
 # the tracks' own format again, with positions
 cat > "$dir/c.json" <<END
 {"images": [{"id": 5, "video_id": 1, "frame_index": 0}, {"id": 6, "video_id": 2, "frame_index": 0}],
- "annotations": [{"image_id": 6, "track_id": 3, "bbox": [0, 0, 9, 9]}, {"image_id": 5, "track_id": 7, "bbox": [229, 173, 48, 118], "score": 0.9},
+ "annotations": [{"image_id": 6, "track_id": 3, "bbox": [0, 0, 9, 9]}, {"image_id": 5, "track_id": 12, "bbox": [86, 156, 48, 157], "score": 0.9},
  {"image_id": 5, "track_id": 8, "bbox": [-50, -50, 9, 9]}]}
 END
 c="--metric --hfov 60 $size --format same"
 expect 0 "lifted    1" "$isobath" track "$depth" "$dir/c.json" -o "$dir/same" $c --video-id 1
-[ "$(tr -d ' \n' < "$dir/same/c_positions.json" | grep -o '"position":\[-0.9[0-9]*,0.7[0-9]*,7.[0-9]*\]' | wc -l)" = 1 ] || { echo "FAILED: c_positions.json"; failed=$((failed + 1)); }
+[ "$(tr -d ' \n' < "$dir/same/c_positions.json" | grep -o '"position":\[-2.1[0-9]*,0.5[0-9]*,5.[0-9]*\]' | wc -l)" = 1 ] || { echo "FAILED: c_positions.json"; failed=$((failed + 1)); }
 [ "$(grep -c '"refused"' "$dir/same/c_positions.json")" = 1 ] || { echo "FAILED: refused in c_positions.json"; failed=$((failed + 1)); }
 [ "$(grep -c '"coordinates": "camera"' "$dir/same/c_positions.json")" = 2 ] || { echo "FAILED: the other video in c_positions.json"; failed=$((failed + 1)); }
 expect 0 "(coco)" "$isobath" track "$depth" "$dir/same/c_positions.json" -o "$dir/same" $c --video-id 1 --name again
 cmp "$dir/same/c_positions.json" "$dir/same/again_positions.json" || { echo "FAILED: not the same when read again"; failed=$((failed + 1)); }
 mkdir "$dir/u"
 for k in 0 1; do
-    echo '[{"name": "person", "class": 0, "confidence": 0.9, "box": {"x1": 229.5, "y1": 173, "x2": 277, "y2": 291}, "track_id": 7}]' > "$dir/u/f_$k.json"
+    echo '[{"name": "person", "class": 0, "confidence": 0.9, "box": {"x1": 86.5, "y1": 156, "x2": 134, "y2": 313}, "track_id": 7}]' > "$dir/u/f_$k.json"
 done
 expect 0 "(ultralytics-json)" "$isobath" track "$depth" "$dir/u" -o "$dir/same" $c
 for k in 0 1; do expect 0 '"position"' cat "$dir/same/u_positions/f_$k.json"; done
-expect 0 "lifted    324" $t $c --name mot
+expect 0 "lifted    559" $t $c --name mot
 [ -s "$dir/out/mot_mot_camera_metre.txt" ] || { echo "FAILED: same of mot"; failed=$((failed + 1)); }
 # what was written is read again, as it says itself
 for format in mot kitti; do
@@ -69,7 +69,7 @@ expect 0 "in world coordinates, in metres" $t --metric $size --poses "$sample/wa
 # a result's folder is depth, too
 mkdir "$dir/result" && cp "$depth" "$dir/result/d.npz"
 echo '{"format": "isobath-manifest-1", "outputs": [{"format": "preview", "path": "v.mp4"}, {"format": "npz", "path": "d.npz"}]}' > "$dir/result/w_isobath.json"
-expect 0 "lifted    324" "$isobath" track "$dir/result" "$tracks" -o "$dir/out" --metric --hfov 60 $size --name folder
+expect 0 "lifted    559" "$isobath" track "$dir/result" "$tracks" -o "$dir/out" --metric --hfov 60 $size --name folder
 cp "$dir/result/w_isobath.json" "$dir/result/x_isobath.json"
 expect 3 "1 more results are in this folder" "$isobath" track "$dir/result" "$tracks" -o "$dir/out" --metric --hfov 60 $size --name folder2
 # homographies: the ground that a level camera 1.6 m above it sees
@@ -85,7 +85,7 @@ expect 0 "not metres" cat "$dir/out/rel_tracks3d.json"
 expect 0 ",relative,camera,0," sed -n 2p "$dir/out/rel_tracks3d.csv"
 [ -s "$dir/out/rel_mot_camera_relative.txt" ] || { echo "FAILED: no rel_mot_camera_relative.txt"; failed=$((failed + 1)); }
 expect 0 "in metres" $t --relative --hfov 60 $size --name scaled --scale 0.01 --format json
-expect 0 "frame 0 at 253,232" $t --relative --hfov 60 $size --name known --known 0,253,232,8 --format json
+expect 0 "frame 0 at 110,234" $t --relative --hfov 60 $size --name known --known 0,110,234,5.7 --format json
 # Ultralytics text: six columns are asked about
 mkdir "$dir/labels"
 printf '0 0.4 0.6 0.07 0.3 7\n' > "$dir/labels/walk_1.txt"

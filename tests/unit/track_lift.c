@@ -185,8 +185,8 @@ static void test_sample(void **state)
         double e = sample_error(path, &count);
         print_message("sample clip, ground-truth depth, %s: median 3-D error %.3f%% of the distance, %d of %lld\n",
                       smooth ? "smoothed" : "not smoothed", 100 * e, count, (long long)s.read);
-        assert_int_equal(s.read, 325);
-        assert_true(s.lifted >= 320 && count >= 320);
+        assert_int_equal(s.read, 577);
+        assert_true(s.lifted >= 555 && count >= 555);
         assert_true(e < 0.02);
     }
     o.overwrite = 0;

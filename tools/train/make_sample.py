@@ -16,7 +16,7 @@ import torch
 from render import camera, render
 from scenes import Clip, TEST_SEEDS, sub_frames
 
-SEED, KIND, FRAMES, WIDTH, HEIGHT, DEPTH_SIZE = TEST_SEEDS + 900006, "crowd", 150, 640, 360, (160, 90)
+SEED, KIND, FRAMES, WIDTH, HEIGHT, DEPTH_SIZE = TEST_SEEDS + 910404, "crowd", 150, 640, 360, (160, 90)
 
 
 def only_walker(batch, k):
