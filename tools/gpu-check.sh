@@ -1,86 +1,311 @@
 #!/bin/bash
-# Everything that a CUDA machine can tell about isobath, in one go: builds, checks every op on every path, the expected
-# values of the reference, the speed of ops, networks and the whole command (tools/whole-command.sh: decoders, guard, memory caps),
-# compute-sanitizer. Exits non-zero when a check fails.
-# usage: tools/gpu-check.sh [BUILD_DIR]     (default build-gpu-check; ARCHS=90a-real limits the targets of the module)
-# With nothing but CUDA and a C compiler (no libav), it checks the ops alone.
+# Everything that a CUDA machine can tell about isobath, in one go: every op on every path, the expected values of the reference, the window
+# guard, memory, compute-sanitizer, the speed of ops, of networks and of the whole command, and the reference itself beside them where PyTorch and
+# a checkout of it are there. Prints one table last; exits non-zero when anything failed. What could not be run stands in the table as "skip".
+# usage: tools/gpu-check.sh [--build DIR] [--ready] [--clip FILE] [--reference CHECKOUT] [--models "vits vitl"] [--steps "ops oracles ..."]
+#   --build DIR        build here (default build-gpu-check); ARCHS="90a-real;75-virtual" limits the targets of the module
+#   --ready            DIR holds a finished build: nothing is compiled (LD_LIBRARY_PATH names libraries that the system lacks)
+#   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long
+#   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights
+#   --steps LIST       of: ops oracles ptx sanitizer guard speed kernels reference; default all of them
+# Steps have limits of their own, in seconds: BUILD_LIMIT CHECK_LIMIT SANITIZER_LIMIT SPEED_LIMIT WHOLE_LIMIT REFERENCE_LIMIT; JOBS checks run at once.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
-build=${1:-$root/build-gpu-check}
-logs=$build/gpu-check
-failed=0
+build=$root/build-gpu-check
+ready= clip= reference= models="vits vitl"
+steps="ops oracles ptx sanitizer guard speed kernels reference"
+while [ $# -gt 0 ]; do
+    case $1 in
+    --ready) ready=1 ;;
+    --build | --clip | --reference | --models | --steps)
+        [ $# -gt 1 ] || { echo "gpu-check: $1 needs a value" >&2; exit 2; }
+        case $1 in
+        --build) build=$2 ;;
+        --clip) clip=$2 ;;
+        --reference) reference=$2 ;;
+        --models) models=$2 ;;
+        --steps) steps=$2 ;;
+        esac
+        shift
+        ;;
+    *) echo "gpu-check: $1 is not an option; the first lines of $0 say what is" >&2; exit 2 ;;
+    esac
+    shift
+done
+for step in $steps; do
+    case " ops oracles ptx sanitizer guard speed kernels reference " in *" $step "*) ;; *) echo "gpu-check: no step is called $step" >&2; exit 2 ;; esac
+done
+wanted() { case " $steps " in *" $1 "*) return 0 ;; esac; return 1; }
 
 if ! command -v nvidia-smi > /dev/null || ! nvidia-smi -L > /dev/null 2>&1; then
-    echo "gpu-check: no NVIDIA driver or card answers here (nvidia-smi -L)" >&2
+    echo "gpu-check: no NVIDIA driver or card answers here (nvidia-smi -L): nothing was checked" >&2
     exit 1
 fi
-options="-DISOBATH_CUDA=ON -DCMAKE_BUILD_TYPE=Release -DISOBATH_CUDA_ARCHS=${ARCHS:-}"
-cmake -S "$root" -B "$build" $options > /tmp/gpu-check-cmake.$$ 2>&1 ||
-    cmake -S "$root" -B "$build" $options -DISOBATH_OPS_ONLY=ON > /tmp/gpu-check-cmake.$$ 2>&1 ||
-    { cat /tmp/gpu-check-cmake.$$ >&2; exit 1; }
-rm -f /tmp/gpu-check-cmake.$$
-cmake --build "$build" -j "$(nproc)" > "$build/build.log" 2>&1 || { tail -n 20 "$build/build.log" >&2; exit 1; }
-mkdir -p "$logs"
-export ISOBATH_CUDA_MODULE=$build/isobath_cuda.so
+card=${CUDA_VISIBLE_DEVICES:-0} # as nvidia-smi -i takes it: a number or a name
+card=${card%%,*}
+query() { nvidia-smi -i "$card" --query-gpu="$1" --format=csv,noheader,nounits 2> /dev/null | head -n 1; }
 
-# A check: name, then the command; one line with its last line of output.
-check() {
-    local name=$1
-    shift
-    if "$@" > "$logs/$name.log" 2>&1; then
-        printf 'ok    %-28s %s\n' "$name" "$(tail -n 1 "$logs/$name.log")"
-    else
-        printf 'FAIL  %-28s %s\n' "$name" "$(tail -n 1 "$logs/$name.log")"
-        failed=1
+# ---- the build
+cores=$(taskset -p $$ 2> /dev/null | awk '{m = tolower($NF); gsub(/[^0-9a-f]/, "", m); n = 0
+    for (i = 1; i <= length(m); i++) { d = index("0123456789abcdef", substr(m, i, 1)) - 1; while (d > 0) { n += d % 2; d = int(d / 2) } } print n}')
+[ "${cores:-0}" -gt 0 ] || cores=$(nproc)
+if [ -z "$ready" ]; then
+    options="-DISOBATH_CUDA=ON -DCMAKE_BUILD_TYPE=Release -DISOBATH_CUDA_ARCHS=${ARCHS:-}"
+    configured=$(mktemp)
+    if ! cmake -S "$root" -B "$build" $options > "$configured" 2>&1; then
+        echo "gpu-check: the libraries of the command are missing here (tools/packages.txt): only the ops are built and checked"
+        cmake -S "$root" -B "$build" $options -DISOBATH_OPS_ONLY=ON > "$configured" 2>&1 || { cat "$configured" >&2; rm -f "$configured"; exit 1; }
     fi
-}
-
+    rm -f "$configured"
+    timeout "${BUILD_LIMIT:-3600}" cmake --build "$build" -j "$cores" > "$build/build.log" 2>&1 ||
+        { tail -n 20 "$build/build.log" >&2; echo "gpu-check: the build failed" >&2; exit 1; }
+fi
+build=$(cd "$build" 2> /dev/null && pwd) || { echo "gpu-check: there is no build (--build DIR)" >&2; exit 1; }
 find_program() { find "$build" -name "$1" -type f -perm -u+x | head -n 1; }
 checkop=$(find_program checkop)
+export ISOBATH_CUDA_MODULE=${ISOBATH_CUDA_MODULE:-$(find "$build" -name isobath_cuda.so | head -n 1)}
+[ -n "$checkop" ] && [ -n "$ISOBATH_CUDA_MODULE" ] || { echo "gpu-check: $build has no checkop or no isobath_cuda.so" >&2; exit 1; }
+logs=${LOGS:-$build/gpu-check}
+rm -rf "$logs"
+mkdir -p "$logs" || exit 1
+work=$(mktemp -d /dev/shm/isobath-check-XXXXXX) || work=$(mktemp -d) || exit 1
+trap 'kill $(jobs -p) 2> /dev/null; rm -rf "$work"' EXIT
+began=$(date +%s)
+
+# ---- results: a line of the table each, kept in files so that checks may run side by side
+failed=0
+row() { # ok|FAIL|skip|- NAME SECONDS TEXT
+    printf '%-4s  %-38s %5s  %s\n' "$1" "$2" "$3" "$4" | tee -a "$logs/table.txt"
+    [ "$1" = FAIL ] && failed=1
+    return 0
+}
+# One check in the background: passes when the command does and its log has PATTERN (a check that checked nothing fails).
+check() { # NAME LIMIT PATTERN COMMAND...
+    while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$cores}" ]; do wait -n; done
+    (
+        name=$1 limit=$2 pattern=$3 start=$(date +%s)
+        shift 3
+        timeout -k 5 "$limit" "$@" > "$logs/$name.log" 2>&1
+        rc=$?
+        last=$(grep -v '^$' "$logs/$name.log" | tail -n 1 | cut -c1-150)
+        if [ $rc = 124 ] || [ $rc = 137 ]; then state=FAIL last="stopped after $limit s: $last"
+        elif grep -q 'Device not supported' "$logs/$name.log"; then state=skip last="compute-sanitizer: this driver or virtual machine does not support it"
+        elif [ $rc = 0 ] && grep -Eq "$pattern" "$logs/$name.log"; then state=ok
+        else state=FAIL last="status $rc: $last"; fi
+        printf '%s\t%s\t%s\t%s\n' "$state" "$name" $(($(date +%s) - start)) "$last" > "$work/$name.result"
+    ) &
+}
+finish() { # waits for the checks that run and puts them into the table, in the order of their names
+    wait
+    local file state name seconds text
+    for file in "$work"/*.result; do
+        [ -e "$file" ] || continue
+        IFS=$'\t' read -r state name seconds text < "$file"
+        row "$state" "$name" "$seconds" "$text"
+        rm -f "$file"
+    done
+}
+passed='^[1-9][0-9]* passed, 0 failed'
+
+isobath=$(find_program isobath)
+synth=$(find_program isobath_synth)
 oracle=$(find_program oracle_case)
+stream=$(find_program oracle_stream)
 network=$(find_program bench_network)
-
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
-for act in f32 f16 bf16; do
-    for path in simt mma wgmma; do
-        [ $path = wgmma ] && [ "$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1)" != 9.0 ] && continue
-        check "checkop-$act-$path" env ISOBATH_CUDA_PATH=$path "$checkop" --backend cuda --act $act
-    done
-    check "invariance-$act" "$checkop" invariance --backend cuda --act $act
+for program in "$checkop" "$isobath" "$oracle" "$network"; do
+    [ -n "$program" ] || continue
+    missing=$(ldd "$program" 2> /dev/null | awk '/not found/ {printf " %s", $1}')
+    [ -z "$missing" ] || row FAIL "$(basename "$program")" 0 "does not start here, libraries are missing:$missing (LD_LIBRARY_PATH)"
 done
-if [ -n "$oracle" ]; then
-    for file in "$root"/tests/oracle/data/*.safetensors; do
-        name=$(basename "$file" .safetensors)
-        case $name in *_stream) continue ;; esac
-        check "oracle-f32-$name" "$oracle" "$name" --backend cuda --act f32
-        check "oracle-f16-$name" "$oracle" "$name" --backend cuda --act f16 --no-taps --median 5e-4 --p9999 3e-3 --worst 5.2e-3
-        check "oracle-bf16-$name" "$oracle" "$name" --backend cuda --act bf16 --no-taps --median 3e-3 --p9999 2.7e-2 --worst 5.2e-2
+row - card 0 "$(query name,driver_version,memory.total) MiB, compute capability $(query compute_cap); $cores cores"
+capability=$(query compute_cap)
+code=code_${capability/./}
+paths=simt
+[ "${capability%.*}" -ge 8 ] && paths="simt mma"
+[ "$capability" = 9.0 ] && paths="simt mma wgmma"
+limit=${CHECK_LIMIT:-300}
+
+# ---- every op on every path, and equal bytes at every batch and position
+if wanted ops; then
+    for act in f32 f16 bf16; do
+        for path in $paths; do check "checkop-$act-$path" "$limit" "$passed" env ISOBATH_CUDA_PATH=$path "$checkop" --backend cuda --act $act; done
+        check "invariance-$act" "$limit" "$passed" "$checkop" invariance --backend cuda --act $act
     done
-fi
-if command -v compute-sanitizer > /dev/null; then
-    for op in linear conv3x3 conv_transpose attention temporal_attention output_head; do
-        check "memcheck-$op" compute-sanitizer --error-exitcode 1 --tool memcheck "$checkop" --backend cuda --act f16 --op $op
-        check "racecheck-$op" compute-sanitizer --error-exitcode 1 --tool racecheck "$checkop" --backend cuda --act f16 --op $op
-    done
+    finish
 else
-    echo "skip  compute-sanitizer is not on PATH"
+    row skip ops 0 "not among --steps"
 fi
 
-for program in gpu_ops gpu_attention; do
-    binary=$(find_program $program)
-    [ -n "$binary" ] && "$binary" --act f16 | tee "$logs/$program.log"
-done
-if [ -n "$network" ]; then
-    for model in vits vitl; do
-        for source in 518x518 1280x720; do
-            "$network" --backend cuda --model $model --source $source --act f16 --windows 40 --repeat 5 | tee -a "$logs/network.log"
+# ---- expected values of the reference
+half_bounds() { # the bounds of f16 and bf16; an overflow is the guard's business, inner values have no bound
+    case $1 in
+    f16) echo "--no-taps --median 5e-4 --p9999 3e-3 --worst 5.2e-3" ;;
+    bf16) echo "--no-taps --median 3e-3 --p9999 2.7e-2 --worst 5.2e-2" ;;
+    esac
+}
+if ! wanted oracles; then row skip oracles 0 "not among --steps"
+elif [ -z "$oracle" ]; then row skip oracles 0 "the build has no oracle_case"
+else
+    for file in "$root"/tests/oracle/data/*.safetensors; do
+        name=$(basename "$file" .safetensors) program=$oracle
+        case $name in *_stream) program=$stream ;; esac
+        [ -n "$program" ] || { row skip "oracle-$name" 0 "the build has no oracle_stream"; continue; }
+        for act in f32 f16 bf16; do
+            check "oracle-$name-$act" "$limit" '^ok$' "$program" "$name" --backend cuda --act $act --threads 2 $(half_bounds $act)
         done
     done
-    "$network" --backend cuda --model vits --source 518x518 --act f32 --windows 40 --repeat 5 | tee -a "$logs/network.log"
+    finish
 fi
-if [ -n "$network" ]; then
-    MODELS="${MODELS:-vits vitl}" "$root/tools/whole-command.sh" "$build" ${CLIP:-} | tee "$logs/whole-command.log"
-    [ "${PIPESTATUS[0]}" = 0 ] || failed=1
+
+# ---- the PTX for the oldest cards, compiled for this one with every other image left out
+if wanted ptx; then
+    if [ -n "$network" ] || [ "$capability" = 7.5 ]; then
+        jit() { env CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_PATH="$work/jit" ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}" "$@"; }
+        start=$(date +%s%N)
+        jit timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 > "$logs/ptx.log" 2>&1
+        first=$(($(date +%s%N) - start)) start=$(date +%s%N)
+        jit timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 >> "$logs/ptx.log" 2>&1
+        again=$(($(date +%s%N) - start))
+        if grep -q 'code_75' "$logs/ptx.log"; then
+            row - ptx-compile $((first / 1000000000)) "compute_75 PTX compiled by the driver in $(((first - again) / 1000000)) ms, once (cached afterwards)"
+            for act in f32 f16; do
+                check "ptx75-checkop-$act" "$limit" "$passed" env CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_PATH="$work/jit" \
+                    ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}" "$checkop" --backend cuda --act $act
+            done
+            finish
+        else
+            row skip ptx 0 "the module holds no PTX of compute_75 (found: $(grep -o 'code_[0-9]*' "$logs/ptx.log" | head -n 1)); PTX_MODULE=FILE names one that does"
+        fi
+    else row skip ptx 0 "the build has no bench_network"; fi
+else
+    row skip ptx 0 "not among --steps"
 fi
-[ $failed = 0 ] && echo "gpu-check: all checks passed" || echo "gpu-check: checks failed, logs in $logs"
+
+# ---- compute-sanitizer
+if ! wanted sanitizer; then row skip compute-sanitizer 0 "not among --steps"
+elif ! command -v compute-sanitizer > /dev/null; then row skip compute-sanitizer 0 "is not on PATH"
+else
+    for tool in memcheck racecheck; do
+        for op in ${SANITIZER_OPS:-linear conv3x3 conv_transpose attention temporal_attention temporal_block output_head groupnorm layernorm fit_sums}; do
+            check "$tool-$op" "${SANITIZER_LIMIT:-600}" "$passed" compute-sanitizer --error-exitcode 1 --tool $tool "$checkop" --backend cuda --act f16 --op $op
+        done
+    done
+    finish
+fi
+
+# ---- guard and memory: a checkpoint whose activations overflow fp16; the network of VDA-L where 5.5 GiB is all there is
+most_memory() { # COMMAND...: runs it, prints the most memory of the card meanwhile, MiB
+    local most=0 now
+    "$@" &
+    while kill -0 $! 2> /dev/null; do
+        now=$(query memory.used)
+        [ "${now:-0}" -gt "$most" ] 2> /dev/null && most=$now
+        sleep 0.1
+    done
+    wait $! && echo "$most"
+}
+if ! wanted guard; then row skip guard 0 "not among --steps"
+elif [ -z "$isobath" ] || [ -z "$synth" ]; then row skip guard 0 "the build has no isobath, only the ops"
+else
+    "$synth" frames 1 "$work/clip.rgb" 70 360 640
+    guarded() { # NAME CHECKPOINT ARGUMENTS...
+        local name=$1 checkpoint=$2
+        shift 2
+        timeout "$limit" "$isobath" run "$work/clip.rgb" --raw 640x360:rgb24:25 -o "$work/$name" --name out --format png16 --model "$work/$checkpoint.safetensors" \
+            --devices cuda:0 --overwrite "$@" > "$logs/guard-$name.log" 2>&1
+    }
+    same() { # ROW A B
+        if [ -e "$work/$2/out_isobath.json" ] && diff -rq "$work/$2/out_depths_png16" "$work/$3/out_depths_png16" > "$logs/$1.log" 2>&1; then
+            row ok "$1" "$4" "$(ls "$work/$2/out_depths_png16" | wc -l) files equal those of fp32; $(grep -c '"redone"' "$work/$2/out_isobath.json") windows redone"
+        else row FAIL "$1" "$4" "$(tail -n 1 "$logs/guard-$2.log") $(head -n 1 "$logs/$1.log")"; fi
+    }
+    for model in $models; do
+        "$synth" "$model-overflow" 1 "$work/overflow.safetensors" || row FAIL "guard-$model" 0 "no checkpoint"
+        guarded fp32 overflow --precision fp32
+        for precision in fp16 auto; do
+            start=$(date +%s)
+            guarded $precision overflow --precision $precision
+            same "guard-$model-$precision" $precision fp32 $(($(date +%s) - start))
+        done
+        if ! grep -q '"redone"' "$work/fp16/out_isobath.json" 2> /dev/null; then row FAIL "guard-$model" 0 "no window was redone: the checkpoint does not overflow"; fi
+        if [ "$model" = vitl ]; then
+            start=$(date +%s) before=$(query memory.used)
+            most=$(most_memory guarded capped overflow --precision fp16 --device-memory 5.5G)
+            same guard-vitl-in-5.5-GiB capped fp32 $(($(date +%s) - start))
+            most=$((${most:-999999} - before))
+            [ "$most" -le 5632 ] && row ok memory-vitl-in-5.5-GiB 0 "the card held $most MiB more than before at most (5632 allowed), fp32 redo included" ||
+                row FAIL memory-vitl-in-5.5-GiB 0 "the card held $most MiB more than before, 5632 are allowed"
+        fi
+    done
+    rm -rf "$work"/fp* "$work/auto" "$work/capped"
+fi
+
+# ---- speed: the network, the whole command, every kernel
+if ! wanted speed; then row skip speed 0 "not among --steps"
+elif [ -z "$network" ]; then row skip speed 0 "the build has no bench_network, only the ops"
+else
+    net() { # MODEL SOURCE ACT WINDOWS [ARGUMENTS]
+        local name=network-$1-$2-$3 start=$(date +%s)
+        timeout "${SPEED_LIMIT:-300}" "$network" --backend cuda --model "$1" --source "$2" --act "$3" --windows "$4" --repeat 5 ${5:-} > "$logs/$name.log" 2>&1 &&
+            row - "$name" $(($(date +%s) - start)) "$(tail -n 1 "$logs/$name.log" | sed 's/.*code_[0-9]* [0-9.]* *//; s/  */ /g')" ||
+            row FAIL "$name" $(($(date +%s) - start)) "$(tail -n 1 "$logs/$name.log")"
+    }
+    for model in $models; do
+        windows=40
+        [ "$model" = vits ] || windows=${LARGE_WINDOWS:-40}
+        for source in 518x518 924x518; do net "$model" $source f16 $windows; done
+        [ "$model" = vits ] && net vits 518x518 f32 20 "--encode-batch 8"
+    done
+    if [ -n "$isobath" ]; then
+        start=$(date +%s)
+        MODELS="$models" timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
+        rc=$?
+        while read -r word rest; do
+            case $word in
+            ok | FAIL) row "$word" "whole-command" "" "$rest" ;;
+            *) row - "whole-$word" "" "$(echo "$rest" | sed 's/  */ /g')" ;;
+            esac
+        done < "$logs/whole-command.log"
+        [ $rc = 0 ] || row FAIL whole-command $(($(date +%s) - start)) "status $rc (124: stopped after ${WHOLE_LIMIT:-600} s)"
+    fi
+fi
+if ! wanted kernels; then row skip kernels 0 "not among --steps"
+else
+    for program in gpu_ops gpu_attention; do
+        binary=$(find_program $program)
+        [ -n "$binary" ] || { row skip $program 0 "is not in the build"; continue; }
+        timeout "${SPEED_LIMIT:-300}" "$binary" --act f16 --frames 11 > "$logs/$program.log" 2>&1 && row - $program "" "$(wc -l < "$logs/$program.log") lines in $program.log" ||
+            row FAIL $program "" "$(tail -n 1 "$logs/$program.log")"
+    done
+fi
+
+# ---- the reference, on this card, with the same weights
+if ! wanted reference; then row skip reference 0 "not among --steps"
+elif [ -z "$reference" ]; then row skip reference 0 "no checkout of the PyTorch implementation was named (--reference DIR)"
+elif ! python3 -c 'import torch; assert torch.cuda.is_available()' > /dev/null 2>&1; then row skip reference 0 "python3 here has no PyTorch that sees the card"
+elif [ -z "$synth" ]; then row skip reference 0 "the build has no isobath_synth"
+else
+    for model in $models; do "$synth" "$model" 1 "$work/$model.safetensors" || row FAIL reference 0 "no checkpoint"; done
+    timeout -k 5 $((${REFERENCE_LIMIT:-600} + 120)) python3 "$root/bench/reference.py" "$reference" --models "${models// /,}" --weights "$work" \
+        --limit "${REFERENCE_LIMIT:-600}" ${clip:+--clip "$clip"} > "$logs/reference.log" 2> "$logs/reference.err" || row FAIL reference 0 "$(tail -n 1 "$logs/reference.err")"
+    while read -r _ model size act variant rest; do
+        case "$rest" in
+        *frames/s*)
+            theirs=${rest%% *}
+            if [ "$size" = clip ]; then ours=$(grep "whole-$model-fp16-auto" "$logs/table.txt" | grep -o '[0-9.]* frames/s' | head -n 1)
+            else ours=$(grep "network-$model-$size-$act " "$logs/table.txt" | grep -o '[0-9.]* output frames/s'); fi
+            row - "reference-$model-$size-$act-$variant" "" "$rest$(awk -v a="${ours%% *}" -v b="$theirs" 'BEGIN {if (a > 0) printf "; ours %.1f: %.1f times", a, a / b}')"
+            ;;
+        left*) row skip "reference-$model-$size-$act-$variant" "" "$rest" ;;
+        failed*) row skip "reference-$model-$size-$act-$variant" "" "$rest" ;;
+        esac
+    done < <(grep '^reference vit' "$logs/reference.log")
+fi
+
+echo
+echo "gpu-check: $(date -u +%Y-%m-%d), $(git -C "$root" rev-parse --short HEAD 2> /dev/null || echo "no commit known"), $(($(date +%s) - began)) s"
+cat "$logs/table.txt"
+echo
+counts=$(awk '{n[$1]++} END {printf "%d ok, %d failed, %d skipped", n["ok"], n["FAIL"], n["skip"]}' "$logs/table.txt")
+if [ $failed = 0 ]; then echo "gpu-check: $counts"; else echo "gpu-check: $counts; logs in $logs"; fi
 exit $failed
