@@ -44,7 +44,9 @@ static isobath_status raw_options(const char *spec, AVDictionary **dict, ib_diag
 static void estimate(ib_input *in, AVFormatContext *format, AVStream *stream)
 {
     AVRational rate = av_guess_frame_rate(format, stream, NULL);
-    if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0) rate = stream->avg_frame_rate;
+    /* without times (raw H.264) the average is libav's own guess, from packets, of which field-coded video has two a frame */
+    int timed = stream->start_time != AV_NOPTS_VALUE;
+    if (timed && stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0) rate = stream->avg_frame_rate;
     in->fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0.0;
     in->frames_hint = -1;
     if (!in->reopenable) return;
