@@ -58,7 +58,7 @@ static outcome run(e2e *e, const char *out, shim_mode mode, long k)
         isobath_run_options options = e2e_options(e, "d.mkv", out);
         options.formats = "png16,npz,exr,ffv1,preview,src";
         options.resume = 1;
-        arm(out, mode, k);
+        arm(e2e_path(e, out), mode, k); /* whole: the name of the test's own folder is random */
         o.status = e2e_run(e, &options);
         o.changes = count(&o.struck);
         arm("", SHIM_OFF, 0);

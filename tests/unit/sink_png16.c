@@ -146,6 +146,21 @@ static void exponents(void **state)
     assert_int_equal(q[0], 0);
     float bad[3] = {NAN, -1e-3f, 65536.0f};
     for (int i = 0; i < 3; i++) assert_int_equal(ib_quant_apply(&quant, 0, bad + i, 1, q), -1);
+    for (int n = 1; n <= 21; n++) { /* whole vectors and what is left over; a bad value at every place */
+        float row[21];
+        uint16_t got[22] = {0};
+        for (int i = 0; i < n; i++) row[i] = i % 2 ? 65535.99f - 3119.7f * (float)i : 3119.7f * (float)i;
+        got[n] = 77;
+        assert_int_equal(ib_quant_apply(&quant, 0, row, n, got), 0);
+        for (int i = 0; i < n; i++) assert_int_equal(got[i], (int)floorf(row[i]));
+        assert_int_equal(got[n], 77);
+        for (int i = 0; i < n; i++) {
+            float kept = row[i];
+            row[i] = bad[i % 3];
+            assert_int_equal(ib_quant_apply(&quant, 0, row, n, got), -1);
+            row[i] = kept;
+        }
+    }
     config.kind = IB_DEPTH_METRIC;
     assert_int_equal(ib_quant_init(&config, NULL, &quant), ISOBATH_OK);
     assert_int_equal(ib_quant_exponent(&quant, 65.535f), 0);

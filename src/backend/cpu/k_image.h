@@ -41,9 +41,30 @@ static inline vf gather(const float *row, const int32_t *index)
 #endif
 }
 
+#if VL > 4
+/* The same out of v = row[base .. base + VL), which holds them all: a shuffle, where a gather loads one by one. */
+static inline vf pick(vf v, const int32_t *index, int64_t base)
+{
+#if defined(__AVX512F__)
+    return _mm512_permutexvar_ps(_mm512_sub_epi32(_mm512_loadu_si512(index), _mm512_set1_epi32((int)base)), v);
+#else
+    return _mm256_permutevar8x32_ps(v, _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)index), _mm256_set1_epi32((int)base)));
+#endif
+}
+#endif
+
 static void k_hlerp(const float *row, int64_t width, const ib_cpu_lerp *t, float *out)
 {
     int64_t x = 0;
+#if VL > 4
+    int64_t last = t->i1[width - 1] + 1 - VL; /* from here VL values are in the row; the tables rise */
+    for (; x + VL <= width; x += VL) {
+        int64_t base = ib_cpu_min(t->i0[x], last);
+        if (base < 0 || t->i1[x + VL - 1] >= base + VL) break;
+        vf w1 = VLD(t->w1 + x), v = VLD(row + base);
+        VST(out + x, (VSET1(1.0f) - w1) * pick(v, t->i0 + x, base) + w1 * pick(v, t->i1 + x, base));
+    }
+#endif
     for (; x + VL <= width; x += VL) {
         vf w1 = VLD(t->w1 + x);
         VST(out + x, (VSET1(1.0f) - w1) * gather(row, t->i0 + x) + w1 * gather(row, t->i1 + x));

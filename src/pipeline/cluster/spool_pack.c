@@ -11,6 +11,9 @@
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
 
 enum { PLANE_STORED = 0, PLANE_DEFLATED = 1, PLANE_ZERO = 2, PLANES = 4, PLANE_HEAD = 5 };
 
@@ -129,36 +132,80 @@ size_t ib_spool_pack(ib_spool_packer *p, const float *map, int width, int height
     return (size_t)(out - packed);
 }
 
-static int unpack_planes(ib_spool_packer *p, const uint8_t *in, size_t left, size_t n)
+/* plane[i]: n bytes of plane i, in scratch memory or, where they are stored, in the packed map. */
+static int unpack_planes(ib_spool_packer *p, const uint8_t *in, size_t left, size_t n, const uint8_t *plane[PLANES])
 {
     for (int i = 0; i < PLANES; i++) {
-        uint8_t *plane = p->planes + (size_t)i * n;
+        uint8_t *out = p->planes + (size_t)i * n;
         uint32_t size;
         if (left < PLANE_HEAD) return 0;
         ib_get32(in + 1, &size);
         if (size > left - PLANE_HEAD) return 0;
-        if (in[0] == PLANE_ZERO && size == 0) memset(plane, 0, n);
-        else if (in[0] == PLANE_STORED && size == n) memcpy(plane, in + PLANE_HEAD, n);
-        else if (in[0] != PLANE_DEFLATED || libdeflate_deflate_decompress(p->inflate, in + PLANE_HEAD, size, plane, n, NULL) != LIBDEFLATE_SUCCESS) return 0;
+        int stored = in[0] == PLANE_STORED && size == n;
+        if (in[0] == PLANE_ZERO && size == 0) memset(out, 0, n);
+        else if (!stored && (in[0] != PLANE_DEFLATED || libdeflate_deflate_decompress(p->inflate, in + PLANE_HEAD, size, out, n, NULL) != LIBDEFLATE_SUCCESS))
+            return 0;
+        plane[i] = stored ? in + PLANE_HEAD : out;
         in += PLANE_HEAD + size;
         left -= PLANE_HEAD + size;
     }
     return left == 0;
 }
 
+#if defined(__x86_64__) && defined(__GNUC__)
+/* As many of a row's pixels as come in eights: returns how many; *sum is that of join_row. */
+__attribute__((target("avx2"))) static int join_eights(const uint8_t *const plane[PLANES], const uint32_t *above, int width, uint32_t *row,
+                                                       uint32_t *sum)
+{
+    const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi32(1), last = _mm256_set1_epi32(7);
+    __m256i sums = zero;
+    int x = 0;
+    for (; x + 8 <= width; x += 8) {
+        __m256i z = zero;
+        for (int i = 0; i < PLANES; i++)
+            z = _mm256_or_si256(z, _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(plane[i] + x))), 8 * i));
+        __m256i d = _mm256_xor_si256(_mm256_srli_epi32(z, 1), _mm256_sub_epi32(zero, _mm256_and_si256(z, one)));
+        d = _mm256_add_epi32(d, _mm256_slli_si256(d, 4)); /* sums in each half, then the lower half's to the upper one */
+        d = _mm256_add_epi32(d, _mm256_slli_si256(d, 8));
+        d = _mm256_add_epi32(d, _mm256_shuffle_epi32(_mm256_permute2x128_si256(d, d, 0x08), 0xff));
+        sums = _mm256_add_epi32(_mm256_permutevar8x32_epi32(sums, last), d);
+        _mm256_storeu_si256((__m256i *)(row + 1 + x), _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(above + 1 + x)), sums));
+    }
+    *sum = (uint32_t)_mm256_extract_epi32(sums, 7);
+    return x;
+}
+static int has_eights(void) { return __builtin_cpu_supports("avx2"); }
+#else
+static int join_eights(const uint8_t *const plane[PLANES], const uint32_t *above, int width, uint32_t *row, uint32_t *sum)
+{
+    (void)plane, (void)above, (void)width, (void)row, (void)sum;
+    return 0;
+}
+static int has_eights(void) { return 0; }
+#endif
+
+/* A row out of its planes; row and above as in split_row. What left + above - above left adds up to is above plus the sum of the
+ * differences so far. */
+static void join_row(const uint8_t *const plane[PLANES], const uint32_t *above, int width, int eights, uint32_t *row)
+{
+    uint32_t sum = 0;
+    for (int x = eights ? join_eights(plane, above, width, row, &sum) : 0; x < width; x++) {
+        sum += unfold((uint32_t)plane[0][x] | (uint32_t)plane[1][x] << 8 | (uint32_t)plane[2][x] << 16 | (uint32_t)plane[3][x] << 24);
+        row[x + 1] = above[x + 1] + sum;
+    }
+}
+
 int ib_spool_unpack(ib_spool_packer *p, const uint8_t *packed, size_t size, int width, int height, float *map)
 {
     size_t w = (size_t)width, n = w * (size_t)height;
-    if (!reserve(p, n, w) || !unpack_planes(p, packed, size, n)) return 0;
+    const uint8_t *plane[PLANES];
+    int eights = has_eights();
+    if (!reserve(p, n, w) || !unpack_planes(p, packed, size, n, plane)) return 0;
     uint32_t *row = p->bits, *above = p->bits + w + 1;
     memset(p->bits, 0, 2 * (w + 1) * sizeof *p->bits);
     for (int y = 0; y < height; y++) {
         size_t at = (size_t)y * w;
-        const uint8_t *b0 = p->planes + at, *b1 = b0 + n, *b2 = b1 + n, *b3 = b2 + n;
-        for (size_t x = 0; x < w; x++) {
-            uint32_t z = (uint32_t)b0[x] | (uint32_t)b1[x] << 8 | (uint32_t)b2[x] << 16 | (uint32_t)b3[x] << 24;
-            row[x + 1] = unfold(z) + row[x] + above[x + 1] - above[x];
-        }
+        join_row((const uint8_t *const[PLANES]){plane[0] + at, plane[1] + at, plane[2] + at, plane[3] + at}, above, width, eights, row);
         memcpy(map + at, row + 1, w * sizeof *map);
         uint32_t *swap = row;
         row = above;
