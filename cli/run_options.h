@@ -29,6 +29,7 @@
     {CLI_STRING, "--model", 'm', "NAME|PATH", "checkpoint (.safetensors or .pth), a known name (see isobath models), or exec:COMMAND", &(o).model}, \
     {CLI_FLAG, "--metric", 0, NULL, "the checkpoint gives metres (else as the file says)", &(metric)}, \
     {CLI_DOUBLE, "--max-depth", 0, "M", "metres that a metric Depth Anything V2 ends at (default: as the file's name says)", &(o).max_depth}, \
+    {CLI_DOUBLE, "--hfov", 0, "DEG", "horizontal field of view of the camera, for a metric nano (default: 60 along the longer side)", &(o).hfov_deg}, \
     {CLI_INT, "--input-size", 0, "N", "size of the network's shorter side (default: the model's, 518)", &(o).input_size}, \
     {CLI_STRING, "--precision", 0, "P", "auto, fp32, fp16 (GPU), bf16", &(o).precision}, \
     {CLI_STRING, "--devices", 'd', "D", "auto (every GPU, or the CPU where there is none) or a list:\ncuda:0,cuda:1 or cpu,cpu,cpu", &(o).devices}, \

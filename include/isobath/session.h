@@ -19,6 +19,7 @@ typedef struct isobath_run_options {
     const char *model;       /* name or path of a checkpoint, or exec:COMMAND (docs/EXEC.md); NULL: the default model */
     int metric;              /* 1: the checkpoint gives metres, 0: relative disparity, -1: as the checkpoint says */
     double max_depth;        /* metres, of a metric Depth Anything V2 whose file does not say (20 indoor, 80 outdoor); 0: as it says */
+    double hfov_deg;         /* horizontal field of view of the camera, for metric models whose metres depend on it (nano); 0: unknown */
     double stabilize_s;      /* models that see one frame at a time: scale and shift follow the model's with this time constant, so
                                 that depth does not flicker; 0: every frame as it is */
     double exec_timeout_s;   /* of a model exec:COMMAND: seconds that a frame may take; 0: 60 */

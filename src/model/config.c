@@ -221,6 +221,10 @@ static void name_it(const ib_checkpoint *ckpt, int metric, ib_vda_config *m)
     m->input_size = s >= 14 && s <= 4096 ? s : 518;
     m->noncommercial = !name && (m->width == 768 || m->width == 1024);
     m->metric = metric >= 0 ? metric : kind ? strcmp(kind, "metric") == 0 : strstr(base, "metric_") != NULL;
+    const char *fov = ib_checkpoint_metadata(ckpt, "isobath.canonical_fov_deg");
+    m->metre_fov_deg = m->metric && fov ? strtof(fov, NULL) : 0;
+    if (!(m->metre_fov_deg > 0 && m->metre_fov_deg < 180)) m->metre_fov_deg = 0;
+    m->metre_scale = 1;
     if (m->temporal || !m->metric) return;
     const char *most = ib_checkpoint_metadata(ckpt, "isobath.max_depth");
     m->max_depth = most ? strtof(most, NULL) : strstr(base, "hypersim") ? 20 : strstr(base, "vkitti") ? 80 : 0;

@@ -20,6 +20,9 @@ typedef struct ib_vda_config {
     int features;         /* of the DPT head */
     int metric;           /* 1: metres, 0: relative disparity */
     float max_depth;      /* metric Depth Anything V2: depth = max_depth * sigmoid; 0: the head ends in ReLU */
+    float metre_fov_deg;  /* metric: its metres are those of a camera with this field of view along the picture's longer side
+                             (metadata isobath.canonical_fov_deg); 0: of any camera */
+    float metre_scale;    /* what the last layer is multiplied by; 1, unless the caller knows the camera */
     int noncommercial;    /* 1: the published weights of this size are CC-BY-NC-4.0 */
     int input_size;       /* recommended --input-size (metadata isobath.input_size), 518 when the file does not say */
     int64_t parameters;

@@ -24,9 +24,9 @@ static isobath_status create_rcu(ib_params *p, const char *head, int level, int 
 }
 
 /* output_conv2: [32,F/2,3,3] and the 1x1's 32 weights as one HEAD weight, 33 biases. */
-static isobath_status create_output2(ib_params *p, int64_t F, ib_dpt *d)
+static isobath_status create_output2(ib_params *p, const ib_vda_config *m, ib_dpt *d)
 {
-    int64_t n = 32 * (F / 2) * 9;
+    int64_t F = m->features, n = 32 * (F / 2) * 9;
     float *w = NULL, *v = NULL, *b = NULL, *c = NULL, *all = NULL;
     isobath_status st;
     IB_TRY_GOTO(st, ib_params_read(p, "output_conv2.0.weight", n, &w), done);
@@ -41,9 +41,9 @@ static isobath_status create_output2(ib_params *p, int64_t F, ib_dpt *d)
             goto done;
         }
         memcpy(all, w, (size_t)n * sizeof *all);
-        memcpy(all + n, v, 32 * sizeof *all);
+        for (int i = 0; i < 32; i++) all[n + i] = v[i] * m->metre_scale;
         memcpy(bias, b, sizeof bias - sizeof *bias);
-        bias[32] = c[0];
+        bias[32] = c[0] * m->metre_scale;
     }
     IB_TRY_GOTO(st, ib_params_pack(p, all, IB_WEIGHT_HEAD, 32, F / 2, 0, &d->output2), done);
     st = ib_params_upload(p, all ? bias : NULL, 33, &d->output2_b);
@@ -86,7 +86,7 @@ isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
     ib_params_prefix(p, "%s.scratch.", head);
     IB_TRY(ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1));
     IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
-    IB_TRY(create_output2(p, F, d));
+    IB_TRY(create_output2(p, m, d));
     int64_t channels[4] = {oc[2], oc[3], F, F};
     for (int i = 0; i < 4 && m->temporal; i++) IB_TRY(ib_temporal_create(p, i, channels[i], &d->motion[i]));
     return ISOBATH_OK;

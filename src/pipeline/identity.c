@@ -24,6 +24,7 @@ json_t *ib_options_json(const ib_setup *s)
                      o->on_error_repeat ? "repeat" : "stop");
     if (o->start_frame) ib_json_set(&j, "start_frame", json_integer(o->start_frame));
     if (o->end_frame) ib_json_set(&j, "end_frame", json_integer(o->end_frame));
+    if (o->hfov_deg != 0) ib_json_set(&j, "hfov_deg", json_real(o->hfov_deg));
     if (o->crop) ib_json_set(&j, "crop", json_string(o->crop));
     if (s->guided) ib_json_set(&j, "upsample", json_string("guided"));
     if (o->cuts) ib_json_set(&j, "cuts", json_string(s->cuts_auto ? "auto" : "list"));

@@ -7,6 +7,7 @@
 #include "pipeline/shots.h"
 #include "weights/models.h"
 #include <isobath/models.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,21 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     s->plan.source_height = info->height;
     s->plan.fps = info->fps;
     s->plan.frames_hint = info->frames_hint;
+    return ISOBATH_OK;
+}
+
+/* Metres of a model that was trained for one camera: what a longer lens shows as large is further away. */
+static isobath_status set_metre_scale(ib_setup *s, ib_diag *diag)
+{
+    double hfov = s->options.hfov_deg, half = acos(-1) / 360;
+    if (hfov == 0) return ISOBATH_OK;
+    if (!(hfov > 0 && hfov < 170)) return ib_fail(diag, ISOBATH_ERR_USAGE, "--hfov %g: expected degrees, 1 to 169", hfov);
+    if (s->config.metre_fov_deg == 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--hfov: %s gives %s", s->config.name,
+                       s->config.metric ? "metres for any camera" : "no metres (see --metric)");
+    double across = tan(hfov * half); /* half the picture's width at a distance of 1 */
+    if (s->plan.source_height > s->plan.source_width) across *= (double)s->plan.source_height / s->plan.source_width;
+    s->config.metre_scale = (float)(tan(s->config.metre_fov_deg * half) / across);
     return ISOBATH_OK;
 }
 
@@ -385,6 +401,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
                        ? "--stabilize is for models that see one frame at a time; %s is consistent by itself"
                        : "--stabilize: expected seconds above 0 (%s)", s->config.name);
     IB_TRY(choose_formats(s, diag));
+    IB_TRY(set_metre_scale(s, diag));
     IB_TRY(choose_sizes(s, diag));
     if (!s->exec) IB_TRY(settle_precision(s, diag));
     fill_sink_config(s);

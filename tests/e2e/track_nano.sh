@@ -25,5 +25,15 @@ check plain 0.20
 expect 0 "scale     1/metres" $t --name with_height --camera-height 1.66 --pitch 4.5
 check with_height 0.20
 
+# a camera with another field of view: tan(30 deg) / tan(45 deg) = 0.5774 of the metres, in worker processes, too
+small="--model nano --metric --max-frames 2 --input-size 98 --format npz --output-size model --quiet"
+expect 0 "" "$isobath" run "$sample/walk.mp4" -o "$dir/a" $small
+for devices in cpu cpu,cpu; do
+    expect 0 "" "$isobath" run "$sample/walk.mp4" -o "$dir/$devices" $small --hfov 90 --devices $devices
+    expect 0 "AbsRel 0.4226" "$isobath" eval "$dir/$devices" "$dir/a/walk_depths.npz"
+done
+expect 2 "nano gives no metres" "$isobath" run "$sample/walk.mp4" -o "$dir/b" --hfov 90
+expect 2 "expected degrees" "$isobath" run "$sample/walk.mp4" -o "$dir/b" --metric --hfov 190
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -26,7 +26,7 @@ static const struct {
     size_t offset;
 } fields[] = {
 #define F(type, name) {#name, type, offsetof(isobath_run_options, name)}
-    F(TEXT, input), F(TEXT, name), F(TEXT, model), F(INTEGER, metric), F(REAL, max_depth), F(INTEGER, input_size), F(INTEGER, max_res),
+    F(TEXT, input), F(TEXT, name), F(TEXT, model), F(INTEGER, metric), F(REAL, max_depth), F(REAL, hfov_deg), F(INTEGER, input_size), F(INTEGER, max_res),
     F(REAL, target_fps), F(LARGE, max_frames), F(REAL, start_s), F(REAL, end_s), F(LARGE, start_frame), F(LARGE, end_frame),
     F(TEXT, crop), F(INTEGER, square_pixels), F(INTEGER, deinterlace), F(INTEGER, keep_hdr), F(TEXT, precision), F(TEXT, cpu_isa),
     F(TEXT, decoder), F(TEXT, formats), F(TEXT, cuts), F(INTEGER, guard), F(TEXT, output_size), F(INTEGER, on_error_repeat),
