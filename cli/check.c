@@ -50,7 +50,7 @@ int cmd_check(int argc, char **argv)
     const cli_option options[] = {
         {CLI_HEADING, .help = "Options"},
         {CLI_FLAG, "--quick", 'q', NULL, "counts, sizes and headers only: no hashing, no decoding", &o.quick},
-        {CLI_FLAG, "--quiet", 0, NULL, "print only what is wrong", &quiet},
+        {CLI_FLAG, "--quiet", 'q', NULL, "print only what is wrong", &quiet},
         {CLI_FLAG, "--json", 0, NULL, "print a JSON object: passed, items (level, path, text)", &json},
         {CLI_INT, "--threads", 0, "N", "CPU threads (default: all)", &o.threads},
         {CLI_END}};

@@ -73,7 +73,7 @@ int cmd_join(int argc, char **argv)
          &o->blend_frames},
         {CLI_HEADING, .help = "Output"},
         {CLI_STRING, "--output", 'o', "FOLDER", "where the results go; created when missing", &o->output},
-        {CLI_STRING, "--format", 0, "LIST", "of png16, preview, npz, exr, ffv1 (default png16,preview)", &o->formats},
+        {CLI_STRING, "--format", 'f', "LIST", "of png16, preview, npz, exr, ffv1 (default png16,preview)", &o->formats},
         {CLI_STRING, "--name", 0, "NAME", "of the result files (default: the plan's input)", &o->name},
         {CLI_FLAG, "--overwrite", 0, NULL, "replace existing results", &o->overwrite},
         {CLI_INT, "--start-number", 0, "N", "first number in file names (default 0)", &o->start_number},

@@ -102,7 +102,7 @@ int cmd_track(int argc, char **argv)
     const cli_option options[] = {
         {CLI_HEADING, .help = "Output"},
         {CLI_STRING, "--output", 'o', "FOLDER", "where the results go; created when missing", &o->output},
-        {CLI_STRING, "--format", 0, "LIST",
+        {CLI_STRING, "--format", 'f', "LIST",
          "of json, csv, mot, kitti, svg, png, overlay, and same: the format of TRACKS again\n(default json,csv,svg)",
          &o->formats},
         {CLI_STRING, "--video", 0, "FILE", "the tracks' video: also writes it with boxes, ids and distances (overlay)",

@@ -28,6 +28,17 @@ def convert(state):
     return dict(relative=half(base), metric=half(metric))
 
 
+def per_frame(path, out):
+    """The relative weights of a training without temporal modules, named as Depth Anything V2 names them, which the program
+    runs frame by frame. A file that is so already is taken as it is. Returns its path."""
+    state, meta = read(path)
+    if "depth_head.projects.0.weight" in state: return path
+    weights = {("depth_" + k if k.startswith("head.") else k): v for k, v in convert(state)["relative"].items() if ".motion_modules." not in k}
+    save_file(weights, out, {"isobath.name": "nano-frames", "isobath.kind": "relative", "isobath.licence": "Apache-2.0",
+                             "isobath.input_size": str(INPUT_SIZE)})
+    return out
+
+
 def main(path, out):
     os.makedirs(out, exist_ok=True)
     state, meta = read(path)
