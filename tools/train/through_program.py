@@ -1,0 +1,137 @@
+"""The held-out clips through the program itself: python through_program.py --isobath PATH [--device cuda:0] [--baseline FILE]
+
+Renders the clips of test_seeds.txt as evaluate.py does, feeds them to `isobath` as raw video, and prints a table of `isobath
+eval`: offline (run), streaming with each --lags, every frame by itself (run --cuts at each frame), and with --baseline the
+network that was trained without temporal modules (weights.safetensors of train.py --no-temporal, or what export.py makes of
+it). Then what each way costs, alone on the machine."""
+import argparse
+import concurrent.futures
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+import torch
+
+from evaluate import build, make, test_clips
+from export import relative
+from scenes import KINDS
+
+
+def write_clip(folder, rgb, z, P, K):
+    """clip.rgb (raw video), truth.npz, camera.jsonl, cuts.txt."""
+    os.makedirs(folder)
+    (rgb.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy().tofile(f"{folder}/clip.rgb")
+    np.savez(f"{folder}/truth.npz", depths=z.cpu().numpy().astype(np.float32))
+    with open(f"{folder}/camera.jsonl", "w") as f:
+        for i, M in enumerate(P):
+            f.write(json.dumps(dict(frame=i, fx=K[0], fy=K[0], cx=K[1], cy=K[2], world_from_camera=[float(v) for v in M.reshape(-1)])) + "\n")
+    with open(f"{folder}/cuts.txt", "w") as f: f.write("".join(f"{i}\n" for i in range(1, len(P))))
+
+
+def command(a, way, folder, out, threads):
+    common = ["-", "--raw", f"{a.width}x{a.height}:rgb24:30", "-o", out, "--name", way, "--format", "npz", "--npz-level", "0", "--overwrite",
+              "--json", "--devices", a.device, "--threads", str(threads)]
+    model = a.baseline if way == "untemporal" else a.model
+    if model: common += ["--model", model]
+    if a.precision: common += ["--precision", a.precision]
+    if way.startswith("lag"): return [a.isobath, "stream", *common, "--lag", way[3:]]
+    return [a.isobath, "run", *common] + (["--cuts", f"{folder}/cuts.txt"] if way == "single" else [])
+
+
+def run(a, way, folder, threads, clip="clip.rgb"):
+    """One clip one way: the events it printed, by name, with the seconds of CPU time in `cpu_s`."""
+    out = f"{folder}/{way}"
+    with open(f"{folder}/{clip}", "rb") as f, open(f"{out}.err", "wb") as err, open(f"{out}.events", "wb") as events:
+        p = subprocess.Popen(command(a, way, folder, out, threads), stdin=f, stdout=events, stderr=err)
+        _, status, used = os.wait4(p.pid, 0)
+        p.returncode = os.waitstatus_to_exitcode(status)
+    if p.returncode: raise SystemExit(f"{way}: status {p.returncode}: {open(out + '.err').read()[-600:]}")
+    found = {e["event"]: e for e in map(json.loads, open(f"{out}.events"))}
+    return found | dict(cpu_s=used.ru_utime + used.ru_stime)
+
+
+def score(a, way, folder):
+    """(delta1, AbsRel, TAE) of one clip one way."""
+    run(a, way, folder, a.threads)
+    text = subprocess.run([a.isobath, "eval", f"{folder}/{way}/{way}_depths.npz", f"{folder}/truth.npz", "--camera", f"{folder}/camera.jsonl",
+                           "--json"], check=True, capture_output=True, text=True).stdout
+    shutil.rmtree(f"{folder}/{way}")
+    r = json.loads(text)
+    return r["delta1"], r["abs_rel"], r["tae"]
+
+
+def cost(a, way, folder):
+    """GFLOP, ms of CPU time and frames/s of the whole command for a longer clip, nothing else running."""
+    e = run(a, way, folder, a.cores, "long.rgb")
+    n = e["done"].get("frames", e["done"].get("frames_done"))
+    flops = e["plan"]["flops_per_frame"] * (32 * 22 / 32 if way == "single" else 1)  # a window of 32 each instead of 32 for 22
+    shutil.rmtree(f"{folder}/{way}")
+    return flops / 1e9, e["cpu_s"] / n * 1e3, n / e["done"]["elapsed_s"], e["plan"]["device"]
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--isobath", default="isobath")
+    p.add_argument("--model", help="checkpoint or weights.safetensors; default: the program's model")
+    p.add_argument("--baseline", help="weights of the network trained without temporal modules")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--precision", help="default: the program's choice")
+    p.add_argument("--lags", default="0,4,8,16")
+    p.add_argument("--no-single", action="store_true", help="not every frame by itself (32 times the work)")
+    p.add_argument("--clips", type=int, default=0)
+    p.add_argument("--frames", type=int, default=64)
+    p.add_argument("--width", type=int, default=640)
+    p.add_argument("--height", type=int, default=360)
+    p.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--jobs", type=int, default=0, help="programs at once; default: one for each core")
+    p.add_argument("--scratch", help="folder for clips and depth, some 200 MB a clip")
+    p.add_argument("--json")
+    a = p.parse_args()
+    a.jobs = a.jobs or a.cores
+    a.threads = max(a.cores // a.jobs, 1)
+    root = tempfile.mkdtemp(prefix="isobath-clips-", dir=a.scratch)
+    if a.model: a.model = relative(a.model, f"{root}/nano.safetensors")
+    if a.baseline: a.baseline = relative(a.baseline, f"{root}/untemporal.safetensors", False)
+    ways = ["run"] + [f"lag{v}" for v in a.lags.split(",")] + ([] if a.no_single else ["single"]) + (["untemporal"] if a.baseline else [])
+    started = time.time()
+    clips = list(test_clips())[:a.clips or None]
+    pool = torch.multiprocessing.get_context("fork").Pool(min(a.cores, 8, len(clips)))
+    built = pool.imap(build, [(seed, kind, a.frames, a.width, a.height) for seed, kind in clips])
+    dev = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    threads = concurrent.futures.ThreadPoolExecutor(a.jobs)
+    try:
+        waiting = {}
+        for seed, kind, parts, P, K, _ in built:
+            rgb, z = make(seed, parts, a.height, a.width, dev)
+            write_clip(f"{root}/{seed}", rgb, z, P, K)
+            for way in ways: waiting[seed, kind, way] = threads.submit(score, a, way, f"{root}/{seed}")
+        print(f"{len(clips)} clips rendered: {time.time() - started:.0f} s", flush=True)
+        results = {k: f.result() for k, f in waiting.items()}
+        print(f"computed and judged: {time.time() - started:.0f} s", flush=True)
+        kinds = [k for k in KINDS if any(k == r[1] for r in results)]
+        mean = lambda way, i, kind=None: float(np.mean([v[i] for (_, k, w), v in results.items() if w == way and kind in (None, k)]))
+        first = f"{root}/{clips[0][0]}"
+        with open(f"{first}/long.rgb", "wb") as f:
+            for _ in range(4): f.write(open(f"{first}/clip.rgb", "rb").read())
+        costs = {way: cost(a, way, first) for way in ways if way != "single"}
+        print("| | delta1: " + " | ".join(kinds) + " | **all** | AbsRel | TAE, % | GFLOP a frame | CPU ms a frame | frames/s |\n|" + "---|" * (len(kinds) + 7))
+        for way in ways:
+            c = "%.1f | %.1f | %.0f" % costs[way][:3] if way in costs else " | | "
+            print(f"| {way} | " + " | ".join(f"{mean(way, 0, k):.3f}" for k in kinds) +
+                  f" | {mean(way, 0):.3f} | {mean(way, 1):.3f} | {mean(way, 2):.2f} | {c} |")
+        print(f"{costs['run'][3]}; {len(clips)} clips of {a.frames} frames {a.width}x{a.height}; {time.time() - started:.0f} s in all", flush=True)
+        if a.json:
+            with open(a.json, "w") as f:
+                json.dump([dict(seed=s, kind=k, way=w, delta1=v[0], abs_rel=v[1], tae=v[2]) for (s, k, w), v in results.items()], f, indent=0)
+    finally:
+        threads.shutdown(cancel_futures=True)
+        pool.terminate()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
