@@ -56,6 +56,18 @@ static int set_point(void *target, const char *arg)
     return f->o.foot || strcmp(arg, "centre") == 0 || strcmp(arg, "center") == 0 ? 0 : -1;
 }
 
+static int set_depth_at(void *target, const char *arg)
+{
+    static const char *const names[] = {"auto", "body", "feet"};
+    track_flags *f = target;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(arg, names[i]) == 0) {
+            f->o.depth_at = i;
+            return 0;
+        }
+    return -1;
+}
+
 static void print_summary(const track_flags *f, const isobath_track_summary *s)
 {
     printf("read      %lld detections of %lld tracks (%s)\n", (long long)s->read, (long long)s->tracks,
@@ -66,6 +78,8 @@ static void print_summary(const track_flags *f, const isobath_track_summary *s)
                                          : "units of an unknown scale (see --scale, --known, --camera-height)");
     for (int k = 1; k < ISOBATH_TRACK_REASONS; k++)
         if (s->refused[k]) printf("refused   %lld: %s\n", (long long)s->refused[k], isobath_track_reason(k));
+    if (s->at_feet)
+        printf("depth     of the ground at the feet: on the bodies disparity is %.2f of it (--depth-at body otherwise)\n", s->lean);
     if (s->fitted_points) {
         printf("scale     1/metres = %.6g * disparity + %.6g, from %lld of %lld distances, median error %.2f%%\n",
                s->scale, s->shift, (long long)s->fitted_inliers, (long long)s->fitted_points,
@@ -150,6 +164,9 @@ int cmd_track(int argc, char **argv)
          &o->pitch_deg},
         {CLI_HEADING, .help = "Lifting"},
         {CLI_CALL, "--point", 0, "centre|foot", "of the box, whose position is given (default centre)", &f, set_point},
+        {CLI_CALL, "--depth-at", 0, "auto|body|feet",
+         "where a box's depth is taken (default auto: on the body; at its feet where depth is so blurred that\nbodies merge with "
+         "what is behind them)", &f, set_depth_at},
         {CLI_UNFLAG, "--no-smooth", 0, NULL, "no Kalman smoothing along tracks", &o->smooth},
         {CLI_INT, "--bridge", 0, "N", "fill gaps of up to N frames, marked (default 15; 0: none)", &o->bridge},
         {CLI_DOUBLE, "--fps", 0, "F", "for speeds (default: the times of DEPTH, else no speeds)", &o->fps},

@@ -51,6 +51,7 @@ typedef struct isobath_track_options {
     double pitch_deg;       /* of the camera, downwards positive; for camera_height_m */
     /* lifting and smoothing */
     int foot;     /* 1: position of the middle of the box's lower edge, 0: of the box's centre */
+    int depth_at; /* where a box's depth is taken: 0: automatic, 1: on its body, 2: on the ground at its feet */
     int smooth;   /* 1 (init) */
     int bridge;   /* longest gap in frames that is filled; init: 15 */
     double fps;   /* 0: from the depth's times */
@@ -67,6 +68,8 @@ typedef struct isobath_track_summary {
     double scale, shift;            /* that were used; 1, 0 for metric depth */
     int64_t fitted_points, fitted_inliers;
     double fit_median_error; /* of the fit's inliers, relative; 0: no fit */
+    int at_feet;             /* 1: depth was taken at the feet of the boxes */
+    double lean;             /* median of disparity on the body / at the feet; 1: no box has both */
     double depth_s, lift_s;  /* seconds spent in reading depth, and in everything else */
 } isobath_track_summary;
 

@@ -63,6 +63,19 @@ static void collect(const ib_measure_setup *s, const float *depth, const ib_trac
 
 static int enough(const area *a) { return a->count > 0 && a->count * 10 >= a->looked_at; }
 
+/* The ground that a box stands on: around its lower edge, where that is in the picture and mostly free of nearer boxes. */
+static double at_feet(const ib_measure_setup *s, const float *depth, const ib_tracks *tracks, const ib_detection *d,
+                      const ib_detection *const *nearer, size_t nearer_count, area *a)
+{
+    const double *b = d->box;
+    double h = b[3] - b[1], rect[4] = {b[0], b[3] - 0.06 * h, b[2], b[3] + 0.04 * h};
+    if (b[3] > s->video_height - 2) return 0;
+    ib_detection whole = *d; /* a mask ends where the ground begins */
+    whole.points = whole.runs = 0;
+    collect(s, depth, tracks, &whole, rect, nearer, nearer_count, a);
+    return a->count > 0 && a->count * 2 >= a->looked_at ? ib_median(a->values, a->count) : 0;
+}
+
 static void measure(const ib_measure_setup *s, const float *depth, const ib_tracks *tracks, const ib_detection *d,
                     const ib_detection *all, size_t count, area *a, ib_measure *out)
 {
@@ -75,13 +88,14 @@ static void measure(const ib_measure_setup *s, const float *depth, const ib_trac
     if (out->reason != IB_LIFT_OK) return;
     const ib_detection *nearer[NEARER];
     size_t n = 0;
-    for (size_t i = 0; i < count && n < NEARER && !ib_has_mask(d); i++) { /* a mask is what is visible already */
+    for (size_t i = 0; i < count && n < NEARER; i++) {
         const double *o = all[i].box;
         if (o[3] > b[3] && o[0] < b[2] && o[2] > b[0] && o[1] < b[3]) nearer[n++] = &all[i];
     }
     double w = (b[2] - b[0]) / 4, h = (b[3] - b[1]) / 4, half[4] = {b[0] + w, b[1] + h, b[2] - w, b[3] - h};
-    collect(s, depth, tracks, d, ib_has_mask(d) ? b : half, nearer, n, a);
-    if (!enough(a) && (a->hidden || !ib_has_mask(d))) collect(s, depth, tracks, d, b, nearer, n, a);
+    size_t hiding = ib_has_mask(d) ? 0 : n; /* a mask is what is visible already */
+    collect(s, depth, tracks, d, ib_has_mask(d) ? b : half, nearer, hiding, a);
+    if (!enough(a) && !ib_has_mask(d)) collect(s, depth, tracks, d, b, nearer, hiding, a);
     double looked_at = a->looked_at ? (double)a->looked_at : 1;
     out->valid_share = (double)a->valid / looked_at;
     out->hidden_share = (double)a->hidden / looked_at;
@@ -92,6 +106,7 @@ static void measure(const ib_measure_setup *s, const float *depth, const ib_trac
     out->disparity = ib_median(a->values, a->count);
     for (size_t i = 0; i < a->count; i++) a->values[i] = fabs(a->values[i] - out->disparity);
     out->spread = 1.4826 * ib_median(a->values, a->count) / out->disparity;
+    out->feet = at_feet(s, depth, tracks, d, nearer, n, a);
 }
 
 void ib_measure_frame(const ib_measure_setup *setup, const float *depth, const ib_tracks *tracks, size_t first,

@@ -63,6 +63,8 @@ static isobath_status check_options(const isobath_track_options *o, ib_diag *dia
             !isfinite(o->known[i].y) || o->known[i].frame < 0)
             return ib_fail(diag, ISOBATH_ERR_USAGE, "--known %zu: expected frame,x,y,metres with metres more than 0",
                            i + 1);
+    if (o->depth_at < IB_DEPTH_AT_AUTO || o->depth_at > IB_DEPTH_AT_FEET)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "depth_at: expected 0 (auto), 1 (body) or 2 (feet)");
     return o->bridge < 0 || !(o->fps >= 0) || !(o->accel >= 0) || !(fabs(o->pitch_deg) < 90)
                ? ib_fail(diag, ISOBATH_ERR_USAGE,
                          "--bridge, --fps and --accel must not be negative; --pitch lies between -90 and 90")
@@ -217,6 +219,17 @@ static isobath_status measure_all(track_run *t)
     for (size_t i = 0; st == ISOBATH_OK && i < t->tracks.count; i++)
         if (t->tracks.list[i].frame >= frames) t->measures[i].reason = IB_LIFT_NO_DEPTH;
     return st;
+}
+
+/* On the body or at the feet. */
+static isobath_status choose_depth(track_run *t)
+{
+    ib_feet feet;
+    if (!ib_measure_feet(&t->tracks, (ib_depth_at)t->o->depth_at, t->measures, &feet))
+        return ib_fail(t->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    t->summary->at_feet = feet.used;
+    t->summary->lean = feet.lean;
+    return ISOBATH_OK;
 }
 
 /* Distances that a flat ground and the camera's height give: where boxes stand on it. */
@@ -392,6 +405,7 @@ isobath_status isobath_track_run(const isobath_track_options *options, isobath_t
     if (st == ISOBATH_OK) st = open_all(&t);
     if (st == ISOBATH_OK) st = ib_outputs_same(t.tracks.format, &diag, want);
     if (st == ISOBATH_OK) st = measure_all(&t);
+    if (st == ISOBATH_OK) st = choose_depth(&t);
     if (st == ISOBATH_OK) st = set_scale(&t);
     if (st == ISOBATH_OK) st = lift_all(&t);
     if (st == ISOBATH_OK) st = ib_outputs_write(&t.result, want, &diag);

@@ -95,6 +95,7 @@ char *ib_result_json(const ib_result *r)
     fprintf(f, " \"point\": \"%s\", \"video_width\": %d, \"video_height\": %d, \"fps\": ",
             r->options->foot ? "foot" : "centre", r->video_width, r->video_height);
     fprintf(f, r->fps > 0 ? "%.6g" : "null", r->fps);
+    fprintf(f, ", \"depth_at\": \"%s\"", r->summary->at_feet ? "feet" : "body");
     fprintf(f, ", \"smoothed\": %s, \"scale\": %.9g, \"shift\": %.9g,\n", r->options->smooth ? "true" : "false",
             s->scale, s->shift);
     fprintf(f, " \"read\": %" PRId64 ", \"lifted\": %" PRId64 ", \"bridged\": %" PRId64 ", \"refused\": {", s->read,

@@ -79,6 +79,11 @@ expect 2 "it needs --point foot" $g
 expect 0 "in world coordinates, in metres" $g --point foot
 expect 0 "x and z on the ground of ground_from_image, y 0" head -1 "$dir/out/ground_tracks3d.json"
 expect 0 ",0.0000," head -1 "$dir/out/ground_mot_world_metre.txt"
+# where the depth of a box is taken: exact depth needs no feet
+expect 0 '"depth_at": "body"' cat "$dir/out/walk_tracks_tracks3d.json"
+expect 0 "depth     of the ground at the feet" $t --metric --hfov 60 $size --name feet --format json --depth-at feet
+expect 0 '"depth_at": "feet"' cat "$dir/out/feet_tracks3d.json"
+expect 2 "depth-at" $t --metric --hfov 60 $size --name feet --depth-at head
 # relative: units of an unknown scale, unless it is fixed
 expect 0 "in units of an unknown scale" $t --relative --hfov 60 $size --name rel --format json,csv,mot
 expect 0 "not metres" cat "$dir/out/rel_tracks3d.json"

@@ -22,6 +22,8 @@ expect 0 "" "$isobath" run "$sample/walk.mp4" -o "$dir/depth" --model nano --met
 t="$isobath track $dir/depth $sample/walk_tracks.txt -o $dir/out --camera $sample/walk_camera.jsonl --video-size 640x360 --fps 30 --format mot"
 expect 0 "in camera coordinates, in metres" $t --name plain
 check plain 0.20
+expect 0 "" $t --name body --depth-at body
+check body 1
 expect 0 "scale     1/metres" $t --name with_height --camera-height 1.66 --pitch 4.5
 check with_height 0.20
 

@@ -81,6 +81,65 @@ static void test_measure(void **state)
     ib_tracks_free(&t);
 }
 
+/* Figures on a flat ground, seen from 1.6 m, before a wall at 40 m; `lean` of 1: sharp depth, less: their disparity is that share
+ * of the truth. Every fifth is cut by the lower border. 12 detections of 2 tracks; distances into z. */
+enum { FIGURES = 12 };
+static void measure_figures(double lean, double z[FIGURES], ib_tracks *t, ib_measure m[FIGURES])
+{
+    static float depth[W * H];
+    ib_measure_setup s = {.width = W, .height = H, .video_width = 4 * W, .video_height = 4 * H, .metric = 1};
+    for (int i = 0; i < FIGURES; i++) {
+        double focal = 80, foot = i % 5 == 4 ? H + 5 : 52 + 2.5 * i, tall; /* rows; the horizon is at 30 */
+        z[i] = 1.6 * focal / (foot - 30);
+        tall = 1.7 * focal / z[i];
+        for (int y = 0; y < H; y++)
+            for (int x = 0; x < W; x++) {
+                int body = y + 0.5 >= foot - tall && y + 0.5 < foot && x >= 80 && x + 0.5 < 80 + tall / 3;
+                double ground = y >= 31 ? fmin(1.6 * focal / (y + 0.5 - 30), 40) : 40;
+                depth[y * W + x] = (float)(body && y + 0.5 < foot - 0.1 * tall ? z[i] / lean : ground);
+            }
+        ib_detection d = box(4 * 80, 4 * (foot - tall), 4 * (80 + tall / 3), fmin(4 * foot, 4 * H));
+        d.id = i % 2;
+        d.frame = i;
+        ib_tracks_add(t, &d);
+        ib_measure_frame(&s, depth, t, (size_t)i, 1, &m[i]);
+    }
+}
+
+static void test_feet(void **state)
+{
+    (void)state;
+    for (int blurred = 0; blurred < 2; blurred++) {
+        double z[FIGURES], lean = blurred ? 0.7 : 1;
+        ib_measure m[FIGURES], kept[FIGURES];
+        ib_tracks t = {0};
+        ib_feet f;
+        measure_figures(lean, z, &t, m);
+        memcpy(kept, m, sizeof m);
+        int cut = 0;
+        for (int i = 0; i < FIGURES; i++) {
+            assert_true(fabs(1 / m[i].disparity - z[i] / lean) < 0.01 * z[i]);
+            cut += m[i].feet == 0;
+            if (m[i].feet > 0) assert_true(fabs(1 / m[i].feet - z[i]) < 0.06 * z[i]);
+        }
+        assert_int_equal(cut, 2);
+        assert_int_equal(ib_measure_feet(&t, IB_DEPTH_AT_BODY, m, &f), 1);
+        assert_true(!f.used && f.pairs == FIGURES - 2 && fabs(f.lean - lean) < 0.05 && memcmp(m, kept, sizeof m) == 0);
+        assert_int_equal(ib_measure_feet(&t, IB_DEPTH_AT_AUTO, m, &f), 1);
+        assert_int_equal(f.used, blurred);
+        for (int i = 0; i < FIGURES; i++) /* also the two whose feet are not in the picture */
+            assert_true(fabs(1 / m[i].disparity - z[i]) < 0.07 * z[i]);
+        memcpy(m, kept, sizeof m);
+        assert_int_equal(ib_measure_feet(&t, IB_DEPTH_AT_FEET, m, &f), 1);
+        assert_int_equal(f.used, 1);
+        t.count = 3; /* too few to conclude anything */
+        memcpy(m, kept, sizeof m);
+        assert_int_equal(ib_measure_feet(&t, IB_DEPTH_AT_AUTO, m, &f), 1);
+        assert_true(!f.used && memcmp(m, kept, sizeof m) == 0);
+        ib_tracks_free(&t);
+    }
+}
+
 static void test_fit(void **state)
 {
     (void)state;
@@ -296,7 +355,7 @@ static void test_speed_of_a_run(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_median), cmocka_unit_test(test_measure), cmocka_unit_test(test_fit),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_median), cmocka_unit_test(test_measure), cmocka_unit_test(test_feet), cmocka_unit_test(test_fit),
                                        cmocka_unit_test(test_smooth), cmocka_unit_test(test_sample),
                                        cmocka_unit_test(test_speed_of_measuring), cmocka_unit_test(test_speed_of_a_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
