@@ -28,14 +28,13 @@ def convert(state):
     return dict(relative=half(base), metric=half(metric))
 
 
-def relative(path, out, temporal=True):
-    """The relative checkpoint of a weights.safetensors. temporal=False: of a training without temporal modules, named as Depth
-    Anything V2 names its tensors, so that the program runs it frame by frame. What is a checkpoint already stays. Its path."""
-    state, meta = read(path)
-    if (meta or {}).get("isobath.name") and temporal == ("head.projects.0.weight" in state): return path
-    weights = convert(state)["relative"]
-    if not temporal: weights = {("depth_" + k if k.startswith("head.") else k): v for k, v in weights.items() if ".motion_modules." not in k}
-    save_file(weights, out, {"isobath.name": "nano" if temporal else "nano-frames", "isobath.kind": "relative", "isobath.licence": "Apache-2.0",
+def frame_by_frame(path, out):
+    """The relative checkpoint of a training without temporal modules, named as Depth Anything V2 names its tensors, so that the
+    program runs it frame by frame. What is one already stays. Its path."""
+    state, _ = read(path)
+    if "depth_head.projects.0.weight" in state: return path
+    weights = {("depth_" + k if k.startswith("head.") else k): v for k, v in convert(state)["relative"].items() if ".motion_modules." not in k}
+    save_file(weights, out, {"isobath.name": "nano-frames", "isobath.kind": "relative", "isobath.licence": "Apache-2.0",
                              "isobath.input_size": str(INPUT_SIZE)})
     return out
 

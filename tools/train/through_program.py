@@ -7,6 +7,7 @@ it). Then what each way costs, alone on the machine."""
 import argparse
 import concurrent.futures
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -16,27 +17,28 @@ import time
 import numpy as np
 import torch
 
+import export
 from evaluate import build, make, test_clips
-from export import relative
 from scenes import KINDS
 
 
-def write_clip(folder, rgb, z, P, K):
-    """clip.rgb (raw video), truth.npz, camera.jsonl, cuts.txt."""
+def write_clip(folder, rgb, z, P, K, fov):
+    """clip.rgb (raw video), truth.npz, camera.jsonl, cuts.txt, hfov (degrees)."""
     os.makedirs(folder)
     (rgb.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy().tofile(f"{folder}/clip.rgb")
     np.savez(f"{folder}/truth.npz", depths=z.cpu().numpy().astype(np.float32))
     with open(f"{folder}/camera.jsonl", "w") as f:
         for i, M in enumerate(P):
             f.write(json.dumps(dict(frame=i, fx=K[0], fy=K[0], cx=K[1], cy=K[2], world_from_camera=[float(v) for v in M.reshape(-1)])) + "\n")
+    with open(f"{folder}/hfov", "w") as f: f.write(f"{math.degrees(fov):.4f}")
     with open(f"{folder}/cuts.txt", "w") as f: f.write("".join(f"{i}\n" for i in range(1, len(P))))
 
 
 def command(a, way, folder, out, threads):
     common = ["-", "--raw", f"{a.width}x{a.height}:rgb24:30", "-o", out, "--name", way, "--format", "npz", "--npz-level", "0", "--overwrite",
               "--json", "--devices", a.device, "--threads", str(threads)]
-    model = a.baseline if way == "untemporal" else a.model
-    if model: common += ["--model", model]
+    common += ["--model", a.baseline if way == "untemporal" else a.metric_model if way == "metric" else a.model]
+    if way == "metric": common += ["--metric", "--hfov", open(f"{folder}/hfov").read()]
     if a.precision: common += ["--precision", a.precision]
     if way.startswith("lag"): return [a.isobath, "stream", *common, "--lag", way[3:]]
     return [a.isobath, "run", *common] + (["--cuts", f"{folder}/cuts.txt"] if way == "single" else [])
@@ -76,7 +78,9 @@ def cost(a, way, folder):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--isobath", default="isobath")
-    p.add_argument("--model", help="checkpoint or weights.safetensors; default: the program's model")
+    p.add_argument("--weights", help="weights.safetensors of a training; default: --model and --metric-model")
+    p.add_argument("--model", default="nano")
+    p.add_argument("--metric-model", help="also in metres without a fit, the field of view given")
     p.add_argument("--baseline", help="weights of the network trained without temporal modules")
     p.add_argument("--device", default="cpu")
     p.add_argument("--precision", help="default: the program's choice")
@@ -94,9 +98,11 @@ def main():
     a.jobs = a.jobs or a.cores
     a.threads = max(a.cores // a.jobs, 1)
     root = tempfile.mkdtemp(prefix="isobath-clips-", dir=a.scratch)
-    if a.model: a.model = relative(a.model, f"{root}/nano.safetensors")
-    if a.baseline: a.baseline = relative(a.baseline, f"{root}/untemporal.safetensors", False)
-    ways = ["run"] + [f"lag{v}" for v in a.lags.split(",")] + ([] if a.no_single else ["single"]) + (["untemporal"] if a.baseline else [])
+    if a.weights:
+        export.main(a.weights, root)
+        a.model, a.metric_model = f"{root}/nano.safetensors", f"{root}/nano_metric.safetensors"
+    if a.baseline: a.baseline = export.frame_by_frame(a.baseline, f"{root}/untemporal.safetensors")
+    ways = ["run"] + [f"lag{v}" for v in a.lags.split(",")] + ([] if a.no_single else ["single"]) + (["untemporal"] if a.baseline else []) + (["metric"] if a.metric_model else [])
     started = time.time()
     clips = list(test_clips())[:a.clips or None]
     pool = torch.multiprocessing.get_context("fork").Pool(min(a.cores, 8, len(clips)))
@@ -105,9 +111,9 @@ def main():
     threads = concurrent.futures.ThreadPoolExecutor(a.jobs)
     try:
         waiting = {}
-        for seed, kind, parts, P, K, _ in built:
+        for seed, kind, parts, P, K, fov in built:
             rgb, z = make(seed, parts, a.height, a.width, dev)
-            write_clip(f"{root}/{seed}", rgb, z, P, K)
+            write_clip(f"{root}/{seed}", rgb, z, P, K, fov)
             for way in ways: waiting[seed, kind, way] = threads.submit(score, a, way, f"{root}/{seed}")
         print(f"{len(clips)} clips rendered: {time.time() - started:.0f} s", flush=True)
         results = {k: f.result() for k, f in waiting.items()}
