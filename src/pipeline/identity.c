@@ -71,11 +71,11 @@ static void probe_file(const char *path, int64_t size, char hex[65])
     free(buf);
 }
 
-/* Names, sizes and times of a sequence's files. */
+/* Names and sizes of a sequence's files; their times of change. */
 static json_t *sequence_json(const ib_image_list *list)
 {
-    char hex[65];
-    ib_sha256 *hash = ib_sha256_create();
+    char hex[65], modified[65];
+    ib_sha256 *hash = ib_sha256_create(), *times = ib_sha256_create();
     for (int64_t i = 0; i < list->count; i++) {
         struct stat sb;
         char line[128];
@@ -83,11 +83,14 @@ static json_t *sequence_json(const ib_image_list *list)
         const char *name = slash ? slash + 1 : list->paths[i];
         if (stat(list->paths[i], &sb) != 0) memset(&sb, 0, sizeof sb);
         ib_sha256_update(hash, name, strlen(name) + 1);
-        snprintf(line, sizeof line, "%lld %lld\n", (long long)sb.st_size, (long long)mtime_ns(&sb));
+        snprintf(line, sizeof line, "%lld\n", (long long)sb.st_size);
         ib_sha256_update(hash, line, strlen(line));
+        snprintf(line, sizeof line, "%lld\n", (long long)mtime_ns(&sb));
+        ib_sha256_update(times, line, strlen(line));
     }
     ib_sha256_finish(hash, hex);
-    return json_pack("{s:I, s:s}", "files", (json_int_t)list->count, "list_sha256", hex);
+    ib_sha256_finish(times, modified);
+    return json_pack("{s:I, s:s, s:s}", "files", (json_int_t)list->count, "list_sha256", hex, "modified_sha256", modified);
 }
 
 static json_t *input_json(const ib_setup *s)
@@ -123,6 +126,18 @@ json_t *ib_identity(const ib_setup *s, const char *model_sha256)
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:[i,i], s:o, s:o}", "isobath", ISOBATH_VERSION, "kind", s->exec ? "a depth program" : s->plan.device, "decoder",
                      info->decoder, "colour", info->colour, "model_sha256", model_sha256, "metric", s->config.metric, "source_size",
                      info->width, info->height, "options", options, "input", input_json(s));
+}
+
+int ib_identity_only_touched(const json_t *now, const json_t *was)
+{
+    static const char *const keys[] = {"modified_ns", "modified_sha256"};
+    char text[400];
+    json_t *copy = json_deep_copy(now), *input = json_object_get(copy, "input"), *old = json_object_get(was, "input");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (json_object_get(input, keys[i]) && json_object_get(old, keys[i])) json_object_set(input, keys[i], json_object_get(old, keys[i]));
+    int touched = copy && !ib_identity_differences(copy, was, text, sizeof text);
+    json_decref(copy);
+    return touched;
 }
 
 static void tell(const char *key, const json_t *now, const json_t *was, int count, char *text, size_t size)

@@ -15,4 +15,7 @@ json_t *ib_identity(const ib_setup *setup, const char *model_sha256);
 /* Says what changed: "options.max_res is 640, was 1280; ..." (at most three), into `text`. Returns how many values differ. */
 int ib_identity_differences(const json_t *now, const json_t *was, char *text, size_t size);
 
+/* 1: they differ at most in when the input was changed, so its content decides. 0 also when there is no memory. */
+int ib_identity_only_touched(const json_t *now, const json_t *was);
+
 #endif

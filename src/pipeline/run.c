@@ -18,7 +18,11 @@
 static void *hash_main(void *arg)
 {
     ib_run *r = arg;
-    ib_media_hash(r->setup->options.input, r->diag, r->input_sha256);
+    const char *input = r->setup->options.input, *before = r->past.input_sha256;
+    if (ib_media_hash(input, r->diag, r->input_sha256) != ISOBATH_OK || !r->journal || !*r->input_sha256) return NULL;
+    if (!*before) ib_journal_input(r->journal, r->input_sha256);
+    else if (strcmp(before, r->input_sha256))
+        ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: its content changed since the run was begun (--overwrite begins again)", input);
     return NULL;
 }
 
@@ -84,7 +88,7 @@ isobath_status ib_run_open_sinks(ib_run *r)
 
 isobath_status ib_run_start_hash(ib_run *r)
 {
-    if (strcmp(r->setup->options.input, "-") == 0) return ISOBATH_OK;
+    if (strcmp(r->setup->options.input, "-") == 0 || *r->input_sha256) return ISOBATH_OK;
     r->hashing = pthread_create(&r->hash_thread, NULL, hash_main, r) == 0;
     return r->hashing ? ISOBATH_OK : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "could not start the hashing thread");
 }

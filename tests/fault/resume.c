@@ -235,6 +235,8 @@ static void nothing_unfinished_finished(void **state)
     assert_non_null(strstr(e->error, "clip_depths.npz"));
 }
 
+static void keep_note(void *ctx, const char *text) { snprintf(ctx, 1024, "%s", text); }
+
 static void what_changed_is_told(void **state)
 {
     e2e *e = *state;
@@ -267,11 +269,15 @@ static void what_changed_is_told(void **state)
     struct stat sb;
     assert_int_equal(stat(o.input, &sb), 0);
     assert_int_equal(utimensat(AT_FDCWD, o.input, times, 0), 0);
-    expect_refused(e, &o, "input.modified_ns is 1000000000000000000, was ");
+    char told[1024] = "";
+    o.note = keep_note;
+    o.note_ctx = told;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    assert_non_null(strstr(told, "was copied or touched since, its content is the same (SHA-256): going on"));
+    expect_same(e, "want", "r", "after refusals, with another time of the input");
     times[0] = times[1] = sb.st_mtim;
     assert_int_equal(utimensat(AT_FDCWD, o.input, times, 0), 0);
-    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error); /* and back again */
-    expect_same(e, "want", "r", "after refusals");
+    o = options(e, "r");
     o.overwrite = 1;
     assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_USAGE);
     leave_unfinished(e, "r");
@@ -281,6 +287,42 @@ static void what_changed_is_told(void **state)
     o.formats = "npz";
     assert_int_equal(e2e_run(e, &o), ISOBATH_OK);
     assert_false(exists(e, "r", ".clip_depths.npz.part"));
+}
+
+/* Images, of which only names, sizes and times are looked at until a time is another: then their content decides. */
+static void touched_images(void **state)
+{
+    e2e *e = *state;
+    clip c = {.frames = 60, .width = 64, .height = 48, .pix_fmt = "rgb24"};
+    char folder[512], path[640], told[1024] = "";
+    snprintf(folder, sizeof folder, "%s", e2e_path(e, "images"));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    for (int i = 0; i < c.frames; i++) {
+        snprintf(path, sizeof path, "%s/%03d.ppm", folder, i);
+        assert_int_equal(clip_write_image(path, &c, i), 0);
+    }
+    int can_resume;
+    isobath_run_options o = options(e, "t");
+    o.input = folder;
+    if (run_until(e, &o, 25, 1, &can_resume) != ISOBATH_ERR_INTERRUPTED) fail_msg("was not stopped: %s", e->error);
+    size_t size;
+    snprintf(path, sizeof path, "%s/030.ppm", folder);
+    uint8_t *bytes = clip_read_file(path, &size);
+    assert_non_null(bytes);
+    bytes[size / 2] ^= 1;
+    assert_int_equal(clip_write_file(path, bytes, size), 0);
+    expect_refused(e, &o, "input.sha256 is \"");
+    bytes[size / 2] ^= 1;
+    assert_int_equal(clip_write_file(path, bytes, size), 0);
+    free(bytes);
+    o.note = keep_note;
+    o.note_ctx = told;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    assert_non_null(strstr(told, "images: was copied or touched since, its content is the same (SHA-256): going on"));
+    o = options(e, "t_want");
+    o.input = folder;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    expect_same(e, "t_want", "t", "after its images were touched");
 }
 
 /* A torn end, and damage anywhere: at worst something is done again. */
@@ -450,7 +492,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_unfinished_finished), cmocka_unit_test(what_changed_is_told), cmocka_unit_test(damaged_journals),
+        cmocka_unit_test(nothing_unfinished_finished), cmocka_unit_test(what_changed_is_told), cmocka_unit_test(touched_images),
+        cmocka_unit_test(damaged_journals),
         cmocka_unit_test(one_run_at_a_time),           cmocka_unit_test(cancelled_twice),      cmocka_unit_test(folders_and_inputs),
         cmocka_unit_test(a_disk_that_fills_up),
         cmocka_unit_test(killed_at_random_instants)};

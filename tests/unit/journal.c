@@ -30,6 +30,8 @@ static ib_window_record window(int64_t shot, int64_t first, int64_t k, int64_t t
     return w;
 }
 
+#define INPUT "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* Two shots, 60 frames of two formats with 3 and 0 bytes each; *records becomes the number of records. */
 static char *write_journal(int *records)
 {
@@ -48,11 +50,12 @@ static char *write_journal(int *records)
         uint8_t *parts[2] = {state + 60 * i, NULL};
         assert_int_equal(ib_journal_frames(j, 20 * i, 20, frames + 20 * i, 2, bytes, parts), ISOBATH_OK);
     }
+    assert_int_equal(ib_journal_input(j, INPUT), ISOBATH_OK);
     assert_int_equal(ib_journal_end(j, 60), ISOBATH_OK);
     assert_int_equal(ib_journal_finished(j, 1, "{\"b\":2}"), ISOBATH_OK);
     assert_int_equal(ib_journal_sync(j), ISOBATH_OK);
     ib_journal_close(j);
-    *records = 9;
+    *records = 10;
     return path;
 }
 
@@ -74,6 +77,7 @@ static void what_is_written_is_read(void **state)
     for (int i = 0; i < 180; i++) assert_int_equal(s.sink_state[0][i], i);
     assert_true(s.ended && !s.finished[0]);
     assert_string_equal(s.finished[1], "{\"b\":2}");
+    assert_string_equal(s.input_sha256, INPUT);
     ib_journal_state_free(&s);
     free(path);
 }
@@ -136,7 +140,7 @@ static void contradictions(void **state)
     const int bytes[1] = {0};
     uint8_t *parts[1] = {NULL};
     ib_frame_record f = {0, 1, 2, 1, 0}, nan = {0, NAN, 2, 1, 0};
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 9; i++) {
         ib_journal *j;
         ib_journal_state s;
         ib_window_record good = window(0, 0, 0, -1), bad = i == 0 ? window(0, 0, 2, -1) : i == 1 ? window(1, 40, 1, -1) : window(0, 5, 1, -1);
@@ -148,6 +152,9 @@ static void contradictions(void **state)
         if (i == 4) ib_journal_frames(j, 1, 1, &f, 0, bytes, parts);
         if (i == 5) ib_journal_frames(j, 1, 1, &nan, 1, bytes, parts);
         if (i == 6) ib_journal_end(j, 2);
+        if (i >= 7) ib_journal_input(j, i == 7 ? INPUT : "A" INPUT); /* once, and 64 small digits */
+        if (i == 7) ib_journal_input(j, INPUT);
+        if (i >= 7) ib_journal_end(j, 1);
         ib_journal_close(j);
         assert_int_equal(ib_journal_read(path, NULL, &s), ISOBATH_OK);
         assert_true(s.window_count == 1 && s.frame_count == 1 && !s.ended);

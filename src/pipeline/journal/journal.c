@@ -131,6 +131,8 @@ isobath_status ib_journal_open(const char *path, int64_t valid_bytes, ib_diag *d
     return wrap(path, fd, valid_bytes, diag, out);
 }
 
+isobath_status ib_journal_input(ib_journal *j, const char sha256[65]) { return append_text(j, IB_RECORD_INPUT, 0, sha256); }
+
 isobath_status ib_journal_window(ib_journal *j, const ib_window_record *w)
 {
     uint8_t *record = record_create(IB_RECORD_WINDOW, IB_JOURNAL_WINDOW_BYTES);

@@ -20,6 +20,7 @@ typedef struct ib_window_record {
 /* All that a journal says. */
 typedef struct ib_journal_state {
     char *identity; /* JSON: what the run is (identity.h) */
+    char input_sha256[65]; /* "": was not known yet */
     ib_window_record *windows; /* in order, no gaps; k = 0 begins a shot */
     int64_t window_count, window_cap;
     ib_frame_record *frames; /* of frames [0, frame_count): rendered and durable in every format */
@@ -46,6 +47,7 @@ typedef struct ib_journal ib_journal;
 isobath_status ib_journal_create(const char *path, const char *identity, ib_diag *diag, ib_journal **out);
 /* Goes on behind `valid_bytes`. */
 isobath_status ib_journal_open(const char *path, int64_t valid_bytes, ib_diag *diag, ib_journal **out);
+isobath_status ib_journal_input(ib_journal *journal, const char sha256[65]);
 isobath_status ib_journal_window(ib_journal *journal, const ib_window_record *window);
 /* Frames [first, first + count); state: for each of `sinks` formats count * state_bytes[i] bytes. */
 isobath_status ib_journal_frames(ib_journal *journal, int64_t first, int64_t count, const ib_frame_record *frames, int sinks,

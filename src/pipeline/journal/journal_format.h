@@ -16,7 +16,8 @@ typedef enum ib_journal_record {
     IB_RECORD_FRAMES = 3,   /* i64 first; u32 count, sinks; u32 state_bytes for each sink; for each frame i64 pts_us, f32 min, max, scale, shift;
                                for each sink count * state_bytes bytes */
     IB_RECORD_END = 4,      /* i64 frames */
-    IB_RECORD_FINISHED = 5  /* u32 sink, JSON text */
+    IB_RECORD_FINISHED = 5, /* u32 sink, JSON text */
+    IB_RECORD_INPUT = 6     /* u32 0, SHA-256 of the input in hex */
 } ib_journal_record;
 
 #define IB_JOURNAL_WINDOW_BYTES (4 * 8 + 2 * 4 + 2 * 8 + 4 + 8)

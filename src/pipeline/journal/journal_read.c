@@ -120,6 +120,15 @@ static verdict take_frames(ib_journal_state *s, const uint8_t *p, size_t size)
     return 1;
 }
 
+static verdict take_input(ib_journal_state *s, const uint8_t *p, size_t size)
+{
+    if (size != 4 + 64 || *s->input_sha256) return 0;
+    for (int i = 0; i < 64; i++)
+        if (!strchr("0123456789abcdef", p[4 + i]) || !p[4 + i]) return 0;
+    memcpy(s->input_sha256, p + 4, 64);
+    return 1;
+}
+
 static verdict take_record(ib_journal_state *s, const uint8_t *p, size_t size)
 {
     int type = *p++;
@@ -127,6 +136,7 @@ static verdict take_record(ib_journal_state *s, const uint8_t *p, size_t size)
     if ((type == IB_RECORD_IDENTITY) != !s->identity) return 0; /* first, and once */
     if (type == IB_RECORD_WINDOW) return take_window(s, p, size);
     if (type == IB_RECORD_FRAMES) return take_frames(s, p, size);
+    if (type == IB_RECORD_INPUT) return take_input(s, p, size);
     if (type == IB_RECORD_END) {
         int64_t frames;
         if (size != 8 || s->ended) return 0;

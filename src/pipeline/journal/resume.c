@@ -52,15 +52,34 @@ static isobath_status remove_parts(ib_run *r)
     return all.status;
 }
 
+/* Only the time of change of the input is another: it was copied, or touched. Its content decides. `text` is for the error line. */
+static isobath_status same_content(ib_run *r, const char *text)
+{
+    const ib_setup *s = r->setup;
+    const char *was = r->past.input_sha256;
+    char note[4352];
+    if (!*was)
+        return ib_fail(r->diag, ISOBATH_ERR_EXISTS, "%s: cannot go on: %s, and it was stopped before the input's SHA-256 was known (--overwrite "
+                       "begins again)", s->options.output, text);
+    IB_TRY(ib_media_hash(s->options.input, r->diag, r->input_sha256));
+    if (strcmp(was, r->input_sha256))
+        return ib_fail(r->diag, ISOBATH_ERR_EXISTS, "%s: cannot go on, this is another run: input.sha256 is \"%.60s\", was \"%.60s\" "
+                       "(--overwrite begins again)", s->options.output, r->input_sha256, was);
+    snprintf(note, sizeof note, "%.4000s: was copied or touched since, its content is the same (SHA-256): going on", s->options.input);
+    if (s->options.note) s->options.note(s->options.note_ctx, note);
+    return ISOBATH_OK;
+}
+
 /* Whether the journal, which was read, is of this run; then its lists are ours. */
 static isobath_status load(ib_run *r, const char *journal, const json_t *now)
 {
     char text[400];
     json_t *was;
     IB_TRY(ib_json_parse(r->past.identity, strlen(r->past.identity), journal, r->diag, &was));
-    int count = ib_identity_differences(now, was, text, sizeof text);
+    int count = ib_identity_differences(now, was, text, sizeof text), touched = count && ib_identity_only_touched(now, was);
     json_decref(was);
-    if (count)
+    if (touched) IB_TRY(same_content(r, text));
+    else if (count)
         return ib_fail(r->diag, ISOBATH_ERR_EXISTS, "%s: cannot go on, this is another run: %s (--overwrite begins again)",
                        r->setup->options.output, text);
     const ib_setup *s = r->setup;
