@@ -2,6 +2,7 @@
 #include "join/join.h"
 #include "sink/describe.h"
 #include "sink/file.h"
+#include "sink/lock.h"
 #include "sink/manifest.h"
 
 #include <dirent.h>
@@ -106,7 +107,6 @@ static isobath_status open_sinks(join_output *w)
     for (int i = 0; i < w->count; i++) w->formats[i]->outputs(&w->config, check_path, w);
     check_path(w, manifest);
     IB_TRY(w->status);
-    IB_TRY(ib_make_folder(j->o->output, j->diag));
     for (int i = 0; i < w->count; i++) IB_TRY(w->formats[i]->open(&w->config, j->diag, &w->sinks[i]));
     return ISOBATH_OK;
 }
@@ -226,8 +226,11 @@ static void remove_path(void *ctx, const char *path)
 isobath_status ib_join_write(ib_join *j)
 {
     join_output w = {.j = j};
+    ib_lock *lock = NULL;
     isobath_status st = choose_formats(&w);
     if (st == ISOBATH_OK) st = set_config(&w);
+    if (st == ISOBATH_OK) st = ib_make_folder(j->o->output, j->diag);
+    if (st == ISOBATH_OK) st = ib_lock_result(j->o->output, w.name, 0, j->diag, &lock);
     if (st == ISOBATH_OK) st = open_sinks(&w);
     if (st == ISOBATH_OK) st = blend_all(&w);
     for (int i = 0; i < w.count && st == ISOBATH_OK; i++) st = w.formats[i]->finish(w.sinks[i]);
@@ -237,6 +240,7 @@ isobath_status ib_join_write(ib_join *j)
         w.formats[i]->close(w.sinks[i]);
         if (st != ISOBATH_OK) w.formats[i]->outputs(&w.config, remove_path, &w);
     }
+    ib_lock_release(lock);
     free(w.name);
     return st;
 }

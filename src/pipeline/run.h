@@ -6,7 +6,7 @@
 #include "pipeline/guided.h"
 #include "pipeline/journal/commit.h"
 #include "pipeline/journal/journal.h"
-#include "pipeline/journal/lock.h"
+#include "sink/lock.h"
 #include "pipeline/setup.h"
 #include "pipeline/stabilize.h"
 #include "pipeline/report/status.h"

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "media/cut.h"
 #include "sink/file.h"
+#include "sink/lock.h"
 #include "split/plan.h"
 #include <isobath/split.h>
 
@@ -22,6 +23,7 @@ typedef struct split_run {
     int copies; /* may be tried */
     ib_split_plan plan;
     char *name;
+    ib_lock *lock;
     /* of the input's frames */
     ib_picture_hash *hashes;
     int64_t *pts, *times_us, capacity; /* pts: in the stream's units */
@@ -344,6 +346,15 @@ static isobath_status publish(split_run *r, const char *plan_path)
     return st;
 }
 
+/* Two splits of one name never write at once; a run of this name may. */
+static isobath_status take_lock(split_run *r)
+{
+    char *name = ib_text("%s_split", r->name);
+    isobath_status st = name ? ib_lock_result(r->o->output, name, 0, r->diag, &r->lock) : memory(r);
+    free(name);
+    return st;
+}
+
 static isobath_status run(split_run *r)
 {
     IB_TRY(check_options(r));
@@ -355,6 +366,8 @@ static isobath_status run(split_run *r)
     IB_TRY(check_exists(r, path));
     IB_TRY(count_frames(r));
     IB_TRY(ib_make_folder(r->o->output, r->diag));
+    IB_TRY(take_lock(r));
+    IB_TRY(check_exists(r, path)); /* another may have made it meanwhile */
     IB_TRY(ib_media_hash(r->o->input, r->diag, r->plan.sha256));
     if (!r->o->plan_only) IB_TRY(write_chunks(r));
     IB_TRY(publish(r, path));
@@ -377,6 +390,7 @@ isobath_status isobath_split_run(const isobath_split_options *options, isobath_s
         if (st != ISOBATH_OK && r.parts[k]) unlink(r.parts[k]);
         free(r.parts[k]);
     }
+    ib_lock_release(r.lock);
     free(r.parts);
     free(r.keys);
     free(r.hashes);

@@ -2,6 +2,7 @@
 #include "track/outputs.h"
 
 #include "sink/file.h"
+#include "sink/lock.h"
 #include "track/overlay.h"
 #include <stdlib.h>
 #include <string.h>
@@ -45,14 +46,22 @@ isobath_status ib_outputs_parse(const isobath_track_options *o, ib_diag *diag, i
     return ISOBATH_OK;
 }
 
-static char *output_path(const ib_result *r, const output *w)
+/* What the names of all outputs begin with: *n characters. */
+static const char *base_name(const ib_result *r, size_t *n)
 {
     const char *base = strrchr(r->options->tracks, '/');
     base = base && base[1] ? base + 1 : r->options->tracks;
-    size_t n = strcspn(base, "/");
-    const char *dot = memrchr(base, '.', n);
-    if (dot && dot > base) n = (size_t)(dot - base);
-    if (r->options->name) base = r->options->name, n = strlen(base);
+    *n = strcspn(base, "/");
+    const char *dot = memrchr(base, '.', *n);
+    if (dot && dot > base) *n = (size_t)(dot - base);
+    if (r->options->name) base = r->options->name, *n = strlen(base);
+    return base;
+}
+
+static char *output_path(const ib_result *r, const output *w)
+{
+    size_t n;
+    const char *base = base_name(r, &n);
     struct stat sb;
     if (w == &outputs[SAME] && stat(r->options->tracks, &sb) == 0 && S_ISDIR(sb.st_mode))
         return ib_text("%s/%.*s_positions", r->options->output, (int)n, base);
@@ -85,11 +94,24 @@ static isobath_status write_output(const ib_result *r, int k, const char *path, 
     return ib_write_file(path, text, size, 1, diag);
 }
 
+/* Two that would write the same names never do at once; a run of this name may. */
+static isobath_status take_lock(const ib_result *r, ib_diag *diag, ib_lock **lock)
+{
+    size_t n;
+    const char *base = base_name(r, &n);
+    char *name = ib_text("%.*s_tracks", (int)n, base);
+    isobath_status st = name ? ib_lock_result(r->options->output, name, 0, diag, lock) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory");
+    free(name);
+    return st;
+}
+
 isobath_status ib_outputs_write(const ib_result *r, const int want[OUTPUTS], ib_diag *diag)
 {
     char *paths[OUTPUTS] = {0}, *texts[OUTPUTS] = {0};
     size_t sizes[OUTPUTS] = {0};
-    isobath_status st = ISOBATH_OK;
+    ib_lock *lock = NULL;
+    isobath_status st = ib_make_folder(r->options->output, diag);
+    if (st == ISOBATH_OK) st = take_lock(r, diag, &lock);
     int written = 0;
     for (int k = 0; k < OUTPUTS && st == ISOBATH_OK; k++) {
         if (!want[k]) continue;
@@ -103,12 +125,12 @@ isobath_status ib_outputs_write(const ib_result *r, const int want[OUTPUTS], ib_
         else if (!r->options->overwrite && access(paths[k], F_OK) == 0)
             st = ib_fail(diag, ISOBATH_ERR_EXISTS, "%s exists already (--overwrite replaces it)", paths[k]);
     }
-    if (st == ISOBATH_OK) st = ib_make_folder(r->options->output, diag);
     for (; written < OUTPUTS && st == ISOBATH_OK; written++)
         if (want[written]) st = write_output(r, written, paths[written], texts[written], sizes[written], diag);
     if (st != ISOBATH_OK && !r->options->overwrite)
         for (int k = 0; k < written - 1; k++)
             if (want[k]) unlink(paths[k]); /* those that this call made */
+    ib_lock_release(lock);
     for (int k = 0; k < OUTPUTS; k++) {
         free(paths[k]);
         free(texts[k]);

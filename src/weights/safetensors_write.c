@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The JSON text, padded with spaces so that the data starts at a multiple of 8; NULL: out of memory. */
@@ -80,11 +81,17 @@ static isobath_status write_tensor(FILE *f, const ib_checkpoint *source, const i
     return st;
 }
 
-static isobath_status write_file(const char *tmp, const ib_checkpoint *source, const char *header, size_t size,
+/* tmp: a pattern of mkstemp, so that two writers of one file do not meet. */
+static isobath_status write_file(char *tmp, const ib_checkpoint *source, const char *header, size_t size,
                                  ib_dtype dtype, ib_diag *diag)
 {
-    FILE *f = fopen(tmp, "wb");
-    if (!f) return ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot create: %s", tmp, strerror(errno));
+    int fd = mkstemp(tmp);
+    FILE *f = fd >= 0 && fchmod(fd, 0644) == 0 ? fdopen(fd, "wb") : NULL;
+    if (!f) {
+        int saved = errno;
+        if (fd >= 0) close(fd);
+        return ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot create: %s", tmp, strerror(saved));
+    }
     isobath_status st = ISOBATH_OK;
     uint8_t length[8];
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)size >> 8 * i);
@@ -106,14 +113,14 @@ isobath_status ib_safetensors_write(const char *path, const ib_checkpoint *sourc
                        ib_dtype_name(dtype));
     size_t size = 0;
     char *header = make_header(source, dtype, &size);
-    char *tmp = malloc(strlen(path) + 5);
+    char *tmp = malloc(strlen(path) + 8);
     isobath_status st = ISOBATH_OK;
     if (!header || !tmp) {
         st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: cannot make the header: out of memory, or a name is not UTF-8",
                      path);
     } else {
         memcpy(tmp, path, strlen(path));
-        memcpy(tmp + strlen(path), ".tmp", 5);
+        memcpy(tmp + strlen(path), ".XXXXXX", 8);
         st = write_file(tmp, source, header, size, dtype, diag);
         if (st == ISOBATH_OK && rename(tmp, path) != 0)
             st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot rename %s to it: %s", path, tmp, strerror(errno));

@@ -3,7 +3,7 @@
 
 #include "pipeline/identity.h"
 #include "pipeline/journal/journal.h"
-#include "pipeline/journal/lock.h"
+#include "sink/lock.h"
 
 #include <sys/wait.h>
 
@@ -169,20 +169,43 @@ static void one_lock(void **state)
     char *path = ib_text("%s/.lock", folder);
     ib_lock *first, *second;
     ib_diag diag = IB_DIAG_INIT;
-    assert_int_equal(ib_lock_take(path, "OUT", &diag, &first), ISOBATH_OK);
-    assert_int_equal(ib_lock_take(path, "OUT", &diag, &second), ISOBATH_ERR_EXISTS);
+    assert_int_equal(ib_lock_take(path, "OUT", 0, &diag, &first), ISOBATH_OK);
+    assert_int_equal(ib_lock_take(path, "OUT", 0, &diag, &second), ISOBATH_ERR_EXISTS);
     char *process = ib_text("OUT: another run is writing this result (process %ld on ", (long)getpid());
     assert_int_equal(strncmp(diag.text, process, strlen(process)), 0);
     free(process);
     ib_lock_release(first);
     assert_int_not_equal(access(path, F_OK), 0);
     pid_t pid = fork(); /* a process that dies with it */
-    if (pid == 0) _exit(ib_lock_take(path, "OUT", NULL, &first) == ISOBATH_OK ? 0 : 1);
+    if (pid == 0) _exit(ib_lock_take(path, "OUT", 0, NULL, &first) == ISOBATH_OK ? 0 : 1);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_int_equal(ib_lock_take(path, "OUT", NULL, &second), ISOBATH_OK);
+    assert_int_equal(ib_lock_take(path, "OUT", 0, NULL, &second), ISOBATH_OK);
     ib_lock_release(second);
+    free(path);
+}
+
+/* Tasks that share a result, and a run that wants it for itself. */
+static void shared_lock(void **state)
+{
+    (void)state;
+    char *path = ib_text("%s/.film_isobath.lock", folder);
+    ib_lock *tasks[2], *run, *other;
+    ib_diag diag = IB_DIAG_INIT;
+    for (int i = 0; i < 2; i++) assert_int_equal(ib_lock_result(folder, "film", 1, NULL, &tasks[i]), ISOBATH_OK);
+    assert_int_equal(ib_lock_result(folder, "film2", 0, NULL, &other), ISOBATH_OK); /* another result in this folder */
+    ib_lock_release(other);
+    assert_int_equal(ib_lock_result(folder, "film", 0, &diag, &run), ISOBATH_ERR_EXISTS);
+    ib_lock_release(tasks[0]);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(ib_lock_result(folder, "film", 0, NULL, &run), ISOBATH_ERR_EXISTS);
+    ib_lock_release(tasks[1]);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(ib_lock_result(folder, "film", 0, NULL, &run), ISOBATH_OK);
+    assert_int_equal(ib_lock_result(folder, "film", 1, NULL, &tasks[0]), ISOBATH_ERR_EXISTS);
+    ib_lock_release(run);
+    ib_diag_destroy(&diag);
     free(path);
 }
 
@@ -206,6 +229,6 @@ static void differences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(torn_and_flipped),
-                                       cmocka_unit_test(contradictions), cmocka_unit_test(one_lock), cmocka_unit_test(differences)};
+                                       cmocka_unit_test(contradictions), cmocka_unit_test(one_lock), cmocka_unit_test(shared_lock), cmocka_unit_test(differences)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -344,7 +346,7 @@ static void writes(void **state)
     assert_int_equal(ib_safetensors_write(in_folder("x"), source, IB_U8, &diag), ISOBATH_ERR_USAGE);
     ib_diag_reset(&diag);
     assert_int_equal(ib_safetensors_write(in_folder("none/x"), source, IB_F32, &diag), ISOBATH_ERR_IO);
-    assert_non_null(strstr(diag.text, "none/x.tmp: cannot create: No such file"));
+    assert_true(strstr(diag.text, "none/x.") && strstr(diag.text, ": cannot create: No such file"));
     ib_checkpoint_close(source);
     free(m.bytes);
 }
@@ -365,20 +367,25 @@ static void write_overflow(void **state)
     free(m.bytes);
 }
 
-/* A write that meets a full disk is an error and leaves the earlier file alone. */
+/* A write that the disk does not take is an error, leaves the earlier file alone, and nothing else behind (remove_folder). */
 static void write_full_disk(void **state)
 {
     (void)state;
-    if (access("/dev/full", W_OK) != 0) skip();
+    struct rlimit was, small;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    small = (struct rlimit){16, was.rlim_max};
     image m = make_image("{" A "}", 8);
     ib_diag diag = IB_DIAG_INIT;
     ib_checkpoint *source = NULL;
     assert_int_equal(ib_safetensors_parse(m.bytes, m.size, "m", &diag, &source), ISOBATH_OK);
     const char *path = in_folder("x");
     write_bytes(path, "old", 3);
-    assert_int_equal(symlink("/dev/full", in_folder("x.tmp")), 0);
-    assert_int_equal(ib_safetensors_write(path, source, IB_F32, &diag), ISOBATH_ERR_IO);
-    assert_non_null(strstr(diag.text, "write failed: No space left on device"));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    isobath_status st = ib_safetensors_write(path, source, IB_F32, &diag);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    assert_int_equal(st, ISOBATH_ERR_IO);
+    assert_non_null(strstr(diag.text, "write failed: File too large"));
     struct stat sb;
     assert_int_equal(stat(path, &sb), 0);
     assert_int_equal(sb.st_size, 3);

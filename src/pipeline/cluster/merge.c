@@ -151,6 +151,7 @@ isobath_status ib_merge_render(isobath_task *t)
     if (part.parts < 1 || part.part < 0 || part.part >= part.parts || part.parts > INT32_MAX)
         return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "--render %lld/%lld: expected a part from 0 to below the number of parts", (long long)part.part,
                        (long long)part.parts);
+    IB_TRY(ib_shard_lock(t, 1));
     IB_TRY(ib_shard_setup(t, NULL));
     if (!t->options.again && ib_part_read(&t->shard, &t->setup, part.part, part.parts, NULL, &part) == ISOBATH_OK) {
         ib_part_free(&part);
@@ -324,20 +325,11 @@ static isobath_status finish_all(isobath_task *t, ib_chain *chain, int64_t parts
     return st;
 }
 
-/* One run or end of a run at a time writes a result. */
-static isobath_status lock(isobath_task *t)
-{
-    char *path = ib_text("%s/.%s_isobath.lock", t->shard.options.output, t->shard.name);
-    isobath_status st = path ? ib_lock_take(path, t->shard.options.output, &t->diag, &t->run.lock) : ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for the lock");
-    free(path);
-    return st;
-}
-
 isobath_status ib_merge_finish(isobath_task *t)
 {
     ib_chain chain;
     int series = 0;
-    IB_TRY(lock(t));
+    IB_TRY(ib_shard_lock(t, 0));
     IB_TRY(ib_shard_setup(t, NULL));
     IB_TRY(ib_chain_read(&t->shard, &t->diag, &chain));
     int64_t parts = find_parts(t);
@@ -354,7 +346,7 @@ isobath_status ib_merge_finish(isobath_task *t)
 isobath_status ib_merge_all(isobath_task *t)
 {
     ib_chain chain;
-    IB_TRY(lock(t));
+    IB_TRY(ib_shard_lock(t, 0));
     IB_TRY(ib_shard_setup(t, NULL));
     IB_TRY(ib_shard_report(t, NULL, "merge", t->shard.frames));
     if (ib_chain_read(&t->shard, NULL, &chain) != ISOBATH_OK) {

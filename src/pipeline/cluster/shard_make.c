@@ -182,9 +182,11 @@ static isobath_status make(isobath_task *t, char *paths[3])
     paths[1] = absolute(t->setup.model_path);
     paths[2] = absolute(o->cuts ? o->cuts : "/");
     if (!paths[0] || !paths[1] || !paths[2]) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a plan");
-    IB_TRY(ib_setup_prepare_output(&t->setup, &t->diag));
     t->shard.options.output = o->output;
     snprintf(t->shard.name, sizeof t->shard.name, "%s", t->setup.name);
+    IB_TRY(ib_setup_make_folder(&t->setup, &t->diag));
+    IB_TRY(ib_shard_lock(t, 0));
+    IB_TRY(ib_setup_prepare_output(&t->setup, &t->diag));
     char *folder = ib_shard_path(&t->shard, "%s", ""), *plan = ib_shard_path(&t->shard, "plan.json");
     isobath_status st = folder && plan ? ISOBATH_OK : ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a plan");
     if (st == ISOBATH_OK && stat(plan, &sb) == 0 && !o->overwrite)

@@ -2,6 +2,7 @@
 #include "pipeline/cluster/shard_task.h"
 
 #include "sink/file.h"
+#include "sink/lock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,11 @@
 void isobath_task_options_init(isobath_task_options *options) { *options = (isobath_task_options){.kind = ISOBATH_TASK_WORK, .parts = 1}; }
 
 static int is_cancelled(void *ctx) { return atomic_load(&((isobath_task *)ctx)->cancelled); }
+
+isobath_status ib_shard_lock(isobath_task *t, int shared)
+{
+    return ib_lock_result(t->shard.options.output, t->shard.name, shared, &t->diag, &t->run.lock);
+}
 
 isobath_status ib_shard_setup(isobath_task *t, const char *devices)
 {

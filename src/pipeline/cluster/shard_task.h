@@ -32,6 +32,10 @@ isobath_status ib_merge_render(isobath_task *task);
 isobath_status ib_merge_finish(isobath_task *task);
 isobath_status ib_merge_all(isobath_task *task);
 
+/* The lock of the result, for as long as the task: one plan, run or end of a run at a time writes it, or `shared` any number of rendering
+ * tasks. */
+isobath_status ib_shard_lock(isobath_task *task, int shared);
+
 /* Fills task->setup from the plan for a task that computes no network (devices NULL) or does, and checks that input and model are
  * what was planned. */
 isobath_status ib_shard_setup(isobath_task *task, const char *devices);

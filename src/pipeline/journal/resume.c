@@ -144,15 +144,14 @@ isobath_status ib_resume_prepare(ib_run *r)
     if (s->options.resume && s->options.overwrite)
         return ib_fail(r->diag, ISOBATH_ERR_USAGE, "--resume and --overwrite: one of them, please");
     IB_TRY(ib_setup_make_folder(s, r->diag));
-    char *lock = path_of(r, ".", "_isobath.lock"), *journal = path_of(r, "", "_isobath.journal"), *manifest = path_of(r, "", "_isobath.json");
+    char *journal = path_of(r, "", "_isobath.journal"), *manifest = path_of(r, "", "_isobath.json");
     json_t *now = NULL;
-    isobath_status st = lock && journal && manifest ? ISOBATH_OK : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for paths");
-    if (st == ISOBATH_OK) st = ib_lock_take(lock, s->options.output, r->diag, &r->lock);
+    isobath_status st = journal && manifest ? ISOBATH_OK : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for paths");
+    if (st == ISOBATH_OK) st = ib_lock_result(s->options.output, s->name, 0, r->diag, &r->lock);
     if (st == ISOBATH_OK && !s->exec) st = ib_setup_hash_model(s, r->diag, r->model_sha256);
     if (st == ISOBATH_OK && !(now = ib_identity(s, r->model_sha256))) st = ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the journal");
     if (st == ISOBATH_OK) st = decide(r, journal, manifest, now);
     json_decref(now);
-    free(lock);
     free(journal);
     free(manifest);
     return st;

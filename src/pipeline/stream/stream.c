@@ -3,6 +3,7 @@
 #include <isobath/stream.h>
 
 #include "model/stream.h"
+#include "sink/lock.h"
 #include "pipeline/stream/depth_pipe.h"
 #include "pipeline/stream/lag.h"
 #include "pipeline/stream/latency.h"
@@ -157,6 +158,8 @@ static isobath_status open_all(isobath_stream *s)
     const ib_setup *p = &s->setup;
     const isobath_run_options *o = &p->options;
     if (p->format_count) {
+        IB_TRY(ib_setup_make_folder(p, &s->diag));
+        IB_TRY(ib_lock_result(o->output, p->name, 0, &s->diag, &r->lock));
         IB_TRY(ib_setup_prepare_output(p, &s->diag));
         IB_TRY(ib_run_open_log(r));
     }

@@ -1,7 +1,8 @@
 /* The lock of a result; see lock.h. The file is removed while it is held, so whoever gets a lock looks whether the name still
  * leads to what it has locked. */
-#include "pipeline/journal/lock.h"
+#include "sink/lock.h"
 
+#include "sink/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #define STEP_MS 20
 
 struct ib_lock {
-    int fd;
+    int fd, shared;
     char path[];
 };
 
@@ -46,12 +47,22 @@ static void sign(int fd)
     }
 }
 
-isobath_status ib_lock_take(const char *path, const char *what, ib_diag *diag, ib_lock **out)
+isobath_status ib_lock_result(const char *folder, const char *name, int shared, ib_diag *diag, ib_lock **out)
+{
+    *out = NULL;
+    char *path = ib_text("%s/.%s_isobath.lock", folder, name);
+    isobath_status st = path ? ib_lock_take(path, folder, shared, diag, out) : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
+    free(path);
+    return st;
+}
+
+isobath_status ib_lock_take(const char *path, const char *what, int shared, ib_diag *diag, ib_lock **out)
 {
     *out = NULL;
     ib_lock *lock = malloc(sizeof *lock + strlen(path) + 1);
     if (!lock) return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     strcpy(lock->path, path);
+    lock->shared = shared;
     for (int waited = 0;; waited += STEP_MS) {
         lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (lock->fd < 0) {
@@ -60,7 +71,7 @@ isobath_status ib_lock_take(const char *path, const char *what, ib_diag *diag, i
             return st;
         }
         int code;
-        while ((code = flock(lock->fd, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) {
+        while ((code = flock(lock->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB)) != 0 && errno == EINTR) {
         }
         int taken = code == 0 || errno != EWOULDBLOCK; /* no locks on this file system: go on without */
         if (taken && is_linked(path, lock->fd)) break;
@@ -81,7 +92,8 @@ isobath_status ib_lock_take(const char *path, const char *what, ib_diag *diag, i
 void ib_lock_release(ib_lock *lock)
 {
     if (!lock) return;
-    unlink(lock->path);
+    /* one that was shared: whoever is the last finds nobody, and takes the file away */
+    if (!lock->shared || (flock(lock->fd, LOCK_EX | LOCK_NB) == 0 && is_linked(lock->path, lock->fd))) unlink(lock->path);
     close(lock->fd);
     free(lock);
 }
