@@ -30,7 +30,7 @@ test-asan: setup
 
 test-tsan: setup
 	@$(MAKE) --no-print-directory all TARGET=pipeline_tests BUILD=build-tsan CMAKE_FLAGS="-DISOBATH_SANITIZE=thread -DISOBATH_CUDA=OFF"
-	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build-tsan --output-on-failure -L pipeline
+	TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" ctest --test-dir build-tsan --output-on-failure -L pipeline -j $(JOBS)
 
 # PREFIX is where it will live, DESTDIR where it is put for now (packages).
 PREFIX ?= /usr/local

@@ -5,11 +5,13 @@
 #include "depthio/depth_reader.h"
 #include "support/synth.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <dirent.h>
@@ -66,6 +68,40 @@ isobath_status e2e_run(e2e *e, const isobath_run_options *options)
     }
     snprintf(e->error, sizeof e->error, "%s", s ? isobath_session_error(s) : "no session");
     isobath_session_destroy(s);
+    return st;
+}
+
+typedef struct stopper {
+    isobath_session *session;
+    int64_t frames;
+    int cancels;
+    int over;
+} stopper;
+
+static void *stop_after(void *arg)
+{
+    stopper *s = arg;
+    isobath_progress p;
+    do {
+        isobath_session_progress(s->session, &p);
+        usleep(200);
+    } while (p.frames_done < s->frames && !__atomic_load_n(&s->over, __ATOMIC_RELAXED));
+    for (int i = 0; i < s->cancels; i++) isobath_session_cancel(s->session);
+    return NULL;
+}
+
+isobath_status e2e_run_until(e2e *e, const isobath_run_options *options, int64_t frames, int cancels, int *can_resume)
+{
+    stopper s = {.frames = frames, .cancels = cancels};
+    pthread_t thread;
+    assert_int_equal(isobath_session_create(options, &s.session), ISOBATH_OK);
+    assert_int_equal(pthread_create(&thread, NULL, stop_after, &s), 0);
+    isobath_status st = isobath_session_run(s.session);
+    __atomic_store_n(&s.over, 1, __ATOMIC_RELAXED);
+    pthread_join(thread, NULL);
+    snprintf(e->error, sizeof e->error, "%s", isobath_session_error(s.session));
+    if (can_resume) *can_resume = isobath_session_can_resume(s.session);
+    isobath_session_destroy(s.session);
     return st;
 }
 

@@ -21,6 +21,9 @@ const char *e2e_path(e2e *e, const char *name);
 /* Defaults for tests: the tiny model at input size 28, CPU, output to dir/out. */
 isobath_run_options e2e_options(e2e *e, const char *input, const char *out);
 isobath_status e2e_run(e2e *e, const isobath_run_options *options);
+/* The same, stopped by `cancels` calls of isobath_session_cancel once `frames` frames are done (should the run end before, they come too
+ * late). can_resume: isobath_session_can_resume of the stopped run, or NULL. */
+isobath_status e2e_run_until(e2e *e, const isobath_run_options *options, int64_t frames, int cancels, int *can_resume);
 /* A 64x48 clip of n frames at dir/NAME; variable: uneven frame times. */
 void e2e_clip(e2e *e, const char *name, int n, int variable);
 

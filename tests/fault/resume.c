@@ -1,5 +1,5 @@
 /* Runs that are killed and go on: at random instants, as the command, until they are done; and what --resume must refuse, survive
- * and say. ISOBATH_FAULT_KILLS=N sets the number of kills (30), ISOBATH_FAULT_SEED=S their instants. */
+ * and say. ISOBATH_FAULT_KILLS=N sets the number of kills (30; 10 under a sanitizer), ISOBATH_FAULT_SEED=S their instants. */
 #include "session.h"
 
 #include "support/synth.h"
@@ -20,6 +20,12 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#ifdef QUICK
+#define KILLS 10
+#else
+#define KILLS 30
+#endif
 
 static const char *const results[] = {"clip_depths_png16", "clip_depths.npz", "clip_depths_exr", "clip_depths.mkv", "clip_vis.mp4",
                                       "clip_src.mp4", "clip_isobath.json"};
@@ -118,7 +124,7 @@ static void killed_at_random_instants(void **state)
     };
     enum { CASES = sizeof cases / sizeof *cases };
     const char *wanted = getenv("ISOBATH_FAULT_KILLS"), *seed = getenv("ISOBATH_FAULT_SEED");
-    int kills = wanted ? atoi(wanted) : 30, killed = 0, runs = 0, left = 0;
+    int kills = wanted ? atoi(wanted) : KILLS, killed = 0, runs = 0, left = 0;
     unsigned short random[3] = {0x1234, 0x5678, (unsigned short)(seed ? atoi(seed) : (int)time(NULL))};
     print_message("ISOBATH_FAULT_SEED=%d\n", random[2]);
     e2e_clip(e, "k.mkv", 110, 1);
@@ -144,42 +150,6 @@ static void killed_at_random_instants(void **state)
 
 /* ---- one process: a run that is stopped after some frames ---- */
 
-typedef struct stopper {
-    isobath_session *session;
-    int64_t frames;
-    int calls;
-    int over;
-} stopper;
-
-static void *stop_after(void *arg)
-{
-    stopper *s = arg;
-    isobath_progress p;
-    do {
-        isobath_session_progress(s->session, &p);
-        usleep(200);
-    } while (p.frames_done < s->frames && !__atomic_load_n(&s->over, __ATOMIC_RELAXED));
-    for (int i = 0; i < s->calls; i++) isobath_session_cancel(s->session);
-    return NULL;
-}
-
-/* Runs, and stops after `frames` frames with `calls` cancels. */
-static isobath_status run_until(e2e *e, const isobath_run_options *o, int64_t frames, int calls, int *can_resume)
-{
-    stopper s = {.frames = frames, .calls = calls};
-    pthread_t thread;
-    isobath_status st = isobath_session_create(o, &s.session);
-    assert_int_equal(st, ISOBATH_OK);
-    assert_int_equal(pthread_create(&thread, NULL, stop_after, &s), 0);
-    st = isobath_session_run(s.session);
-    __atomic_store_n(&s.over, 1, __ATOMIC_RELAXED);
-    pthread_join(thread, NULL);
-    snprintf(e->error, sizeof e->error, "%s", isobath_session_error(s.session));
-    if (can_resume) *can_resume = isobath_session_can_resume(s.session);
-    isobath_session_destroy(s.session);
-    return st;
-}
-
 static isobath_run_options options(e2e *e, const char *out)
 {
     static char input[512], output[512]; /* one run at a time: e2e_path's own buffers go round */
@@ -199,7 +169,7 @@ static void leave_unfinished(e2e *e, const char *out)
     int can_resume;
     isobath_run_options o = options(e, out);
     remove_folder(e, out);
-    if (run_until(e, &o, 25, 1, &can_resume) != ISOBATH_ERR_INTERRUPTED) fail_msg("was not stopped: %s", e->error);
+    if (e2e_run_until(e, &o, 25, 1, &can_resume) != ISOBATH_ERR_INTERRUPTED) fail_msg("was not stopped: %s", e->error);
     assert_int_equal(can_resume, 1);
     assert_true(exists(e, out, "clip_isobath.journal"));
     assert_false(exists(e, out, "clip_isobath.json"));
@@ -393,7 +363,7 @@ static void cancelled_twice(void **state)
     for (int calls = 1; calls <= 2; calls++) {
         isobath_run_options o = options(e, "c");
         remove_folder(e, "c");
-        assert_int_equal(run_until(e, &o, 30, calls, NULL), ISOBATH_ERR_INTERRUPTED);
+        assert_int_equal(e2e_run_until(e, &o, 30, calls, NULL), ISOBATH_ERR_INTERRUPTED);
         if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
         expect_same(e, "want", "c", calls == 1 ? "cancelled" : "cancelled twice");
     }
@@ -429,11 +399,17 @@ static void folders_and_inputs(void **state)
 
 static char filler[600];
 
+typedef struct disk_filler {
+    isobath_session *session;
+    int64_t frames;
+    int over;
+} disk_filler;
+
 /* Fills the disk when the run has begun to write. */
 static void *fill_disk(void *arg)
 {
     static char block[65536];
-    stopper *s = arg;
+    disk_filler *s = arg;
     isobath_progress p;
     do {
         isobath_session_progress(s->session, &p);
@@ -460,7 +436,7 @@ static void a_disk_that_fills_up(void **state)
     }
     isobath_run_options o = options(e, "t/o");
     snprintf(filler, sizeof filler, "%s", e2e_path(e, "t/filler"));
-    stopper s = {.frames = 10};
+    disk_filler s = {.frames = 10};
     pthread_t thread;
     assert_int_equal(isobath_session_create(&o, &s.session), ISOBATH_OK);
     assert_int_equal(pthread_create(&thread, NULL, fill_disk, &s), 0);

@@ -16,6 +16,11 @@
 #include <cmocka.h>
 
 #define FRAMES 300
+#ifdef QUICK /* sanitizers take ten times as long: each fault at one window, half the signals */
+#define SIGNALS 7
+#else
+#define SIGNALS 14
+#endif
 
 static char want[65]; /* of an undisturbed run in one process */
 static int tried, struck;
@@ -64,6 +69,9 @@ static void faults_from_inside(void **state)
     for (size_t f = 0; f < sizeof faults / sizeof *faults; f++)
         for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
             int hang = strcmp(faults[f], "hang") == 0;
+#ifdef QUICK
+            if (w != f % 3) continue;
+#endif
             if (hang && windows[w] == 0) continue; /* before any speed is known the watchdog waits for ten minutes */
             o.devices = f % 2 ? "cpu,cpu" : "cpu,cpu,cpu";
             snprintf(once, sizeof once, "%s", e2e_path(e, "once"));
@@ -149,7 +157,7 @@ static void signals_from_outside(void **state)
     uint32_t seed = 12345;
     isobath_run_options o = options(e, input, output);
     setenv("ISOBATH_WORKER_TEST", "delay_us=40000", 1);
-    for (int i = 0; i < 14; i++) {
+    for (int i = 0; i < SIGNALS; i++) {
         seed = seed * 1664525u + 1013904223u;
         attack a = {.signal = i % 7 == 6 ? SIGSTOP : i % 2 ? SIGKILL : SIGSEGV, .delay_us = (int)(seed >> 8) % 400000};
         if (a.signal == SIGSTOP) a.delay_us = 350000; /* not before their speed is known: see above */
@@ -169,8 +177,8 @@ static void signals_from_outside(void **state)
     unsetenv("ISOBATH_WORKER_TEST");
     pid_t pids[16];
     assert_int_equal(find_workers(pids, 16), 0); /* nobody is left behind */
-    print_message("%d faults tried, %d of %d signals met a worker\n", tried, struck, 14);
-    assert_true(struck >= 5);
+    print_message("%d faults tried, %d of %d signals met a worker\n", tried, struck, SIGNALS);
+    assert_true(struck >= SIGNALS / 3);
 }
 
 static int setup(void **state)
