@@ -8,15 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Closes a memory stream; NULL when anything failed. */
-static char *finish(FILE *f, char **text)
+/* What `write` writes of a result, malloc'ed; NULL when memory is out. */
+static char *written(const ib_result *r, void (*write)(FILE *f, const ib_result *r))
 {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return NULL;
+    write(f, r);
     int bad = ferror(f);
     if (fclose(f) != 0 || bad) {
-        free(*text);
+        free(text);
         return NULL;
     }
-    return *text;
+    return text;
 }
 
 static const char *class_of(const ib_result *r, const ib_row *row)
@@ -78,12 +83,8 @@ static void json_row(FILE *f, const ib_result *r, const ib_row *row)
     fputc('}', f);
 }
 
-char *ib_result_json(const ib_result *r)
+static void write_json(FILE *f, const ib_result *r)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
     const isobath_track_summary *s = r->summary;
     fprintf(f, "{\"unit\": \"%s\", \"coordinates\": \"%s\", \"axes\": \"%s\",\n \"note\": \"%s\",\n", s->unit,
             s->coordinates,
@@ -109,15 +110,10 @@ char *ib_result_json(const ib_result *r)
         json_row(f, r, &r->rows[i]);
     }
     fputs("\n]}\n", f);
-    return finish(f, &text);
 }
 
-char *ib_result_csv(const ib_result *r)
+static void write_csv(FILE *f, const ib_result *r)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
     fputs("frame,id,class,confidence,x1,y1,x2,y2,x,y,z,distance,vx,vy,vz,speed,unit,coordinates,bridged,spread,valid_"
           "share,hidden_share,refused\n",
           f);
@@ -140,15 +136,10 @@ char *ib_result_csv(const ib_result *r)
         else
             fprintf(f, ",,,%s\n", row->has_position ? "" : isobath_track_reason((int)row->measure.reason));
     }
-    return finish(f, &text);
 }
 
-char *ib_result_mot(const ib_result *r)
+static void write_mot(FILE *f, const ib_result *r)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
     for (size_t i = 0; i < r->count; i++) {
         const ib_row *row = &r->rows[i];
         fprintf(f, "%" PRId64 ",%" PRId64 ",%.2f,%.2f,%.2f,%.2f,%.4f,", row->frame + 1, row->id, row->box[0],
@@ -158,16 +149,11 @@ char *ib_result_mot(const ib_result *r)
         else
             fputs("-1,-1,-1\n", f);
     }
-    return finish(f, &text);
 }
 
 /* Camera coordinates of the bottom centre; height and width as the box shows them; length and angles unknown. */
-char *ib_result_kitti(const ib_result *r)
+static void write_kitti(FILE *f, const ib_result *r)
 {
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return NULL;
     for (size_t i = 0; i < r->count; i++) {
         const ib_row *row = &r->rows[i];
         char name[64];
@@ -186,5 +172,9 @@ char *ib_result_kitti(const ib_result *r)
             fprintf(f, "-1 -1 -1 -1000 -1000 -1000 -10 %.4f\n", row->confidence);
         }
     }
-    return finish(f, &text);
 }
+
+char *ib_result_json(const ib_result *r) { return written(r, write_json); }
+char *ib_result_csv(const ib_result *r) { return written(r, write_csv); }
+char *ib_result_mot(const ib_result *r) { return written(r, write_mot); }
+char *ib_result_kitti(const ib_result *r) { return written(r, write_kitti); }

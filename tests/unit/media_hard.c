@@ -3,30 +3,9 @@
 #include "media/media.h"
 #include "media/tonemap.h"
 #include "media/yuv.h"
-#include "support/clips.h"
+#include "media_helper.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#ifdef __SANITIZE_ADDRESS__
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libx265"; } /* the encoder's own, not ours */
-#endif
-
-static char dir[64];
-static char path_buf[256];
-
-static const char *path_of(const char *name)
-{
-    snprintf(path_buf, sizeof path_buf, "%s/%s", dir, name);
-    return path_buf;
-}
 
 typedef struct result {
     isobath_status status;
@@ -530,16 +509,8 @@ static void test_frame_range(void **state)
 
 static int set_up(void **state)
 {
-    (void)state;
     av_log_set_level(AV_LOG_FATAL);
-    return clip_make_dir(dir, sizeof dir);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    clip_remove_dir(dir);
-    return 0;
+    return make_folder(state);
 }
 
 int main(void)
@@ -560,5 +531,5 @@ int main(void)
         cmocka_unit_test(test_crop_rect),
         cmocka_unit_test(test_frame_range),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

@@ -1,28 +1,12 @@
 /* Image sequences in: order, formats, depth, and what is wrong with them. */
 #include "media/images.h"
 #include "media/media.h"
-#include "support/clips.h"
+#include "media_helper.h"
 
 #include <libavcodec/codec_id.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static char dir[64];
-static char path_buf[256];
-
-static const char *path_of(const char *name)
-{
-    snprintf(path_buf, sizeof path_buf, "%s/%s", dir, name);
-    return path_buf;
-}
 
 #define MAX_FRAMES 400
 typedef struct result {
@@ -355,19 +339,6 @@ static void test_codec_by_bytes(void **state)
     assert_int_equal(ib_image_codec((const uint8_t *)"", 0, "a.tga"), AV_CODEC_ID_TARGA);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return clip_make_dir(dir, sizeof dir);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    clip_remove_dir(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,5 +349,5 @@ int main(void)
         cmocka_unit_test(test_bad_files),     cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_many),          cmocka_unit_test(test_codec_by_bytes),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

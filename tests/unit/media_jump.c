@@ -1,24 +1,9 @@
 /* Jumping to a frame whose time an earlier reading gave: the frames are those of that reading, from there on, whatever the stream. And
  * the times that packets alone give. */
 #include "media/media.h"
-#include "support/clips.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#ifdef __SANITIZE_ADDRESS__
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libx265"; } /* the encoder's own, not ours */
-#endif
+#include "media_helper.h"
 
 #define FRAMES 260
-
-static char dir[64];
 
 typedef struct reading {
     int64_t count, times[FRAMES + 1];
@@ -153,21 +138,8 @@ static void images_too(void **state)
     packets_of(path, &o);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return clip_make_dir(dir, sizeof dir);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    clip_remove_dir(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_stream), cmocka_unit_test(images_too)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -2,25 +2,14 @@
  * start and from the middle, with a field that is missing. */
 #include "media/media.h"
 #include "media/yuv.h"
-#include "support/clips.h"
+#include "media_helper.h"
 #include "support/paff.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { W = 48, H = 56, FRAMES = 30 }; /* 56 rows: cropped */
 
-static char dir[64];
-
 static const char *make(const char *name, const paff *p)
 {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
+    const char *path = path_of(name);
     if (paff_write(path, p) != 0) fail();
     return path;
 }
@@ -99,21 +88,8 @@ static void a_field_is_missing(void **state)
     }
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    return clip_make_dir(dir, sizeof dir);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    clip_remove_dir(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_pixel), cmocka_unit_test(from_the_middle), cmocka_unit_test(a_field_is_missing)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,28 +1,12 @@
 /* Standard input: Y4M by its header, raw video by a description, containers that can be read without seeking. */
 #include "media/media.h"
 #include "media/yuv.h"
-#include "support/clips.h"
+#include "media_helper.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static char dir[64];
-static char path_buf[256];
-
-static const char *path_of(const char *name)
-{
-    snprintf(path_buf, sizeof path_buf, "%s/%s", dir, name);
-    return path_buf;
-}
 
 typedef struct result {
     isobath_status status;
@@ -231,23 +215,10 @@ static void test_nothing(void **state)
     assert_int_equal(out.status, ISOBATH_ERR_INPUT);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return clip_make_dir(dir, sizeof dir);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    clip_remove_dir(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_y4m),          cmocka_unit_test(test_y4m_cut),
                                        cmocka_unit_test(test_raw),          cmocka_unit_test(test_container),
                                        cmocka_unit_test(test_fifo_and_url), cmocka_unit_test(test_nothing)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -2,24 +2,9 @@
 #include "media/decoder.h"
 #include "media/media.h"
 #include "media/seek.h"
-#include "support/clips.h"
+#include "media_helper.h"
 
 #include <libavformat/avformat.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#ifdef __SANITIZE_ADDRESS__
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libx265"; } /* the encoder's own, not ours */
-#endif
-
-static char dir[64];
 
 typedef struct reading {
     int count;
@@ -183,21 +168,8 @@ static void clean_packets(void **state)
     assert_int_equal(ib_seek_is_clean(&in_mp4, &p), 0);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return clip_make_dir(dir, sizeof dir);
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    clip_remove_dir(dir);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_the_same), cmocka_unit_test(damage), cmocka_unit_test(clean_packets)};
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,26 +1,10 @@
 /* Video files in: counts, times, lossless pictures, rotation, selection, and damage. */
 #include "media/media.h"
 #include "media/yuv.h"
-#include "support/clips.h"
+#include "media_helper.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static char dir[64];
-static char path_buf[256];
-
-static const char *path_of(const char *name)
-{
-    snprintf(path_buf, sizeof path_buf, "%s/%s", dir, name);
-    return path_buf;
-}
 
 /* Everything that came out of one input. */
 typedef struct result {
@@ -458,18 +442,10 @@ static void test_hash(void **state)
     assert_string_equal(hex, "");
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    return clip_make_dir(dir, sizeof dir);
-}
-
 static int tear_down(void **state)
 {
-    (void)state;
     free(out.rgb);
-    clip_remove_dir(dir);
-    return 0;
+    return remove_folder(state);
 }
 
 int main(void)
@@ -490,5 +466,5 @@ int main(void)
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_cut_containers),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, make_folder, tear_down);
 }
