@@ -18,6 +18,7 @@ struct ib_exr_encoder {
     uint16_t *half_rows; /* (H,W), half only */
     uint8_t *file;       /* what was written so far */
     size_t size, capacity;
+    int no_memory; /* for it */
     struct isal_zstream *stream;
     uint8_t *level_buf, *split;
     size_t split_capacity;
@@ -34,6 +35,7 @@ static int64_t write_bytes(exr_const_context_t context, void *user, const void *
         uint8_t *file = realloc(e->file, capacity);
         if (!file) {
             error(context, EXR_ERR_OUT_OF_MEMORY, "out of memory");
+            e->no_memory = 1; /* the library's result only says that writing failed */
             return -1;
         }
         e->file = file;
@@ -204,12 +206,13 @@ isobath_status ib_exr_encode(ib_exr_encoder *e, const ib_depth_frame *frame, ib_
     init.write_fn = write_bytes;
     init.error_handler_fn = on_error;
     e->size = 0;
+    e->no_memory = 0;
     exr_result_t r = exr_start_write(&context, "depth.exr", EXR_WRITE_FILE_DIRECTLY, &init);
     if (r == EXR_ERR_SUCCESS) r = write_header(context, e, frame);
     if (r == EXR_ERR_SUCCESS) r = write_pixels(context, e, frame->depth);
     exr_result_t end = exr_finish(&context);
     if (r == EXR_ERR_SUCCESS) r = end;
-    if (r == EXR_ERR_OUT_OF_MEMORY)
+    if (r == EXR_ERR_OUT_OF_MEMORY || e->no_memory)
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for EXR frame %" PRId64, frame->index);
     if (r != EXR_ERR_SUCCESS)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "EXR frame %" PRId64 ": %s", frame->index,
