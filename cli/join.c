@@ -50,7 +50,8 @@ int cmd_join(int argc, char **argv)
                        "over the frames they share, in the\n"
                        "scale of the first one, and blended there; as many frames come out as the plan says. Input "
                        "whose frames were normalised one by\n"
-                       "one has lost the scale of the video: it is refused, or repaired where asked. docs/JOIN.md.",
+                       "one has lost the scale of the video: it is refused, or repaired where asked. The result has the chunks' size:\n"
+                       "--upsample guided needs the pictures, so it belongs to the run that makes a chunk. docs/JOIN.md.",
         .examples = "  isobath join chunks/clip_split.json depth_0 depth_1 depth_2 -o out\n"
                     "  isobath join list.txt -o out --input-scale unit --format npz,preview --fps 30\n"};
     const cli_option options[] = {

@@ -42,6 +42,7 @@
     {CLI_STRING, "--name", 0, "NAME", "NAME of the result files (default: the input's)", &(o).name}, \
     {CLI_STRING, "--format", 'f', "LIST", "png16, npz, preview, exr, ffv1, src, ply (default png16,preview)", &(o).formats}, \
     {CLI_STRING, "--output-size", 0, "SIZE", "source (default), model or WIDTHxHEIGHT", &(o).output_size}, \
+    {CLI_STRING, "--upsample", 0, "HOW", "to the output size: bilinear (default), or guided: edges follow the picture's\n(one core for every 45 frames/s at 720p)", &(o).upsample}, \
     {CLI_FLAG, "--overwrite", 0, NULL, "replace an existing result", &(o).overwrite}, \
     {CLI_INT, "--start-number", 0, "N", "first number of numbered files (default 0)", &(o).start_number}, \
     {CLI_RANGE, "--range", 0, "A:B", "png16: fixed range instead of the automatic scale", (range)}, \

@@ -229,3 +229,12 @@ void ib_guided_run(ib_guided *g, const uint8_t *rgb, float *y_out, float *min, f
     *min = least + 0.0f;
     *max = largest + 0.0f;
 }
+
+isobath_status ib_guided_render(ib_guided *guided, ib_backend *backend, const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade,
+                                const ib_alignment *fade_al, int64_t h, int64_t w, ib_depth_frame *f)
+{
+    if (!guided) return ib_align_render(backend, how, raw, al, fade, fade_al, h, w, f->depth, f->height, f->width, &f->min, &f->max);
+    IB_TRY(ib_align_render(backend, how, raw, al, fade, fade_al, h, w, guided->small, h, w, NULL, NULL));
+    ib_guided_run(guided, f->rgb, f->depth, &f->min, &f->max);
+    return ISOBATH_OK;
+}

@@ -4,7 +4,8 @@
 #ifndef IB_PIPELINE_GUIDED_H
 #define IB_PIPELINE_GUIDED_H
 
-#include "base/diag.h"
+#include "pipeline/align.h"
+#include "sink/sink.h"
 #include <stdint.h>
 
 #define IB_GUIDED_RADIUS 2       /* of the windows, in pixels of the small map */
@@ -21,6 +22,10 @@ float *ib_guided_small(ib_guided *guided);
 /* y f32 (height,width); every value lies between the least and the largest of the 4x4 small ones around it. One thread at a time
  * per object; the bytes depend on nothing but the arguments. */
 void ib_guided_run(ib_guided *guided, const uint8_t *rgb, float *y, float *min, float *max);
+/* A frame's depth, least and largest value: ib_align_render at the frame's size; with a guide (not NULL) at that of the small map, and
+ * from there by the frame's picture, which must be there. */
+isobath_status ib_guided_render(ib_guided *guided, ib_backend *backend, const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade,
+                                const ib_alignment *fade_al, int64_t h, int64_t w, ib_depth_frame *f);
 size_t ib_guided_bytes(int64_t h, int64_t w, int64_t picture_height, int64_t picture_width);
 
 #endif

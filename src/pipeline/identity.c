@@ -2,6 +2,7 @@
 #include "pipeline/identity.h"
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "media/images.h"
 #include "sink/describe.h"
 #include <fcntl.h>
@@ -142,8 +143,8 @@ int ib_identity_only_touched(const json_t *now, const json_t *was)
 
 static void tell(const char *key, const json_t *now, const json_t *was, int count, char *text, size_t size)
 {
-    char *a = now ? json_dumps(now, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    char *b = was ? json_dumps(was, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *a = now ? ib_json_dump(now, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *b = was ? ib_json_dump(was, JSON_ENCODE_ANY | JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     size_t n = strlen(text);
     if (count <= MOST_TOLD)
         snprintf(text + n, size - n, "%s%s is %.60s, was %.60s", n ? "; " : "", key, a ? a : "not given", b ? b : "not given");

@@ -2,6 +2,7 @@
  * have threads of their own, with bounded queues between them. */
 #include "pipeline/run.h"
 
+#include "base/json.h"
 #include "pipeline/engine.h"
 #include "pipeline/exec/exec.h"
 #include "pipeline/fleet/fleet.h"
@@ -294,14 +295,8 @@ static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backe
     f->pts_us = carried ? r->tail_pts_us[slot - 2] : w->pts_us[slot];
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
     float *raw = w->raw + (size_t)slot * map, *fade = carried ? r->tail + (size_t)(slot - 2) * map : NULL;
-    if (!r->guided)
-        return ib_align_render(backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height, p->network_width,
-                               f->depth, p->output_height, p->output_width, &f->min, &f->max);
-    ib_guided *guided = r->guided[thread];
-    IB_TRY(ib_align_render(backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height, p->network_width,
-                           ib_guided_small(guided), p->network_height, p->network_width, NULL, NULL));
-    ib_guided_run(guided, f->rgb, f->depth, &f->min, &f->max);
-    return ISOBATH_OK;
+    return ib_guided_render(r->guided ? r->guided[thread] : NULL, backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height,
+                            p->network_width, f);
 }
 
 static void render_item(void *ctx, int64_t i, int thread)
@@ -442,7 +437,7 @@ static isobath_status finish_sink(ib_run *r, int i)
     if (!r->described[i]) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "%s: cannot be read back, or out of memory", format->name);
     if (!r->journal) return ISOBATH_OK;
     IB_TRY(ib_sync_path(r->setup->options.output, r->diag));
-    char *text = json_dumps(r->described[i], JSON_COMPACT | JSON_SORT_KEYS);
+    char *text = ib_json_dump(r->described[i], JSON_COMPACT | JSON_SORT_KEYS);
     isobath_status st = text ? ib_journal_finished(r->journal, i, text) : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the journal");
     free(text);
     return st == ISOBATH_OK ? ib_journal_sync(r->journal) : st;

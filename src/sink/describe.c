@@ -2,6 +2,7 @@
 #include "sink/describe.h"
 
 #include "base/hash.h"
+#include "base/json.h"
 #include "sink/file.h"
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +71,7 @@ void ib_describe_scale(json_t **object, const ib_quant *quant, int exponent)
 
 char *ib_json_text(const json_t *json)
 {
-    char *body = json_dumps(json, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
+    char *body = ib_json_dump(json, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17));
     char *text = body ? ib_text("%s\n", body) : NULL;
     free(body);
     return text;

@@ -1,6 +1,7 @@
 /* The run's log; see log.h. */
 #include "sink/log.h"
 
+#include "base/json.h"
 #include "sink/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ void ib_log_event(ib_log *log, const char *event, json_t *fields)
         now_text(time);
         json_t *line = json_pack("{s:s, s:s}", "time", time, "event", event);
         if (line && fields) json_object_update_missing(line, fields);
-        char *body = line ? json_dumps(line, JSON_COMPACT) : NULL;
+        char *body = line ? ib_json_dump(line, JSON_COMPACT) : NULL;
         char *text = body ? ib_text("%s\n", body) : NULL;
         size_t size = text ? strlen(text) : 0;
         pthread_mutex_lock(&log->lock);

@@ -86,7 +86,7 @@ static isobath_status write_one(back *b, const char *from, const char *to)
     free(data);
     if (!root) return ib_fail(b->diag, ib_json_status(&error, ISOBATH_ERR_INPUT), "%s: changed while it was read: %s", from, ib_json_reason(&error));
     walk(b, root);
-    char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    char *text = ib_json_dump(root, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
     json_decref(root);
     isobath_status st = text ? ib_write_file(to, text, strlen(text), 1, b->diag)
                              : ib_fail(b->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", to);

@@ -2,6 +2,7 @@
 #include "weights/checkpoint_build.h"
 
 #include "base/half.h"
+#include "base/json.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -35,7 +36,7 @@ static char *make_header(const ib_checkpoint *source, ib_dtype dtype, size_t *si
         failed |= json_object_set_new(root, t->name, item);
         at += bytes;
     }
-    char *text = failed ? NULL : json_dumps(root, JSON_COMPACT);
+    char *text = failed ? NULL : ib_json_dump(root, JSON_COMPACT);
     json_decref(root);
     if (!text) return NULL;
     size_t length = strlen(text), padded = (length + 7) / 8 * 8;

@@ -129,5 +129,19 @@ sh "$scripts/finish.sh" > /dev/null 2>&1 || bad "finish.sh"
 rm -r "$scripts"
 same "$place" "by the scripts for Slurm"
 
+# guided upsampling, whose frames need the pictures: at once and in parts
+guided="--model $dir/tiny.safetensors --input-size 28 --max-res 96 --max-frames 60 --format png16,npz,exr --upsample guided --output-size 90x60"
+"$isobath" run "$clip" -o "$dir/run_g" $guided --devices cpu --precision fp32 --decoder software --quiet > /dev/null || bad "run, guided"
+"$isobath" shard "$clip" -o "$dir/g" $guided --segments 2 --quiet || bad "shard, guided"
+for i in 1 0; do "$isobath" work "$dir/g" --segment $i --devices cpu --quiet || bad "segment $i, guided"; done
+cp -r "$dir/g" "$dir/g_parts"
+"$isobath" merge "$dir/g" --quiet > /dev/null || bad "merge, guided"
+"$isobath" merge "$dir/g_parts" --chain --quiet || bad "chain, guided"
+for i in 2 0 1; do "$isobath" merge "$dir/g_parts" --render $i/3 --quiet || bad "part $i, guided"; done
+"$isobath" merge "$dir/g_parts" --finish --quiet > /dev/null || bad "finish, guided"
+mv "$dir/run" "$dir/run_bilinear" && mv "$dir/run_g" "$dir/run"
+same "$dir/g" "guided, merged at once"
+same "$dir/g_parts" "guided, merged in parts"
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

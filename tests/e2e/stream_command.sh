@@ -45,6 +45,11 @@ expect 0 "clip_isobath.json" "$isobath" stream "$clip" -o "$dir/o" $model --form
 expect 8 "exists already" "$isobath" stream "$clip" -o "$dir/o" $model --format png16,npz
 expect 0 '"latency_p99_ms"' "$isobath" stream "$clip" -o "$dir/o2" $model --format npz --json
 expect 0 "ok" "$isobath" check "$dir/o"
+# guided upsampling: other bytes than without, the same again, and the manifest says it
+for g in g1 g2; do expect 0 "clip_isobath.json" "$isobath" stream "$clip" -o "$dir/$g" $model --format npz --upsample guided; done
+expect 0 "same" sh -c "cmp $dir/g1/clip_depths.npz $dir/g2/clip_depths.npz && echo same"
+expect 1 "differ" cmp "$dir/g1/clip_depths.npz" "$dir/o2/clip_depths.npz"
+expect 0 '"upsample": "guided"' cat "$dir/g1/clip_isobath.json"
 expect 0 "metres = (q + 0.5) * 0.001" sh -c "'$isobath' stream '$clip' --metric --pipe u16 $model > /dev/null"
 bytes 6144 "$isobath" stream "$clip" --pipe f32 $model
 bytes 3072 "$isobath" stream "$clip" --pipe u16 -q $model

@@ -39,8 +39,9 @@ static void close_output(output *o)
 }
 
 /* The picture of a frame: read in order, as the run would. */
-static isobath_status add_picture(output *o, ib_depth_frame *f)
+static isobath_status add_picture(void *ctx, ib_depth_frame *f)
 {
+    output *o = ctx;
     isobath_task *t = o->task;
     ib_source_frame *src = NULL;
     do {
@@ -63,7 +64,6 @@ static isobath_status add_picture(output *o, ib_depth_frame *f)
 static isobath_status push(output *o, ib_depth_frame *f)
 {
     isobath_task *t = o->task;
-    if (o->wants_rgb) IB_TRY(add_picture(o, f));
     for (int i = 0; i < t->setup.format_count; i++)
         if (o->sinks[i]) IB_TRY(t->setup.formats[i]->push(o->sinks[i], f));
     o->records[f->index - o->first] = (ib_frame_record){f->pts_us, f->min, f->max};
@@ -77,8 +77,9 @@ static isobath_status write_frames(output *o, int64_t first, int64_t end)
     isobath_task *t = o->task;
     IB_TRY(ib_frames_create(&t->shard, o->chain, &t->setup, &t->diag, &o->frames));
     o->first = first;
+    o->wants_rgb |= t->setup.guided;
     if (o->wants_rgb) {
-        ib_source_cuts none = {.detect = 0};
+        ib_source_cuts none = {.first = first};
         IB_TRY(ib_source_start(t->setup.media, t->setup.source_queue_bytes, &none, NULL, &t->diag, &o->source));
     }
     int batch = ib_frames_batch(o->frames);
@@ -87,7 +88,7 @@ static isobath_status write_frames(output *o, int64_t first, int64_t end)
     isobath_status st = ISOBATH_OK;
     for (int64_t i = first; st == ISOBATH_OK && i < end; i += batch) {
         int count = end - i < batch ? (int)(end - i) : batch;
-        st = t->cancelled ? interrupted(t) : ib_frames_render(o->frames, i, count, o->wants_rgb, frames);
+        st = t->cancelled ? interrupted(t) : ib_frames_render(o->frames, i, count, o->wants_rgb ? add_picture : NULL, o, frames);
         for (int k = 0, made = st == ISOBATH_OK ? count : 0; k < made; k++) {
             if (st == ISOBATH_OK) st = push(o, frames[k]);
             ib_depth_frame_unref(frames[k]);

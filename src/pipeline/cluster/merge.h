@@ -14,7 +14,7 @@ typedef struct ib_chain {
     ib_spool_window *windows;
     char kind[128];           /* of all segments: one kind, or several with " + " between them */
     char decoder[96];
-    float max;                /* some depth of the video that needs the same 16-bit step as the largest one */
+    float max;                /* some depth of the video that needs the same 16-bit step as the largest one; 0: not known (guided upsampling) */
 } ib_chain;
 
 /* OUT/NAME_isobath.tasks/chain.bin. Errors: ISOBATH_ERR_INPUT (missing, damaged, of another plan) ... */
@@ -40,9 +40,10 @@ typedef struct ib_frames ib_frames;
 isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, const ib_setup *setup, ib_diag *diag, ib_frames **out);
 void ib_frames_destroy(ib_frames *frames);
 int ib_frames_batch(const ib_frames *frames); /* how many frames at once keep all threads busy */
-/* Fills out[0..count) with frames first .. of the video, one reference each (RGB allocated but not filled with `with_rgb`). On failure
- * nothing is left. */
-isobath_status ib_frames_render(ib_frames *frames, int64_t first, int count, int with_rgb, ib_depth_frame **out);
+/* Fills out[0..count) with frames first .. of the video, one reference each. `picture` fills in their RGB, in their order (NULL: they have
+ * none; guided upsampling needs it). On failure nothing is left. */
+isobath_status ib_frames_render(ib_frames *frames, int64_t first, int count, isobath_status (*picture)(void *ctx, ib_depth_frame *frame), void *ctx,
+                                ib_depth_frame **out);
 
 /* Aligns all windows. `done` counts windows; `cancelled` is polled. */
 isobath_status ib_chain_make(const ib_shard *shard, const ib_setup *setup, atomic_int_fast64_t *done, const atomic_int *cancelled, ib_diag *diag,

@@ -221,7 +221,7 @@ static isobath_status find_max(chain_work *c, const ib_setup *setup, const ib_qu
         ib_shard_final_frames(s, last, &unused, &end);
         if (last != w && end > first + 2 * IB_PLAN_WINDOW) end = first + 2 * IB_PLAN_WINDOW;
         for (int64_t n = first; st == ISOBATH_OK && n < end; n++) {
-            st = ib_frames_render(frames, n, 1, 0, &f);
+            st = ib_frames_render(frames, n, 1, NULL, NULL, &f);
             if (st != ISOBATH_OK) break;
             if (f->max > chain->max) chain->max = f->max;
             ib_depth_frame_unref(f);
@@ -253,7 +253,8 @@ isobath_status ib_chain_make(const ib_shard *s, const ib_setup *setup, atomic_in
         st = ib_align_chain_init(&c.chain, c.host, s->metric, setup->options.guard, s->output_height, s->output_width, s->network_height,
                                  s->network_width, diag);
     if (st == ISOBATH_OK) st = align_windows(&c, done, cancelled, out);
-    if (st == ISOBATH_OK) st = find_max(&c, setup, &quant, out, list);
+    /* guided upsampling would need pictures here; without the largest depth every task begins with the smallest step, and the end requantises */
+    if (st == ISOBATH_OK && !setup->guided) st = find_max(&c, setup, &quant, out, list);
     ib_align_chain_free(&c.chain);
     ib_segments_destroy(c.segments);
     for (int i = 0; c.readers && i < setup->threads; i++) ib_segments_destroy(c.readers[i]);

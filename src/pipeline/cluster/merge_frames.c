@@ -2,6 +2,7 @@
 #include "pipeline/cluster/merge.h"
 
 #include "backend/backend.h"
+#include "pipeline/guided.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 typedef struct thread_state {
     ib_segments *segments;
     ib_backend *backend;
+    ib_guided *guided; /* with --upsample guided */
     float *map, *fade; /* (network_height, network_width) */
 } thread_state;
 
@@ -35,6 +37,7 @@ void ib_frames_destroy(ib_frames *f)
     for (int i = 0; f->thread && i < f->threads; i++) {
         ib_segments_destroy(f->thread[i].segments);
         ib_backend_close(f->thread[i].backend);
+        ib_guided_destroy(f->thread[i].guided);
         free(f->thread[i].map);
         free(f->thread[i].fade);
     }
@@ -62,6 +65,10 @@ isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, co
         t->fade = malloc(map);
         st = t->map && t->fade ? ib_cpu_open(&host, &t->backend) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for rendering");
         if (st == ISOBATH_OK) st = ib_segments_create(shard, diag, &t->segments);
+        const isobath_plan *p = &setup->plan;
+        if (st == ISOBATH_OK && setup->guided)
+            st = ib_guided_create(p->network_height, p->network_width, p->source_height, p->source_width, p->output_height, p->output_width, diag,
+                                  &t->guided);
     }
     if (st != ISOBATH_OK) ib_frames_destroy(f);
     else *out = f;
@@ -100,9 +107,8 @@ static isobath_status render(ib_frames *f, thread_state *t, int64_t index, ib_de
     int64_t w = how_made(s, index, &how);
     IB_TRY(ib_segments_map(t->segments, w, how.slot, t->map));
     if (how.fade) IB_TRY(ib_segments_map(t->segments, w - 1, how.fade_slot, t->fade));
-    return ib_align_render(t->backend, &how, t->map, &f->chain->alignments[w], how.fade ? t->fade : NULL,
-                           how.fade ? &f->chain->alignments[w - 1] : NULL, s->network_height, s->network_width, out->depth,
-                           s->output_height, s->output_width, &out->min, &out->max);
+    return ib_guided_render(t->guided, t->backend, &how, t->map, &f->chain->alignments[w], how.fade ? t->fade : NULL,
+                            how.fade ? &f->chain->alignments[w - 1] : NULL, s->network_height, s->network_width, out);
 }
 
 static void render_job(void *ctx, int64_t i, int thread)
@@ -113,16 +119,18 @@ static void render_job(void *ctx, int64_t i, int thread)
     if (st != ISOBATH_OK) atomic_compare_exchange_strong(&f->status, &none, st);
 }
 
-isobath_status ib_frames_render(ib_frames *f, int64_t first, int count, int with_rgb, ib_depth_frame **out)
+isobath_status ib_frames_render(ib_frames *f, int64_t first, int count, isobath_status (*picture)(void *ctx, ib_depth_frame *frame), void *ctx,
+                                ib_depth_frame **out)
 {
     const isobath_plan *p = &f->setup->plan;
     isobath_status st = ISOBATH_OK;
     int made = 0;
     for (; st == ISOBATH_OK && made < count; made += st == ISOBATH_OK)
-        st = ib_depth_frame_create(p->output_width, p->output_height, with_rgb, p->source_width, p->source_height, f->diag, &out[made]);
+        st = ib_depth_frame_create(p->output_width, p->output_height, picture != NULL, p->source_width, p->source_height, f->diag, &out[made]);
     for (int i = 0; i < made; i++) {
         out[i]->index = first + i;
         out[i]->pts_us = f->shard->pts_us[first + i];
+        if (st == ISOBATH_OK && picture) st = picture(ctx, out[i]);
     }
     f->first = first;
     f->out = out;

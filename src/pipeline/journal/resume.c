@@ -2,6 +2,7 @@
 #include "pipeline/journal/resume.h"
 
 #include "base/bytes.h"
+#include "base/json.h"
 #include "pipeline/identity.h"
 #include "sink/file.h"
 #include "sink/manifest.h"
@@ -107,7 +108,7 @@ static isobath_status begin(ib_run *r, const char *journal, const json_t *now)
     r->complete = 0;
     ib_journal_state_free(&r->past);
     if (!replace) IB_TRY(ib_setup_check_outputs(s, 0, r->diag));
-    char *text = json_dumps(now, JSON_COMPACT | JSON_SORT_KEYS);
+    char *text = ib_json_dump(now, JSON_COMPACT | JSON_SORT_KEYS);
     isobath_status st = text ? ib_journal_create(journal, text, r->diag, &r->journal)
                              : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the journal");
     free(text);

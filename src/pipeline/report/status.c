@@ -2,6 +2,7 @@
 #include "pipeline/report/status.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "pipeline/report/nvml.h"
 #include "pipeline/report/status_process.h"
 #include "sink/describe.h"
@@ -102,7 +103,7 @@ static void write_status(ib_status *s, const char *state, const char *error)
                           "process_start", (json_int_t)s->process_start, "boot", boot, "pid_space", (json_int_t)space, "started",
                           s->started, "updated", wall_s(), "state", state, "error", ib_json_string(error), "progress",
                           progress_json(&p, recent_rate(s, &p)), "devices", devices_json(s), "gpus", gpus_json(s));
-    char *text = j ? json_dumps(j, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) : NULL;
+    char *text = j ? ib_json_dump(j, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) : NULL;
     if (text) ib_write_file(s->path, text, strlen(text), 0, NULL); /* the run goes on without it */
     free(text);
     json_decref(j);

@@ -29,6 +29,7 @@ struct isobath_stream {
     ib_backend *fp32_backend;
     ib_live *live;
     ib_depth_pipe *pipe;
+    ib_guided *guided; /* with --upsample guided */
     float *raw; /* (h,w) of the network */
     json_t *redone; /* for the manifest */
     ib_latency latency, compute;
@@ -74,6 +75,7 @@ static isobath_status plan_memory(ib_setup *s, int lag, ib_diag *diag)
     /* Source frames: read, waiting, in work, and the decoder's; libraries and code. */
     size_t lagging = lag ? 2 * IB_PLAN_WINDOW * map + IB_PLAN_WINDOW * rgb : 0; /* raw and aligned maps, source frames */
     size_t host = map + lagging + (3 + (size_t)s->threads) * rgb + (s->format_count ? queued : 1) * out + 2 * out + ((size_t)90 << 20);
+    if (s->guided) host += ib_guided_bytes(p->network_height, p->network_width, p->source_height, p->source_width);
     p->host_bytes = host + (s->device == IB_DEVICE_CPU ? s->memory.total : 0);
     p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
     p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * (lag ? (double)IB_PLAN_WINDOW / lag : 1);
@@ -172,6 +174,9 @@ static isobath_status open_all(isobath_stream *s)
     s->redone = json_array();
     if (!s->raw || !s->redone) return ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "out of memory for the stream");
     IB_TRY(ib_run_open_sinks(r));
+    if (p->guided)
+        IB_TRY(ib_guided_create(p->plan.network_height, p->plan.network_width, p->plan.source_height, p->plan.source_width, p->plan.output_height,
+                                p->plan.output_width, &s->diag, &s->guided));
     if (p->format_count && is_plain_file(o->input)) IB_TRY(ib_run_start_hash(r));
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
     ib_live_options live = {.input = o->input, .media = p->media_options, .drop = s->options.drop,
@@ -217,8 +222,7 @@ static isobath_status deliver(isobath_stream *s, const ib_source_frame *src, con
     f->index = s->summary.frames;
     f->pts_us = src->pts_us;
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
-    isobath_status st = ib_align_render(r->host, &how, (float *)depth, &as_is, NULL, NULL, p->network_height, p->network_width, f->depth,
-                                        p->output_height, p->output_width, &f->min, &f->max);
+    isobath_status st = ib_guided_render(s->guided, r->host, &how, (float *)depth, &as_is, NULL, NULL, p->network_height, p->network_width, f);
     if (st == ISOBATH_OK && s->pipe) st = ib_depth_pipe_push(s->pipe, f);
     if (st == ISOBATH_OK && s->setup.format_count) st = ib_run_push(r, f);
     ib_depth_frame_unref(f);
@@ -349,6 +353,7 @@ void isobath_stream_destroy(isobath_stream *s)
     ib_backend_close(s->fp32_backend);
     ib_depth_pipe_close(s->pipe);
     json_decref(s->redone);
+    ib_guided_destroy(s->guided);
     free(s->raw);
     ib_run_free(&s->run);
     ib_setup_free(&s->setup);
