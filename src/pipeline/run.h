@@ -6,12 +6,12 @@
 #include "pipeline/guided.h"
 #include "pipeline/journal/commit.h"
 #include "pipeline/journal/journal.h"
-#include "sink/lock.h"
 #include "pipeline/setup.h"
 #include "pipeline/stabilize.h"
 #include "pipeline/report/status.h"
 #include "pipeline/worker.h"
 #include "base/clock.h"
+#include "sink/lock.h"
 #include "sink/log.h"
 #include <isobath/batch.h>
 

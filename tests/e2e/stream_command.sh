@@ -42,6 +42,7 @@ expect 2 "needs metres" "$isobath" stream "$clip" -o "$dir/o" $model --format pl
 expect 3 "missing.mp4" "$isobath" stream "$dir/missing.mp4" -o "$dir/o" $model
 expect 4 "no-such-model" "$isobath" stream "$clip" -o "$dir/o" --model no-such-model
 expect 0 "clip_isobath.json" "$isobath" stream "$clip" -o "$dir/o" $model --format png16,npz
+expect 0 "clip, stream: done" "$isobath" status "$dir/o"
 expect 8 "exists already" "$isobath" stream "$clip" -o "$dir/o" $model --format png16,npz
 expect 0 '"latency_p99_ms"' "$isobath" stream "$clip" -o "$dir/o2" $model --format npz --json
 expect 0 "ok" "$isobath" check "$dir/o"

@@ -3,12 +3,14 @@
 #include <isobath/stream.h>
 
 #include "model/stream.h"
-#include "sink/lock.h"
 #include "pipeline/stream/depth_pipe.h"
 #include "pipeline/stream/lag.h"
 #include "pipeline/stream/latency.h"
 #include "pipeline/stream/live.h"
+#include "pipeline/report/status.h"
 #include "pipeline/run.h"
+#include "sink/file.h"
+#include "sink/lock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,7 @@ struct isobath_stream {
     float *raw; /* (h,w) of the network */
     json_t *redone; /* for the manifest */
     ib_latency latency, compute;
+    ib_busy network_busy;
     isobath_stream_summary summary;
 };
 
@@ -154,6 +157,49 @@ static isobath_status open_network(isobath_stream *s, ib_dtype act, ib_backend *
     return st;
 }
 
+/* For the status file, from its thread. */
+static void report_progress(void *ctx, isobath_progress *p)
+{
+    isobath_stream *s = ctx;
+    ib_run_counters *c = &s->counters;
+    *p = (isobath_progress){.frames_hint = s->setup.plan.frames_hint, .fraction = -1, .left_s = -1, .slowest = "network"};
+    p->frames_done = p->frames_decoded = atomic_load(&c->frames_done);
+    p->guards = atomic_load(&c->guards);
+    p->elapsed_s = (double)(ib_now_us() - atomic_load(&c->start_us)) * 1e-6;
+    double t = p->elapsed_s > 0 ? p->elapsed_s : 1;
+    p->frames_per_s = (double)p->frames_done / t;
+    p->network_share = (double)atomic_load(&s->network_busy) * 1e-6 / t;
+    p->align_share = (double)atomic_load(&c->align) * 1e-6 / t;
+    p->write_share = (double)atomic_load(&c->write) * 1e-6 / t;
+    if (p->network_share + p->align_share + p->write_share < 0.5) p->slowest = "decode"; /* the source sets the pace */
+    else if (p->write_share > p->network_share) p->slowest = "write";
+    if (p->frames_hint <= 0 || !p->frames_done) return;
+    p->fraction = p->frames_done < p->frames_hint ? (double)p->frames_done / (double)p->frames_hint : 1;
+    p->left_s = p->elapsed_s * (1 - p->fraction) / p->fraction;
+}
+
+static int report_device(void *ctx, int i, isobath_device_progress *d)
+{
+    isobath_stream *s = ctx;
+    isobath_progress p;
+    if (i) return 0;
+    report_progress(s, &p);
+    *d = (isobath_device_progress){.frames = p.frames_done, .busy = p.network_share};
+    snprintf(d->name, sizeof d->name, "%s", s->setup.options.devices);
+    snprintf(d->kind, sizeof d->kind, "%s", s->setup.plan.device);
+    return 1;
+}
+
+static isobath_status open_status(isobath_stream *s)
+{
+    const ib_status_source source = {report_progress, report_device, s};
+    char *path = ib_text("%s/%s_isobath.status.json", s->setup.options.output, s->setup.name);
+    isobath_status st = path ? ib_status_start(path, s->setup.name, "stream", &source, &s->diag, &s->run.status)
+                             : ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "out of memory for the status file");
+    free(path);
+    return st;
+}
+
 static isobath_status open_all(isobath_stream *s)
 {
     ib_run *r = &s->run;
@@ -164,6 +210,7 @@ static isobath_status open_all(isobath_stream *s)
         IB_TRY(ib_lock_result(o->output, p->name, 0, &s->diag, &r->lock));
         IB_TRY(ib_setup_prepare_output(p, &s->diag));
         IB_TRY(ib_run_open_log(r));
+        IB_TRY(open_status(s));
     }
     IB_TRY(ib_pool_create(p->threads, &s->diag, &r->compute_pool));
     if (s->options.lag) IB_TRY(open_lag(s));
@@ -188,6 +235,7 @@ static isobath_status open_all(isobath_stream *s)
 static isobath_status record_redo(isobath_stream *s, int64_t nonfinite)
 {
     s->summary.redone++;
+    atomic_fetch_add(&s->counters.guards, 1);
     ib_log_event(s->run.log, "redone", json_pack("{s:I, s:I}", "frame", (json_int_t)s->summary.frames, "nonfinite", (json_int_t)nonfinite));
     if (s->setup.format_count)
         json_array_append_new(s->redone, json_pack("{s:I, s:I}", "frame", (json_int_t)s->summary.frames, "nonfinite", (json_int_t)nonfinite));
@@ -222,7 +270,9 @@ static isobath_status deliver(isobath_stream *s, const ib_source_frame *src, con
     f->index = s->summary.frames;
     f->pts_us = src->pts_us;
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
+    int64_t start = ib_now_us();
     isobath_status st = ib_guided_render(s->guided, r->host, &how, (float *)depth, &as_is, NULL, NULL, p->network_height, p->network_width, f);
+    ib_busy_add(&s->counters.align, start);
     if (st == ISOBATH_OK && s->pipe) st = ib_depth_pipe_push(s->pipe, f);
     if (st == ISOBATH_OK && s->setup.format_count) st = ib_run_push(r, f);
     ib_depth_frame_unref(f);
@@ -260,6 +310,7 @@ static isobath_status one_frame(isobath_stream *s, const ib_source_frame *f, int
     int64_t nonfinite, start = ib_now_us();
     IB_TRY(ib_stream_frame(s->network, f->rgb, f->height, f->width, s->raw, &nonfinite));
     if (nonfinite) IB_TRY(redo(s, f, nonfinite));
+    ib_busy_add(&s->network_busy, start);
     ib_latency_add(&s->compute, ib_now_us() - start);
     return done_frame(s, f, s->raw, ready_us);
 }
@@ -279,6 +330,7 @@ static isobath_status lag_frame(isobath_stream *s, ib_source_frame *f, int64_t r
     int64_t nonfinite, start = ib_now_us();
     s->ready_us[s->waiting++] = ready_us;
     IB_TRY(ib_lag_push(s->lag, f, &ready, &nonfinite));
+    ib_busy_add(&s->network_busy, start);
     ib_latency_add(&s->compute, ib_now_us() - start);
     return lag_frames(s, ready, nonfinite);
 }
@@ -325,6 +377,8 @@ isobath_status isobath_stream_run(isobath_stream *s)
                            s->summary.latency_max_ms, "error", s->diag.text));
     ib_log_close(s->run.log);
     s->run.log = NULL;
+    ib_status_stop(s->run.status, st, s->diag.text);
+    s->run.status = NULL;
     return st;
 }
 
