@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#define MOST_DONE 12 /* results that are done and still listed */
+
 static void print_gpu(const isobath_report_gpu *g)
 {
     char used[32], all[32];
@@ -38,15 +40,34 @@ static void print_report(const isobath_report *r)
     if (p->guards) printf(", guards %lld", (long long)p->guards);
     printf("\n  busy: decode %.0f%%, network %.0f%%, align %.0f%%, write %.0f%%; slowest: %s\n", p->decode_share * 100,
            p->network_share * 100, p->align_share * 100, p->write_share * 100, p->slowest);
+    if (r->device_count) printf("  %-12s %10s %9s %5s\n", "device", "frames", "frames/s", "busy");
     for (int i = 0; i < r->device_count; i++)
-        printf("  %-8s %lld frames, %.2f frames/s, %.0f%% busy (%s)\n", r->device[i].name, (long long)r->device[i].frames,
+        printf("  %-12s %10lld %9.2f %4.0f%%  %s\n", r->device[i].name, (long long)r->device[i].frames,
                p->elapsed_s > 0 ? (double)r->device[i].frames / p->elapsed_s : 0, r->device[i].busy * 100, r->device[i].kind);
     for (int i = 0; i < r->gpu_count; i++) print_gpu(&r->gpu[i]);
 }
 
+/* Of several runs those that are done have a line each, or one together, before those that go on or need attention. */
 void cli_report_text(const isobath_report *list, size_t count)
 {
-    for (size_t i = 0; i < count; i++) print_report(&list[i]);
+    size_t done = 0;
+    int64_t frames = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].state != ISOBATH_REPORT_DONE) continue;
+        done++;
+        frames += list[i].progress.frames_done;
+    }
+    int brief = count > 1 ? done > MOST_DONE ? 2 : 1 : 0;
+    if (brief == 2) printf("%zu done: %lld frames\n", done, (long long)frames);
+    for (size_t i = 0; i < count && brief == 1; i++) {
+        const isobath_progress *p = &list[i].progress;
+        char t[32];
+        if (list[i].state != ISOBATH_REPORT_DONE) continue;
+        printf("%s%s%s: done, %lld frames in %s, %.2f frames/s\n", list[i].name, *list[i].task ? ", " : "", list[i].task,
+               (long long)p->frames_done, cli_duration(p->elapsed_s, t, sizeof t), p->frames_per_s);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!brief || list[i].state != ISOBATH_REPORT_DONE) print_report(&list[i]);
 }
 
 static json_t *number(double x) { return x >= 0 ? json_real(x) : json_null(); }

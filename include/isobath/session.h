@@ -106,7 +106,7 @@ typedef struct isobath_progress {
 
 /* One device of a run. */
 typedef struct isobath_device_progress {
-    char name[32];  /* "cuda:0", "cpu" */
+    char name[32];  /* "cuda:0", "cpu"; of several of one name "cpu#1", "cpu#2" */
     char kind[128]; /* backend, path, precision */
     int64_t frames; /* new frames of the windows that it has done */
     double busy;    /* share of the time so far that it computed, 0..1 */

@@ -111,7 +111,12 @@ int isobath_session_device(isobath_session *s, int i, isobath_device_progress *d
     const ib_device_stats *of = &stats.device[i];
     *d = (isobath_device_progress){.frames = of->windows * IB_PLAN_STEP, .busy = p.elapsed_s > 0 ? of->busy_s / p.elapsed_s : 0};
     if (source && d->frames > ib_source_decoded(source)) d->frames = ib_source_decoded(source); /* the last window repeats frames */
-    snprintf(d->name, sizeof d->name, "%s", of->name);
+    int alike = 0, number = 1; /* of several of one name: cpu#1, cpu#2 */
+    for (int k = 0; k < stats.device_count; k++) {
+        alike += strcmp(stats.device[k].name, of->name) == 0;
+        number += k < i && strcmp(stats.device[k].name, of->name) == 0;
+    }
+    snprintf(d->name, sizeof d->name, alike > 1 ? "%s#%d" : "%s", of->name, number);
     snprintf(d->kind, sizeof d->kind, "%s", s->setup.plan.device);
     return 1;
 }

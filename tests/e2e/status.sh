@@ -43,7 +43,8 @@ exec 3> "$dir/pipe"
 frames 60 >&3
 wait_for "46 frames" "$isobath" status "$dir/live"
 expect 0 "li\"ve: running on $(hostname), process $pid" "$isobath" status "$dir/live"
-expect 0 "frames/s, " "$isobath" status "$dir/live"
+expect 0 "frames/s (now " "$isobath" status "$dir/live"
+expect 0 "device           frames  frames/s  busy" "$isobath" status "$dir/live"
 expect 0 "busy: decode " "$isobath" status "$dir/live"
 expect 0 "card 0 Fake H100 \"80GB\": 97% busy, 12.0 GiB of 80.0 GiB, 61 C, 412 W" "$isobath" status "$dir/live"
 out=$("$isobath" status "$dir/live" | grep "card 1")
@@ -83,6 +84,14 @@ expect 0 "clip: done" "$isobath" status "$dir/end" --follow
 expect 0 "30 of about 30 frames (100%)" "$isobath" status "$dir/end"
 "$isobath" run "$dir/clip.y4m" -o "$dir/end" --model "$dir/tiny.safetensors" --input-size 28 --devices cpu --format npz --quiet > /dev/null 2>&1
 expect 0 "clip: done" "$isobath" status "$dir/end" # a refused run leaves the status of the one before
+# two inputs on two devices of one name: a line each, and no sample twice
+cp "$dir/clip.y4m" "$dir/clip2.y4m"
+"$isobath" run "$dir/clip.y4m" "$dir/clip2.y4m" -o "$dir/both" --model "$dir/tiny.safetensors" --input-size 28 --devices cpu,cpu --format npz --quiet > /dev/null || bad "batch"
+expect 0 "clip: done, 30 frames in " "$isobath" status "$dir/both"
+expect 0 "clip2: done, 30 frames in " "$isobath" status "$dir/both"
+"$isobath" status "$dir/both" --prometheus > "$dir/prom" || bad "--prometheus of a batch"
+awk -f "$here/prometheus.awk" "$dir/prom" || bad "of a batch: not in the exposition format"
+grep -qF 'name="clip2",task="",host="'"$(hostname)"'",device="cpu#2"} ' "$dir/prom" && ok || bad "no second device"
 # one that fails says why
 head -c 3000 "$dir/clip.y4m" > "$dir/cut.y4m"
 "$isobath" run "$dir/cut.y4m" -o "$dir/end" --model "$dir/tiny.safetensors" --input-size 28 --devices cpu --format npz --quiet > /dev/null 2>&1
