@@ -532,7 +532,7 @@ int ib_decoder_can_seek(const ib_decoder *d)
 /* To a key frame at or before pts_us; 0: the container cannot. */
 static int go_to(ib_decoder *d, int64_t pts_us)
 {
-    int64_t ts = d->clock.base + av_rescale_q(pts_us - d->clock.base_us, (AVRational){1, 1000000}, d->in.time_base);
+    int64_t ts = d->clock.base + av_rescale_q_rnd(pts_us - d->clock.base_us, (AVRational){1, 1000000}, d->in.time_base, AV_ROUND_UP);
     if (av_seek_frame(d->in.format, d->in.stream->index, ts, AVSEEK_FLAG_BACKWARD) < 0) return 0;
     forget(d);
     d->clean_point = 0;
@@ -540,18 +540,18 @@ static int go_to(ib_decoder *d, int64_t pts_us)
     return 1;
 }
 
-/* From a key frame that is at least `margin_us` earlier on. 1: arrived; 0: it began too late; -1: never. */
-static int approach(ib_decoder *d, int64_t pts_us, int64_t margin_us, ib_decoded *out)
+/* From the key frame at or before from_us on. 1: arrived; 0: it began too late; -1: never. */
+static int approach(ib_decoder *d, int64_t pts_us, int64_t from_us, ib_decoded *out)
 {
     int got;
-    if (!go_to(d, pts_us - margin_us)) return -1;
+    if (!go_to(d, from_us)) return -1;
     for (int first = 1;; first = 0) {
         if (next_step(d, out, &got) != STEP_FRAME || !got) return -1;
         if (out->pts_us >= pts_us) return out->pts_us == pts_us && !out->repeated && !is_flagged(out->frame) ? 1 : first ? 0 : -1;
     }
 }
 
-isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, ib_decoded *out, int *arrived)
+isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, int64_t key_us, ib_decoded *out, int *arrived)
 {
     ib_diag quiet = IB_DIAG_INIT, *diag = d->diag;
     *arrived = 0;
@@ -567,11 +567,10 @@ isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, ib_
     }
     d->diag = d->in.diag = &quiet;
     d->prerolling = 1;
-    for (int64_t margin = 1000000; margin <= 64000000 && margin < pts_us; margin *= 4) { /* key frames are seldom farther apart */
-        int result = approach(d, pts_us, margin, out);
-        *arrived = result > 0;
-        if (result) break;
-    }
+    int result = key_us >= 0 && key_us <= pts_us ? approach(d, pts_us, key_us, out) : 0;
+    for (int64_t margin = 1000000; !result && margin <= 64000000 && margin < pts_us; margin *= 4) /* key frames are seldom farther apart */
+        result = approach(d, pts_us, pts_us - margin, out);
+    *arrived = result > 0;
     d->diag = d->in.diag = diag;
     d->prerolling = 0;
     atomic_store(&d->complaints, 0);

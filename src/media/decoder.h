@@ -39,9 +39,9 @@ int64_t ib_decoder_began_at(const ib_decoder *decoder);
  * mean nothing after it. 0 when the input cannot do that. */
 int ib_decoder_jump(ib_decoder *decoder, double fraction);
 /* Goes to frame `index` at pts_us, as an earlier reading of the same input had it, without decoding all that is before it; it is *out, as
- * after ib_decoder_next. *arrived = 0: that cannot be done here, or other times are there; the decoder must then be opened anew. Damage
+ * after ib_decoder_next; from the key frame at key_us, where that is known (else < 0). *arrived = 0: that cannot be done here, or other times are there; the decoder must then be opened anew. Damage
  * behind it is an error: only a reading from the start knows what it does to frames. Errors: ISOBATH_ERR_MEMORY. */
-isobath_status ib_decoder_seek(ib_decoder *decoder, int64_t index, int64_t pts_us, ib_decoded *out, int *arrived);
+isobath_status ib_decoder_seek(ib_decoder *decoder, int64_t index, int64_t pts_us, int64_t key_us, ib_decoded *out, int *arrived);
 int ib_decoder_can_seek(const ib_decoder *decoder);
 /* "h264 libavcodec 59.37.100" */
 void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);

@@ -161,7 +161,7 @@ isobath_status ib_grey_read(ib_grey *g, int64_t i, float *samples)
     int got = 1, arrived = 0;
     if (!g->decoder) IB_TRY(reopen(g));
     if (i < g->next || i > g->next + SKIP) {
-        if (ib_decoder_can_seek(g->decoder)) IB_TRY(ib_decoder_seek(g->decoder, i, g->times[i], &frame, &arrived));
+        if (ib_decoder_can_seek(g->decoder)) IB_TRY(ib_decoder_seek(g->decoder, i, g->times[i], -1, &frame, &arrived));
         if (!arrived)
             IB_TRY(reopen(g));
         else

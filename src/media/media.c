@@ -205,23 +205,43 @@ static isobath_status reopen(ib_media *m)
     return ib_decoder_open(m->name, &m->options, m->diag, &m->decoder);
 }
 
+/* 1: frames have numbers that a jump can name. */
+static int can_jump(const ib_media *m, int64_t index)
+{
+    int numbered = m->start_us <= 0 || (m->options.start_frame <= 0 && m->options.end_frame <= 0);
+    return numbered && index > m->kept && ib_decoder_can_seek(m->decoder);
+}
+
+/* key_us < 0: not known. */
+static isobath_status seek(ib_media *m, int64_t index, int64_t pts_us, int64_t key_us, int *arrived)
+{
+    ib_decoded d;
+    IB_TRY(ib_decoder_seek(m->decoder, m->options.start_frame + index * m->info.stride, pts_us, key_us, &d, arrived));
+    if (!*arrived) return ISOBATH_OK;
+    m->first = d;
+    m->have_first = 1;
+    m->kept = index;
+    m->in_range = index * m->info.stride;
+    return ISOBATH_OK;
+}
+
 isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
 {
     ib_media_frame frame;
     ib_decoded d;
     int got = 1, arrived = 0;
-    if (m->start_us <= 0 && index > m->kept && ib_decoder_can_seek(m->decoder)) {
-        IB_TRY(ib_decoder_seek(m->decoder, m->options.start_frame + index * m->info.stride, pts_us, &d, &arrived));
+    if (can_jump(m, index)) {
+        IB_TRY(seek(m, index, pts_us, -1, &arrived));
         if (!arrived) IB_TRY(reopen(m));
-    }
-    if (arrived) {
-        m->first = d;
-        m->have_first = 1;
-        m->kept = index;
-        m->in_range = index * m->info.stride;
     }
     while (got && m->kept < index) IB_TRY(next_kept(m, &d, &frame, &got));
     return ISOBATH_OK;
+}
+
+isobath_status ib_media_jump_from(ib_media *m, int64_t index, int64_t pts_us, int64_t key_us, int *arrived)
+{
+    *arrived = 0;
+    return can_jump(m, index) ? seek(m, index, pts_us, key_us, arrived) : ISOBATH_OK;
 }
 
 int ib_media_first_planes(const ib_media *m, ib_yuv_planes *planes)

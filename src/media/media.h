@@ -108,6 +108,9 @@ void ib_media_first_hash(const ib_media *media, char out[65]);
  * gave as pts_us: by a jump to a key frame before it where the container can and its times are the same, else by decoding all up to it.
  * What follows a jump may differ in damaged streams: compare times, or pictures. Errors: as ib_media_read. */
 isobath_status ib_media_jump(ib_media *media, int64_t index, int64_t pts_us);
+/* The same from the frame at key_us, which needs none before it (index.h). *arrived = 0: that cannot be done; then nothing more can be read
+ * from the media object. */
+isobath_status ib_media_jump_from(ib_media *media, int64_t index, int64_t pts_us, int64_t key_us, int *arrived);
 
 /* What ib_media_read would give as times, from the container's packets alone (images: from their number), for options as they opened a
  * media object with this stride: much sooner, and right for streams without damage or tricks. *times_us is malloc'ed.

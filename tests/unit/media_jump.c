@@ -1,5 +1,6 @@
 /* Jumping to a frame whose time an earlier reading gave: the frames are those of that reading, from there on, whatever the stream. And
  * the times that packets alone give. */
+#include "media/index.h"
 #include "media/media.h"
 #include "media_helper.h"
 
@@ -83,6 +84,43 @@ static void jumps_of(const char *path, const ib_media_options *o)
     ib_media_close(m);
 }
 
+/* From the key frame that the index names: it always arrives, after no more frames than the index says. */
+static void jumps_from_keys(const char *path, const ib_media_options *o)
+{
+    static ib_media_entry entries[FRAMES + 1];
+    reading all;
+    ib_media_index *x;
+    ib_diag diag = IB_DIAG_INIT;
+    int64_t n = 0, time, index;
+    uint64_t hash;
+    int got = 1, arrived;
+    read_all(path, o, &all);
+    ib_media *m = open_clip(path, o);
+    int stride = ib_media_get_info(m)->stride;
+    ib_media_close(m);
+    if (ib_media_index_open(path, o, stride, &diag, &x) != ISOBATH_OK) fail_msg("%s", diag.text);
+    while (n <= FRAMES && got) {
+        if (ib_media_index_next(x, &entries[n], &got) != ISOBATH_OK) fail_msg("%s", diag.text);
+        n += got;
+    }
+    ib_media_index_close(x);
+    assert_int_equal(n, all.count);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(entries[i].pts_us, all.times[i]);
+        assert_true(entries[i].lead >= 0 && entries[i].key_us <= entries[i].pts_us && (entries[i].lead == 0) == (entries[i].key_us == entries[i].pts_us));
+    }
+    for (int64_t to = 1; to < n; to += 23) {
+        m = open_clip(path, o);
+        assert_int_equal(ib_media_jump_from(m, to, entries[to].pts_us, entries[to].key_us, &arrived), ISOBATH_OK);
+        if (!arrived) fail_msg("%s: not at frame %lld", path, (long long)to);
+        for (int64_t i = to; i < to + 40 && i < n; i++) {
+            if (!next(m, &time, &hash, &index)) fail_msg("%s: ends at %lld", path, (long long)i);
+            if (index != i || time != all.times[i] || hash != all.hash[i]) fail_msg("%s: from a key frame to %lld: frame %lld differs", path, (long long)to, (long long)i);
+        }
+        ib_media_close(m);
+    }
+}
+
 static void packets_of(const char *path, const ib_media_options *o)
 {
     reading all;
@@ -116,6 +154,7 @@ static void every_stream(void **state)
             for (size_t o = 0; o < sizeof options / sizeof *options; o++) {
                 if (e == 0 || o == 0) jumps_of(path, &options[o]);
                 packets_of(path, &options[o]);
+                if (e == 0 || o == 0) jumps_from_keys(path, &options[o]);
             }
             made++;
         }
@@ -136,6 +175,7 @@ static void images_too(void **state)
     snprintf(path, sizeof path, "%s/f%%03d.png", dir);
     jumps_of(path, &o);
     packets_of(path, &o);
+    jumps_from_keys(path, &o);
 }
 
 int main(void)
