@@ -16,9 +16,10 @@ typedef struct device {
     int64_t join_us;     /* starts (again) then; -1: it works, or is gone */
     int hung;
     int64_t hung_us;
-    int has[IB_SCHEDULE_DEPTH], count;
+    int has[IB_SCHEDULE_DEEP], count;
     int64_t busy_us;
     int windows;
+    int64_t last; /* the window that it got last */
 } device;
 
 typedef struct simulation {
@@ -29,10 +30,13 @@ typedef struct simulation {
     int64_t watchdog_us;
     int feed_us;          /* time between new windows, 0: all there when memory allows */
     int ahead;            /* windows that memory allows to be known */
+    int deep;             /* windows that a device may have; 0: the default */
+    int key_every;        /* a segment that begins at one of these windows decodes nothing for nothing; 0: all do */
     device device[IB_MAX_DEVICES];
     /* results */
     int64_t end_us;
     int most_slots, lost, repeated, stalled;
+    int64_t for_nothing; /* frames decoded before those of a segment */
 } simulation;
 
 static uint32_t seed;
@@ -47,6 +51,11 @@ static int64_t duration(const simulation *m, const device *d)
     return (int64_t)(d->speed_us * (1 + m->jitter * ((double)(noise() % 1000) / 1000))) + 1;
 }
 
+static int32_t lead_of(const simulation *m, int64_t window)
+{
+    return m->key_every ? (int32_t)(window % m->key_every) * 22 : -1;
+}
+
 static void run(simulation *m)
 {
     ib_schedule s;
@@ -55,11 +64,12 @@ static void run(simulation *m)
     assert_int_equal(ib_schedule_init(&s, m->devices, m->segment, m->hint ? m->total : -1, m->ahead, NULL), ISOBATH_OK);
     for (int d = 0; d < m->devices; d++) {
         m->device[d].next_us = -1;
+        if (m->deep) s.device[d].depth = m->deep;
         ib_schedule_join(&s, d, 0);
         m->device[d].join_us = -1;
     }
     while (popped < m->total && !m->stalled) {
-        while (s.appended < m->total && feed <= now && ib_schedule_append(&s)) feed = now + m->feed_us;
+        while (s.appended < m->total && feed <= now && ib_schedule_append(&s, lead_of(m, s.appended))) feed = now + m->feed_us;
         s.ended = s.appended == m->total;
         while (ib_schedule_ready(&s)) { /* the runner takes results at once and gives the slot back */
             assert_int_equal(ib_schedule_pop(&s), popped++);
@@ -80,6 +90,8 @@ static void run(simulation *m)
                 used++;
                 if (used > m->most_slots) m->most_slots = used;
                 v->has[v->count++] = (int)i;
+                if (i != v->last + 1) m->for_nothing += lead_of(m, i);
+                v->last = i;
                 if (v->next_us < 0 && !v->hung) v->next_us = now + duration(m, v);
             }
         }
@@ -90,7 +102,7 @@ static void run(simulation *m)
             int64_t t = m->device[d].next_us >= 0 ? m->device[d].next_us : m->device[d].join_us;
             if (t >= 0 && (next < 0 || t < next)) next = t, who = d;
         }
-        if (s.appended < m->total && s.appended - s.out < s.capacity && (next < 0 || feed < next) && feed > now) next = feed, who = -1;
+        if (s.appended < m->total && s.appended - s.out < s.capacity && (next < 0 || feed < next)) next = feed, who = -1;
         for (int d = 0; d < m->devices; d++) /* the watchdog bites even when nothing else happens */
             if (m->device[d].hung && next < 0 && s.median_count < 3) next = m->device[d].hung_us + m->watchdog_us, who = -1;
         int64_t late = now + IB_SCHEDULE_LATE * ib_schedule_median_us(&s); /* time goes on while somebody hangs */
@@ -124,7 +136,7 @@ static void run(simulation *m)
         }
         if (!ib_schedule_done(&s, who, now)) used--, m->repeated++;
         v->windows++;
-        v->has[0] = v->has[1];
+        memmove(v->has, v->has + 1, sizeof v->has - sizeof *v->has);
         if (--v->count) v->next_us = now + duration(m, v);
     }
     m->end_us = now;
@@ -140,6 +152,8 @@ static void every_window_once_in_order(void **state)
                         .hint = (int)(noise() % 2), .jitter = noise() % 4, .death_per_mille = noise() % 3 ? 0 : (int)(noise() % 200),
                         .hang_at = -1, .feed_us = noise() % 2 ? 0 : (int)(noise() % 500), .ahead = 2 + (int)(noise() % 80)};
         m.watchdog_us = 100000;
+        m.deep = noise() % 2 ? 1 + (int)(noise() % IB_SCHEDULE_DEEP) : 0;
+        m.key_every = noise() % 2 ? 1 + (int)(noise() % 20) : 0;
         m.slots = m.devices == 1 ? 2 : 4 + (int)(noise() % 30);
         for (int d = 0; d < m.devices; d++) m.device[d].speed_us = 100 * (1 + noise() % 20);
         if (m.devices > 1 && noise() % 4 == 0) m.hang_at = (int)(noise() % 120);
@@ -176,6 +190,18 @@ static void devices_stay_busy(void **state)
     assert_true(e > 0.90);
 }
 
+/* Key frames every 11 windows and 7 frames: segments begin near them, and a device that decodes ahead still shares the end. */
+static void segments_begin_at_key_frames(void **state)
+{
+    (void)state;
+    seed = 3;
+    simulation m = {.devices = 2, .segment = 12, .total = 400, .hint = 1, .hang_at = -1, .ahead = 100, .slots = 36, .deep = IB_SCHEDULE_DEEP, .key_every = 11};
+    for (int d = 0; d < 2; d++) m.device[d].speed_us = 1000;
+    double e = efficiency(&m), part = (double)m.for_nothing / (400 * 22);
+    print_message("2 devices that decode: %.3f, %.3f of the frames decoded for nothing\n", e, part);
+    assert_true(e > 0.97 && part < 0.2);
+}
+
 /* One device hangs for good with the oldest windows: others finish its segment, once each. */
 static void a_late_segment_goes_to_a_second_device(void **state)
 {
@@ -192,7 +218,7 @@ static void a_late_segment_goes_to_a_second_device(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_window_once_in_order), cmocka_unit_test(devices_stay_busy),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_window_once_in_order), cmocka_unit_test(devices_stay_busy), cmocka_unit_test(segments_begin_at_key_frames),
                                        cmocka_unit_test(a_late_segment_goes_to_a_second_device)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

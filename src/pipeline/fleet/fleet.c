@@ -37,7 +37,7 @@ static int is_stopped(void *ctx)
 static int append(ib_fleet *f, const ib_window_frames *w)
 {
     pthread_mutex_lock(&f->lock);
-    while (!f->over && !is_stopped(f) && !ib_schedule_append(&f->schedule)) pthread_cond_wait(&f->changed, &f->lock);
+    while (!f->over && !is_stopped(f) && !ib_schedule_append(&f->schedule, -1)) pthread_cond_wait(&f->changed, &f->lock);
     int open = !f->over && !is_stopped(f);
     if (open) {
         ib_fleet_job *j = &f->jobs[(f->schedule.appended - 1) % f->schedule.capacity];

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define START_FRAMES 16 /* what a jump in a video takes, in frames decoded */
+
 isobath_status ib_schedule_init(ib_schedule *s, int devices, int segment_max, int64_t windows_hint, int64_t capacity, ib_diag *diag)
 {
     memset(s, 0, sizeof *s);
@@ -15,19 +17,23 @@ isobath_status ib_schedule_init(ib_schedule *s, int devices, int segment_max, in
     s->windows_hint = windows_hint;
     s->capacity = capacity;
     s->done = calloc((size_t)capacity, 1);
-    return s->done ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the schedule");
+    s->lead = calloc((size_t)capacity, sizeof *s->lead);
+    return s->done && s->lead ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the schedule");
 }
 
 void ib_schedule_free(ib_schedule *s)
 {
     free(s->done);
+    free(s->lead);
     s->done = NULL;
+    s->lead = NULL;
 }
 
-int ib_schedule_append(ib_schedule *s)
+int ib_schedule_append(ib_schedule *s, int32_t lead)
 {
     if (s->appended - s->out >= s->capacity) return 0;
     s->done[s->appended % s->capacity] = 0;
+    s->lead[s->appended % s->capacity] = lead;
     s->appended++;
     return 1;
 }
@@ -99,13 +105,29 @@ static void begin_segment(ib_schedule_device *v, int64_t first, int64_t end)
     v->segments++;
 }
 
+/* Where a segment from window i to at most `limit` best ends: whoever begins the next one decodes the least for nothing, per window of this
+ * one. */
+static int64_t best_end(const ib_schedule *s, int64_t i, int64_t limit)
+{
+    int64_t best = limit;
+    double least = 0;
+    for (int64_t end = i + (limit - i + 1) / 2; end <= limit && end < s->appended; end++) {
+        int32_t lead = s->lead[end % s->capacity];
+        double each = (double)(lead + START_FRAMES) / (double)(end - i);
+        if (lead < 0 || (least > 0 && each > least)) continue;
+        least = each;
+        best = end;
+    }
+    return best;
+}
+
 /* A new segment of windows that nobody has, beginning with one that is there. 0: there is none. */
 static int take_new(ib_schedule *s, ib_schedule_device *v)
 {
     int64_t i = s->out;
     while (i < s->appended && (is_done(s, i) || holders(s, i))) i++;
     if (i >= s->appended) return 0;
-    int64_t end = i + 1, limit = i + segment_length(s, v, i);
+    int64_t end = i + 1, limit = best_end(s, i, i + segment_length(s, v, i));
     while (end < limit && !(s->ended && end >= s->appended) && !is_done(s, end) && !holders(s, end)) end++;
     begin_segment(v, i, end);
     return 1;
@@ -125,7 +147,7 @@ static int is_late(const ib_schedule *s, const ib_schedule_device *v, const ib_s
 {
     int64_t missing = first_missing(s, g), since = g->end <= s->appended ? g->start_us : v->last_us;
     if (g->start_us < 0 || !v->flight_count || missing == g->end || missing >= s->appended || holders(s, missing) > 1) return 0;
-    return now_us - since > IB_SCHEDULE_LATE * ib_schedule_median_us(s) * (g->end - g->first + IB_SCHEDULE_DEPTH);
+    return now_us - since > IB_SCHEDULE_LATE * ib_schedule_median_us(s) * (g->end - g->first + v->depth);
 }
 
 /* The rest of another device's segment that is late, the oldest one. 0: none is. */
@@ -158,12 +180,21 @@ static int has_room(const ib_schedule *s, int64_t i, int free_slots)
     return free_slots > (i == oldest(s) ? 0 : reserve);
 }
 
+/* Windows that the device may have now: near the end no more than keep it busy, so that others get some. */
+static int depth_now(const ib_schedule *s, const ib_schedule_device *v)
+{
+    int n = workers(s);
+    int64_t total = s->ended ? s->appended : s->windows_hint;
+    int ending = n > 1 && total >= 0 && total - s->out <= n * v->depth;
+    return ending && v->depth > IB_SCHEDULE_DEPTH ? IB_SCHEDULE_DEPTH : v->depth;
+}
+
 int64_t ib_schedule_next(ib_schedule *s, int device, int free_slots, int64_t now_us)
 {
     ib_schedule_device *v = &s->device[device];
     ib_schedule_segment *g = &v->segment;
     int64_t first = oldest(s);
-    if (!v->working || v->flight_count >= v->depth || free_slots < 1) return -1;
+    if (!v->working || v->flight_count >= depth_now(s, v) || free_slots < 1) return -1;
     skip_done(s, g);
     if (first < s->appended && !holders(s, first)) g->end = g->next; /* of a lost device: before everything else */
     if (g->next == g->end && !take_new(s, v) && !(v->flight_count == 0 && take_late(s, v, now_us))) return -1;

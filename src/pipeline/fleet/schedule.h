@@ -6,6 +6,7 @@
 #include "pipeline/window.h"
 
 #define IB_SCHEDULE_DEPTH 3    /* windows that a device has at a time: one or two in work, one waiting */
+#define IB_SCHEDULE_DEEP 6     /* of a device that decodes its frames itself: so far ahead */
 #define IB_SCHEDULE_RESERVE 2  /* result slots that only the oldest window may take, with several devices */
 #define IB_SCHEDULE_LATE 3     /* times the median: then a second device gets the segment as well */
 #define IB_SCHEDULE_MEDIAN 63  /* windows that the median is taken over */
@@ -18,10 +19,10 @@ typedef struct ib_schedule_segment {
 } ib_schedule_segment;
 
 typedef struct ib_schedule_device {
-    int depth;                  /* windows that it may have: the caller's, up to IB_SCHEDULE_DEPTH (the default) */
+    int depth;                  /* windows that it may have: the caller's, up to IB_SCHEDULE_DEEP; IB_SCHEDULE_DEPTH is the default */
     int working;                /* 0: starting, lost or left out */
     ib_schedule_segment segment, before; /* the one that it is given windows of, and the one before it */
-    int64_t flight[IB_SCHEDULE_DEPTH]; /* windows that it has, oldest first */
+    int64_t flight[IB_SCHEDULE_DEEP]; /* windows that it has, oldest first */
     int flight_count;
     int segments;               /* given so far: the first ones are short */
     double window_us;           /* smoothed time between its results; 0: none yet */
@@ -36,6 +37,7 @@ typedef struct ib_schedule {
     int64_t out, appended;      /* windows [out, appended) are known and not handed on */
     int ended;                  /* no more will be appended */
     uint8_t *done;              /* ring of `capacity`: 1 when window i has its result */
+    int32_t *lead;              /* ring: frames that are decoded for nothing when a segment begins with window i; -1: none ever */
     int64_t capacity;
     int64_t medians[IB_SCHEDULE_MEDIAN]; /* times of the last windows */
     int median_count, median_next;
@@ -47,8 +49,9 @@ isobath_status ib_schedule_init(ib_schedule *schedule, int devices, int segment_
                                 ib_diag *diag);
 void ib_schedule_free(ib_schedule *schedule);
 
-/* One more window can be computed; 0: there is no room until older ones are handed on. */
-int ib_schedule_append(ib_schedule *schedule);
+/* One more window can be computed; 0: there is no room until older ones are handed on. `lead`: frames that whoever begins a segment with
+ * it decodes for nothing, so that segments end where that is little; -1: where they begin does not matter. */
+int ib_schedule_append(ib_schedule *schedule, int32_t lead);
 /* The next window for the device with `free_slots` slots for results free; it has it from now on. -1: none now. */
 int64_t ib_schedule_next(ib_schedule *schedule, int device, int free_slots, int64_t now_us);
 /* The device answered for the oldest window that it had. 1: this is the window's result; 0: another device was faster. */
