@@ -21,6 +21,7 @@
     {CLI_INT, "--max-res", 0, "N", "reduce sources whose longer side exceeds N (default 1280; 0: never)", &(o).max_res}, \
     {CLI_CALL, "--on-error", 0, "stop|repeat", "damaged frames: stop (default), or repeat the last good one", &(o).on_error_repeat, cli_set_on_error}, \
     {CLI_CALL, "--device-memory", 0, "SIZE", "take at most this much of the GPU, e.g. 5.5G: smaller batches, the same result", &(o).device_memory, cli_set_bytes}, \
+    {CLI_STRING, "--decoders", 0, "auto|one|each", "several devices: one decoder for all, or each its own (auto: each, where that is possible;\nthe same bytes)", &(o).decoders}, \
     {CLI_STRING, "--decoder", 0, "auto|software|cuda", "who decodes the video: the GPU of the network where it can (auto),\nthe processor, or the GPU or nobody", &(o).decoder}, \
     {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30;\nfor a camera (/dev/video0): the mode to ask it for", &(o).raw_format}
 

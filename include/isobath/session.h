@@ -51,6 +51,8 @@ typedef struct isobath_run_options {
     size_t device_memory;    /* bytes that this process may take of a GPU in all, 0: no limit. Less memory makes smaller batches,
                                 not another result. On the CPU: of the network's memory */
     const char *decoder;     /* NULL or "auto": the network's GPU where it can, "software", "cuda" (or fail) */
+    const char *decoders;    /* several devices: "one" decoder for all, "each" its own; NULL or "auto": each, where the run itself needs no
+                                pictures and the input can be read more than once. Never changes a byte */
     const char *raw_format;  /* "WIDTHxHEIGHT:PIXFMT:FPS" of headerless raw video on stdin */
     int on_error_repeat;     /* 1: damaged frames repeat the last good one; 0: stop */
     /* formats' own options, see docs/FORMATS.md */

@@ -16,7 +16,7 @@ static json_t *input_json(const ib_run *r)
     return json_pack("{s:o, s:s, s:i, s:i, s:i, s:f, s:i, s:s, s:s}", "name",
                      ib_json_string(base && base[1] ? base + 1 : s->options.input),
                      "sha256", r->input_sha256, "width", info->width, "height", info->height, "rotation", info->rotation,
-                     "fps", info->fps, "stride", info->stride, "decoder", r->decoder ? r->decoder : info->decoder, "colour", info->colour);
+                     "fps", info->fps, "stride", info->stride, "decoder", r->decoder ? r->decoder : r->setup->decoder, "colour", r->setup->colour);
 }
 
 static json_t *windows_json(const ib_run *r)

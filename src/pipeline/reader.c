@@ -7,10 +7,12 @@ static void set_slot(ib_reader *r, int slot, ib_source_frame *frame)
     r->window.slot[slot] = frame;
 }
 
+static ib_source_frame *take_next(ib_reader *r) { return r->source ? ib_source_next(r->source) : r->next(r->ctx); }
+
 /* Next frame of the shot; NULL at its end. A frame that starts the next shot waits in `pending`. */
 static ib_source_frame *next_frame(ib_reader *r, int first_of_shot)
 {
-    ib_source_frame *f = r->pending ? r->pending : ib_source_next(r->source);
+    ib_source_frame *f = r->pending ? r->pending : take_next(r);
     r->pending = NULL;
     if (f && f->starts_shot && !first_of_shot) {
         r->pending = f;
@@ -29,7 +31,7 @@ static isobath_status skip(ib_reader *r)
     int64_t base = IB_PLAN_STEP * w->k, need = w->k == 0 ? 1 : base + IB_PLAN_OVERLAP, at = -1; /* frames of the shot */
     ib_source_frame *last = NULL;
     while (at + 1 < need) {
-        ib_source_frame *f = at < 0 ? ib_source_next(r->source) : next_frame(r, 0);
+        ib_source_frame *f = at < 0 ? take_next(r) : next_frame(r, 0);
         if (!f) {
             w->frames_total = at >= 0 ? at + 1 : -1;
             break;

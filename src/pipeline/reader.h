@@ -13,7 +13,8 @@ typedef struct ib_window_frames {
 
 /* Windows never cross a frame that starts a shot: each shot has its own frame 0 and its own windows. One thread. */
 typedef struct ib_reader {
-    ib_source *source; /* frames from the first one of range.shot on; those that no window needs are dropped */
+    ib_source *source; /* frames from the first one of range.shot on; those that no window needs are dropped. NULL: */
+    ib_source_frame *(*next)(void *ctx); /* as ib_source_next */
     ib_range range;
     int (*stopped)(void *ctx); /* 1: what looks like the end is a stop */
     void *ctx;
@@ -25,7 +26,7 @@ typedef struct ib_reader {
     int64_t given;
 } ib_reader;
 
-/* Fill the first five members, the rest zero. *out is NULL at the end of the range, after an error of the source and after a stop.
+/* Fill the first six members, the rest zero. *out is NULL at the end of the range, after an error of the source and after a stop.
  * ISOBATH_ERR_INPUT when the video ends before the range begins. */
 isobath_status ib_reader_next(ib_reader *reader, const ib_window_frames **out);
 void ib_reader_free(ib_reader *reader);

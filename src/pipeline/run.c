@@ -4,8 +4,6 @@
 
 #include "base/json.h"
 #include "pipeline/engine.h"
-#include "pipeline/exec/exec.h"
-#include "pipeline/fleet/fleet.h"
 #include "pipeline/journal/resume.h"
 #include "pipeline/shots.h"
 #include "sink/describe.h"
@@ -25,23 +23,6 @@ static void *hash_main(void *arg)
     else if (strcmp(before, r->input_sha256))
         ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: its content changed since the run was begun (--overwrite begins again)", input);
     return NULL;
-}
-
-static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda)
-{
-    ib_run *r = ctx;
-    ib_log_event(r->log, "redo_opened", json_pack("{s:s}", "precision", "fp32"));
-    if (r->setup->options.note)
-        r->setup->options.note(r->setup->options.note_ctx,
-                               "values that are not finite: the window is redone in fp32 (see the log and the manifest)");
-    return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, diag, backend, vda, NULL);
-}
-
-static isobath_status reload_network(void *ctx, ib_vda *vda)
-{
-    ib_run *r = ctx;
-    ib_log_event(r->log, "reloaded", json_pack("{s:s}", "why", "the fp32 network did not fit beside the fast one"));
-    return ib_setup_reload_network(r->setup, vda, r->diag);
 }
 
 isobath_status ib_run_open_log(ib_run *r)
@@ -102,32 +83,6 @@ static isobath_status open_status(ib_run *r)
     return ib_status_start(path, r->setup->name, NULL, &r->report, r->diag, &r->status);
 }
 
-/* Windows from this process, or from a user's program. */
-static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts, const ib_range *range)
-{
-    const ib_setup *s = r->setup;
-    const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, pool, r->diag, &r->source));
-    ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
-                           .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .range = *range, .wants_rgb = r->wants_rgb,
-                           .cancelled = r->cancelled, .diag = r->diag};
-    return s->exec ? ib_exec_start(s->exec, r->source, range, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream);
-}
-
-/* Windows from worker processes, one a device. */
-static isobath_status start_fleet(ib_run *r, const ib_source_cuts *cuts, const ib_range *range)
-{
-    ib_setup *s = r->setup;
-    ib_fleet *fleet;
-    ib_fleet_options o = {.setup = s, .range = *range, .wants_rgb = r->wants_rgb, .cancelled = r->cancelled, .log = r->log,
-                          .diag = r->diag};
-    IB_TRY(ib_fleet_create(&o, &fleet));
-    r->stream = ib_fleet_stream(fleet);
-    ib_frame_pool pool = ib_fleet_pool(fleet);
-    IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, &pool, r->diag, &r->source));
-    return ib_fleet_start(fleet, r->source);
-}
-
 /* Single-threaded backends, one per thread, where whole frames are rendered side by side. */
 static isobath_status open_renderers(ib_run *r)
 {
@@ -179,29 +134,6 @@ static isobath_status open_commit(ib_run *r)
     return ib_commit_start(&c, &r->commit);
 }
 
-/* Decoding and the network, from the window where the run begins. */
-static isobath_status open_stream(ib_run *r)
-{
-    ib_setup *s = r->setup;
-    ib_range range = ib_resume_range(r);
-    ib_source_cuts cuts = {.detect = s->cuts_auto, .first = range.shot_first,
-                           .skip_end = range.k > 0 ? range.shot_first + IB_PLAN_STEP * range.k - 10 : 0};
-    if (r->past.frame_count && !s->options.on_error_repeat) { /* known times: long gaps are jumped over */
-        cuts.times_us = r->past_times_us = malloc((size_t)r->past.frame_count * sizeof *r->past_times_us);
-        if (!cuts.times_us) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the times of earlier frames");
-        for (int64_t i = 0; i < r->past.frame_count; i++) r->past_times_us[i] = r->frames[i].pts_us;
-    }
-    if (s->options.cuts && !s->cuts_auto) {
-        IB_TRY(ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count));
-        cuts.list = r->cuts;
-        cuts.count = r->cut_count;
-    }
-    IB_TRY(s->fleet ? start_fleet(r, &cuts, &range) : start_worker(r, &cuts, &range));
-    atomic_store(&r->counters->source, r->source);
-    atomic_store(&r->counters->windows, r->stream);
-    return ISOBATH_OK;
-}
-
 /* Of this process: its own, or what the engine keeps. */
 static isobath_status open_network(ib_run *r)
 {
@@ -210,10 +142,20 @@ static isobath_status open_network(ib_run *r)
     if (here && s->options.engine && !s->options.device_memory) { /* a limit of memory is this session's */
         IB_TRY(ib_engine_take(s->options.engine, s, r->diag, &r->compute_pool, &r->device, &r->vda));
         r->engine = s->options.engine;
-        return ISOBATH_OK;
+    } else {
+        IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
+        if (!here) return ISOBATH_OK;
+        IB_TRY(ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, NULL));
     }
-    IB_TRY(ib_pool_create(s->threads, r->diag, &r->compute_pool));
-    return here ? ib_setup_open_network(s, s->act, r->compute_pool, r->diag, &r->device, &r->vda, NULL) : ISOBATH_OK;
+    r->device->diag = &r->device_diag; /* from now on what fails there need not be the run's end */
+    ib_vda_set_diag(r->vda, &r->device_diag);
+    return ISOBATH_OK;
+}
+
+static isobath_status read_cuts(ib_run *r)
+{
+    const ib_setup *s = r->setup;
+    return s->options.cuts && !s->cuts_auto ? ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count) : ISOBATH_OK;
 }
 
 static isobath_status open_all(ib_run *r)
@@ -231,7 +173,9 @@ static isobath_status open_all(ib_run *r)
     IB_TRY(ib_run_open_sinks(r));
     IB_TRY(open_commit(r));
     IB_TRY(ib_run_start_hash(r));
-    return open_stream(r);
+    IB_TRY(read_cuts(r));
+    ib_range range = ib_resume_range(r);
+    return ib_run_open_windows(r, &range);
 }
 
 /* Appends to a growing array of `size`-byte items. */
@@ -416,7 +360,7 @@ static isobath_status take_window(ib_run *r, ib_window *w)
 /* Cuts that nobody asked to obey are told: across a cut the alignment has nothing to hold on to. */
 static void report_cuts(ib_run *r)
 {
-    int64_t likely = ib_source_likely_cuts(r->source);
+    int64_t likely = ib_run_likely_cuts(r);
     const isobath_run_options *o = &r->setup->options;
     ib_log_event(r->log, "cuts", json_pack("{s:I, s:I}", "likely", (json_int_t)likely, "shots", (json_int_t)r->windows[r->window_count - 1].shot + 1));
     if (likely && !o->cuts && o->note) {
@@ -455,9 +399,21 @@ isobath_status ib_run_finish(ib_run *r)
     return r->journal ? ib_resume_clean(r) : ISOBATH_OK;
 }
 
+/* The window that comes after this one. */
+static void note_next(ib_run *r, const ib_window *w)
+{
+    r->next = (ib_range){.shot = w->shot, .shot_first = w->shot_first, .k = w->k + 1, .k_end = -1};
+    if (w->frames_total >= 0 && w->k + 1 >= ib_plan_windows(w->frames_total))
+        r->next = (ib_range){.shot = w->shot + 1, .shot_first = w->shot_first + w->frames_total, .k_end = -1};
+}
+
 static isobath_status render_all(ib_run *r)
 {
-    for (ib_window *w; *r->cancelled < 2 && (w = ib_windows_next(r->stream));) {
+    while (*r->cancelled < 2) {
+        ib_window *w = ib_windows_next(r->stream);
+        if (!w && !ib_run_switch(r)) break;
+        if (!w) continue;
+        note_next(r, w);
         isobath_status st = take_window(r, w);
         ib_window_free(w);
         IB_TRY(st);
@@ -520,6 +476,8 @@ void ib_run_free(ib_run *r)
     if (r->source) ib_source_stop(r->source);
     ib_windows_destroy(r->stream);
     ib_source_destroy(r->source);
+    for (int i = 0; i < r->former_count; i++) ib_windows_destroy(r->former_stream[i]);
+    ib_source_destroy(r->former_source);
     ib_commit_destroy(r->commit);
     if (r->hashing) pthread_join(r->hash_thread, NULL);
     for (int s = 0; s < r->setup->format_count; s++)
@@ -551,6 +509,7 @@ void ib_run_free(ib_run *r)
     ib_journal_state_free(&r->past);
     ib_journal_close(r->journal);
     ib_lock_release(r->lock);
+    ib_diag_destroy(&r->device_diag);
     json_decref(r->extra);
     for (size_t i = 0; i < sizeof r->outputs / sizeof *r->outputs; i++) free(r->outputs[i]);
 }

@@ -40,8 +40,13 @@ typedef struct ib_run {
     int renderer_count;
     ib_vda *vda;
     isobath_engine *engine; /* whose compute_pool, device and vda are; NULL: the run's own */
-    ib_source *source;
+    ib_source *source; /* NULL: worker processes read the input */
     ib_window_stream *stream; /* where windows come from */
+    ib_source *former_source; /* what windows came from before (run_windows.c): ended, kept for whoever reads its numbers */
+    ib_window_stream *former_stream[2];
+    int former_count;
+    ib_diag device_diag; /* what went wrong on the device of this process: worker processes may go on */
+    ib_range next;         /* what comes after the last window that was taken; k_end 0: none was */
     ib_sink *sinks[IB_MAX_SINKS];
     int wants_rgb;
     ib_align_chain chain;
@@ -86,6 +91,11 @@ isobath_status ib_run_open_sinks(ib_run *run);
 isobath_status ib_run_start_hash(ib_run *run);
 isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
 isobath_status ib_run_finish(ib_run *run);
+/* run_windows.c. Decoding and windows from the range on. When `stream` has ended: 1: it ended early, and windows go on from elsewhere; 0: they
+ * do not (the diag may say why). Cuts that were seen. */
+isobath_status ib_run_open_windows(ib_run *run, const ib_range *range);
+int ib_run_switch(ib_run *run);
+int64_t ib_run_likely_cuts(const ib_run *run);
 /* What the next window fades from. */
 void ib_run_keep_tail(ib_run *run, const ib_window *window, const ib_alignment *alignment);
 

@@ -27,6 +27,7 @@ isobath_status isobath_session_create(const isobath_run_options *options, isobat
     ib_diag_init(&s->diag);
     s->run = (ib_run){.setup = &s->setup, .diag = &s->diag, .counters = &s->counters, .cancelled = &s->cancelled,
                       .report = {report_progress, report_device, s}};
+    ib_diag_init(&s->run.device_diag);
     isobath_status st = ib_setup_init(&s->setup, options, &s->diag);
     if (st != ISOBATH_OK) return ib_fail(&s->diag, st, "%s", isobath_status_name(st));
     s->setup.sink.cancelled = is_cancelled;
@@ -80,6 +81,10 @@ void isobath_session_progress(isobath_session *s, isobath_progress *p)
         ib_window_stats stats;
         ib_windows_stats(stream, &stats);
         p->network_share = stats.busy_s / t / stats.device_count;
+        if (!source) {
+            p->frames_decoded = stats.decoded;
+            p->decode_share = stats.decode_s / t / stats.device_count;
+        }
         flops = stats.flops;
     }
     p->align_share = (double)atomic_load(&c->align) * 1e-6 / t;

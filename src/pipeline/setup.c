@@ -27,7 +27,7 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->upsample, &o->camera, &o->cuts, &o->crop, &o->decoder, &o->raw_format, &o->colormap, &o->exr_compression, &o->program};
+                             &o->formats, &o->output_size, &o->upsample, &o->camera, &o->cuts, &o->crop, &o->decoder, &o->decoders, &o->raw_format, &o->colormap, &o->exr_compression, &o->program};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -117,6 +117,8 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
         snprintf(line, sizeof line, "decoder: software (%s)", info->decoder_note);
         note(s, line);
     }
+    snprintf(s->decoder, sizeof s->decoder, "%s", info->decoder);
+    snprintf(s->colour, sizeof s->colour, "%s", info->colour);
     s->plan.source_width = info->width;
     s->plan.source_height = info->height;
     s->plan.fps = info->fps;
@@ -290,6 +292,7 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     p->host_bytes = host + (s->device == IB_DEVICE_CPU && !s->fleet ? s->memory.total : 0);
     p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
     p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * 32 / 22;
+    s->decodes = s->fleet && ib_setup_may_decode_apart(s);
     if (s->fleet) ib_setup_plan_fleet(s); /* frames and raw windows are in shared memory then */
     return ISOBATH_OK;
 }

@@ -16,7 +16,7 @@
 /* Owns copies of all strings. */
 typedef struct ib_setup {
     isobath_run_options options;
-    char *strings[24]; /* what the option strings point to */
+    char *strings[25]; /* what the option strings point to */
     int string_count;
     char name[256];       /* NAME of the result files */
     char model_path[4096];
@@ -38,6 +38,9 @@ typedef struct ib_setup {
     ib_device_list devices;
     int device; /* the first one: CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
     int fleet;  /* 1: every device is a worker process; the members below count then */
+    int decodes;             /* 1: worker processes read the input, each for itself; 0: this one reads it for all */
+    char decoder[96], colour[96]; /* as of ib_media_info: of whoever decodes */
+    size_t fleet_bytes;      /* of plan.host_bytes: what worker processes and shared memory take */
     int segment;             /* windows of a segment at most */
     ib_shared_layout shared; /* look-ahead and results */
     char program[4096];      /* of worker processes */
@@ -93,6 +96,8 @@ isobath_status ib_setup_open_children(ib_setup *setup, ib_diag *diag);
 void ib_setup_shared_places(const ib_setup *setup, int *frames, int *raws); /* that a video of the hinted length uses */
 ib_msg_open ib_setup_child_open(const ib_setup *setup, int device);
 int ib_setup_threads_of(const ib_setup *setup, int device);
+/* Can workers read the input themselves, as far as can be told before they are asked? All frames must be of no use here. */
+int ib_setup_may_decode_apart(const ib_setup *setup);
 
 /* mkdir -p, and it can be written to. Errors: ISOBATH_ERR_IO, ISOBATH_ERR_USAGE. */
 isobath_status ib_make_folders(const char *path, ib_diag *diag);

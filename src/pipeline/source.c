@@ -239,19 +239,28 @@ ib_source_frame *ib_source_next(ib_source *source) { return ib_channel_pop(sourc
 
 void ib_source_stop(ib_source *source)
 {
+    if (!source->raw) return;
     ib_channel_stop(source->channel);
     ib_channel_stop(source->raw);
 }
 
-void ib_source_destroy(ib_source *source)
+void ib_source_end(ib_source *source)
 {
-    if (!source) return;
+    if (!source->raw) return;
     ib_source_stop(source);
     pthread_join(source->thread, NULL);
     pthread_join(source->looker, NULL);
     ib_channel_destroy(source->raw, drop_frame);
     ib_channel_destroy(source->channel, drop_frame);
     ib_media_viewer_free(source->viewer);
+    source->raw = source->channel = NULL;
+    source->viewer = NULL;
+}
+
+void ib_source_destroy(ib_source *source)
+{
+    if (!source) return;
+    ib_source_end(source);
     free(source);
 }
 

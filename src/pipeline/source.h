@@ -55,6 +55,8 @@ isobath_status ib_source_start(ib_media *media, size_t bytes, const ib_source_cu
 ib_source_frame *ib_source_next(ib_source *source);
 /* Makes everyone return at once; any thread. */
 void ib_source_stop(ib_source *source);
+/* Stops, joins the threads and drops their frames: the media object is not used any more; only the numbers below and destroy after it. */
+void ib_source_end(ib_source *source);
 /* Joins the thread and frees. NULL allowed. The media object stays the caller's. */
 void ib_source_destroy(ib_source *source);
 /* Any thread: frames decoded so far, and seconds spent decoding. */

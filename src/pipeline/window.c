@@ -20,6 +20,12 @@ void ib_windows_stats(ib_window_stream *s, ib_window_stats *out)
     s->ops->stats(s, out);
 }
 
+void ib_windows_end(ib_window_stream *s)
+{
+    s->ops->stop(s);
+    if (s->ops->end) s->ops->end(s);
+}
+
 void ib_windows_destroy(ib_window_stream *s)
 {
     if (s) s->ops->destroy(s);

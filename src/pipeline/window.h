@@ -49,6 +49,9 @@ typedef struct ib_window_stats {
     int64_t late;  /* segments that were given to a second device because they were late */
     int device_count;
     ib_device_stats device[IB_MAX_DEVICES];
+    /* of streams whose workers decode for themselves; else 0 */
+    int64_t decoded, likely_cuts;
+    double decode_s; /* sum over devices */
 } ib_window_stats;
 
 typedef struct ib_window_stream ib_window_stream;
@@ -57,6 +60,7 @@ typedef struct ib_window_stream_ops {
     void (*stop)(ib_window_stream *);
     void (*stats)(ib_window_stream *, ib_window_stats *);
     void (*destroy)(ib_window_stream *);
+    void (*end)(ib_window_stream *); /* NULL: a stop is all */
 } ib_window_stream_ops;
 /* First member of every implementation. */
 struct ib_window_stream {
@@ -67,6 +71,8 @@ struct ib_window_stream {
 ib_window *ib_windows_next(ib_window_stream *stream);
 void ib_windows_stop(ib_window_stream *stream); /* any thread; everyone returns soon */
 void ib_windows_stats(ib_window_stream *stream, ib_window_stats *out); /* any thread */
+/* Stops, waits for its threads and processes and gives back what it can: after it only stats and destroy. No window may be held. */
+void ib_windows_end(ib_window_stream *stream);
 void ib_windows_destroy(ib_window_stream *stream); /* stops; NULL allowed */
 
 #endif

@@ -2,6 +2,7 @@
 #include "pipeline/worker.h"
 
 #include "op/transfer.h"
+#include "pipeline/fleet/sabotage.h"
 #include "pipeline/reader.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,11 @@ typedef struct worker {
     ib_compute *compute;
     ib_channel *channel;
     pthread_t thread;
+    int joined;
     atomic_int stopped;
     atomic_int_fast64_t windows;
+    int64_t begun;
+    ib_sabotage sabotage;
     ib_reader reader;
     struct worker_window *in_flight[2]; /* oldest first */
     int in_flight_count;
@@ -104,7 +108,8 @@ static isobath_status begin_window(worker *w, const ib_window_frames *f)
         win->base.pts_us[i] = f->slot[i]->pts_us;
         if (w->o.wants_rgb) win->base.source[i] = ib_source_frame_ref(f->slot[i]);
     }
-    isobath_status st = ib_compute_begin(w->compute, f->shot, f->k, f->slot, win->base.raw);
+    isobath_status st = ib_sabotage_breaks(&w->sabotage, w->begun++, w->o.backend, w->o.diag);
+    if (st == ISOBATH_OK) st = ib_compute_begin(w->compute, f->shot, f->k, f->slot, win->base.raw);
     if (st != ISOBATH_OK) {
         ib_window_free(&win->base);
         return st;
@@ -172,13 +177,20 @@ static void worker_stats(ib_window_stream *s, ib_window_stats *out)
 
 static void drop_window(void *item) { ib_window_free(item); }
 
+static void worker_end(ib_window_stream *s)
+{
+    worker *w = (worker *)s;
+    if (!w->joined) pthread_join(w->thread, NULL);
+    w->joined = 1;
+    ib_reader_free(&w->reader);
+}
+
 static void worker_destroy(ib_window_stream *s)
 {
     worker *w = (worker *)s;
     worker_stop(s);
-    pthread_join(w->thread, NULL);
+    worker_end(s);
     ib_channel_destroy(w->channel, drop_window);
-    ib_reader_free(&w->reader);
     ib_compute_destroy(w->compute); /* before the buffers that it may write to */
     while (w->in_flight_count) ib_window_free(&w->in_flight[--w->in_flight_count]->base);
     while (w->raw_free_count) ib_host_free(w->o.backend, w->raw_free[--w->raw_free_count]);
@@ -186,7 +198,7 @@ static void worker_destroy(ib_window_stream *s)
     free(w);
 }
 
-static const ib_window_stream_ops worker_ops = {worker_next, worker_stop, worker_stats, worker_destroy};
+static const ib_window_stream_ops worker_ops = {worker_next, worker_stop, worker_stats, worker_destroy, worker_end};
 
 isobath_status ib_worker_start(const ib_worker_options *options, ib_window_stream **out)
 {
@@ -196,7 +208,9 @@ isobath_status ib_worker_start(const ib_worker_options *options, ib_window_strea
     w->stream.ops = &worker_ops;
     w->o = *options;
     w->shape = *options->shape;
-    w->reader = (ib_reader){.source = w->o.source, .range = w->o.range, .stopped = tick, .ctx = w, .diag = w->o.diag};
+    ib_sabotage_init(&w->sabotage);
+    w->reader = (ib_reader){.source = w->o.source, .range = w->o.range, .stopped = tick, .ctx = w,
+                            .diag = w->o.source_diag ? w->o.source_diag : w->o.diag};
     pthread_mutex_init(&w->raw_lock, NULL);
     ib_compute_options c = {.vda = w->o.vda, .backend = w->o.backend, .shape = w->o.shape, .memory = w->o.memory, .redo = w->o.redo,
                             .tick = tick, .tick_ctx = w, .diag = w->o.diag};

@@ -15,7 +15,8 @@ typedef struct ib_worker_options {
     ib_range range;
     int wants_rgb;               /* 1: windows carry their source frames */
     const atomic_int *cancelled; /* 1: no window begins any more; 2: stop at once, polled between batches. NULL allowed */
-    ib_diag *diag;
+    ib_diag *diag;        /* of the device */
+    ib_diag *source_diag; /* of the source; NULL: the same */
 } ib_worker_options;
 
 /* Windows never cross a frame that starts a shot: each shot has its own frame 0 and its own windows. A range gives the bytes that

@@ -23,6 +23,7 @@ isobath_status ib_shard_setup(isobath_task *t, const char *devices)
     o.devices = devices ? devices : "null";
     if (!devices) o.precision = "fp32"; /* nothing is computed with it */
     o.threads = t->options.threads;
+    o.decoders = "one"; /* it jumps to the segment */
     o.note = t->options.note;
     o.note_ctx = t->options.note_ctx;
     IB_TRY(ib_setup_init(&t->setup, &o, &t->diag));

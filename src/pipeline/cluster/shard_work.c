@@ -122,7 +122,7 @@ static isobath_status open_all(work *w)
                           .height = p->network_height};
     memcpy(head.plan, p->id, sizeof head.plan);
     snprintf(head.kind, sizeof head.kind, "%s", s->plan.device);
-    snprintf(head.decoder, sizeof head.decoder, "%s", ib_media_get_info(s->media)->decoder);
+    snprintf(head.decoder, sizeof head.decoder, "%s", s->decoder);
     return ib_spool_create(w->path, &head, &t->diag, &w->spool);
 }
 

@@ -120,7 +120,7 @@ int ib_child_open(ib_child *c, const ib_msg_open *open)
     return ib_wire_send(&c->wire, &m, -1, 0);
 }
 
-isobath_status ib_child_opened(ib_child *c, const char *device, int limit_s, ib_diag *diag, char kind[128])
+isobath_status ib_child_opened(ib_child *c, const char *device, int limit_s, ib_diag *diag, ib_msg_opened *answer)
 {
     ib_message m;
     const char *why;
@@ -133,7 +133,7 @@ isobath_status ib_child_opened(ib_child *c, const char *device, int limit_s, ib_
     case IB_WIRE_MESSAGE:
         if (m.type == IB_MSG_FAILED) return ib_fail(diag, (isobath_status)m.u.failed.status, "%s", m.u.failed.text);
         if (m.type != IB_MSG_OPENED) return ib_fail(diag, ISOBATH_ERR_DEVICE, "%s: its worker process answers with another message", device);
-        snprintf(kind, 128, "%s", m.u.opened.kind);
+        *answer = m.u.opened;
         return ISOBATH_OK;
     case IB_WIRE_GARBAGE:
         return ib_fail(diag, ISOBATH_ERR_DEVICE, "%s: its worker process answers with %s", device, why);

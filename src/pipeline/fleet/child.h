@@ -23,7 +23,7 @@ isobath_status ib_child_start(const char *path, ib_diag *diag, ib_child **out);
 int ib_child_open(ib_child *child, const ib_msg_open *open);
 /* Waits for its answer to OPEN, at most limit_s. Errors: what the worker says; ISOBATH_ERR_DEVICE when it is silent, dies or is of
  * another version. */
-isobath_status ib_child_opened(ib_child *child, const char *device, int limit_s, ib_diag *diag, char kind[128]);
+isobath_status ib_child_opened(ib_child *child, const char *device, int limit_s, ib_diag *diag, ib_msg_opened *answer);
 
 /* Keeps the last of what it wrote to its standard error. */
 void ib_child_listen(ib_child *child);

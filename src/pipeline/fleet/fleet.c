@@ -2,10 +2,13 @@
 #include "pipeline/fleet/fleet_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#define LOOK_AHEAD 128 /* windows that are known from the packets, where no frames are held for them */
 
 typedef struct fleet_window {
     ib_window base;
@@ -30,18 +33,21 @@ void ib_fleet_drop_frames(ib_source_frame *frames[IB_PLAN_WINDOW])
 static int is_stopped(void *ctx)
 {
     ib_fleet *f = ctx;
-    return atomic_load(&f->stopping) || (f->o.cancelled && atomic_load(f->o.cancelled));
+    return atomic_load(&f->stopping) || atomic_load(&f->misfits) || (f->o.cancelled && atomic_load(f->o.cancelled));
 }
 
 /* One more window for the schedule; waits for room. 0: stopped. */
 static int append(ib_fleet *f, const ib_window_frames *w)
 {
+    int32_t lead = -1;
+    if (!f->source) lead = (int32_t)(ib_fleet_entry(w->slot[w->k > 0])->lead < 1 << 20 ? ib_fleet_entry(w->slot[w->k > 0])->lead : 1 << 20);
     pthread_mutex_lock(&f->lock);
-    while (!f->over && !is_stopped(f) && !ib_schedule_append(&f->schedule, -1)) pthread_cond_wait(&f->changed, &f->lock);
+    while (!f->over && !is_stopped(f) && !ib_schedule_append(&f->schedule, lead)) pthread_cond_wait(&f->changed, &f->lock);
     int open = !f->over && !is_stopped(f);
     if (open) {
         ib_fleet_job *j = &f->jobs[(f->schedule.appended - 1) % f->schedule.capacity];
-        *j = (ib_fleet_job){.window = {.shot = w->shot, .shot_first = w->shot_first, .k = w->k, .frames_total = w->frames_total}, .raw = -1};
+        *j = (ib_fleet_job){.window = {.shot = w->shot, .shot_first = w->shot_first, .k = w->k, .frames_total = w->frames_total}, .raw = -1,
+                            .first = w->first, .end = w->end, .video_frames = f->index.video_frames};
         for (int i = 0; i < IB_PLAN_WINDOW; i++) j->frames[i] = ib_source_frame_ref(w->slot[i]);
         for (int i = w->first; i < w->end; i++) {
             j->window.pts_us[i] = w->slot[i]->pts_us;
@@ -57,9 +63,10 @@ static void *assemble_main(void *arg)
 {
     ib_fleet *f = arg;
     const ib_window_frames *w = NULL;
-    isobath_status st;
-    do st = ib_reader_next(&f->reader, &w);
-    while (st == ISOBATH_OK && w && append(f, w));
+    isobath_status st = ISOBATH_OK;
+    if (!is_stopped(f))
+        do st = ib_reader_next(&f->reader, &w);
+        while (st == ISOBATH_OK && w && append(f, w));
     pthread_mutex_lock(&f->lock);
     if (st == ISOBATH_OK && ib_diag_status(f->o.diag) == ISOBATH_OK && !is_stopped(f)) f->schedule.ended = 1;
     else if (!is_stopped(f)) f->over = 1;
@@ -77,6 +84,30 @@ static void release_window(ib_window *window)
     free(w);
 }
 
+/* Does the next window rest on the same pictures as the one before it? The lock is held. */
+static int follows(ib_fleet *f, const ib_fleet_job *j)
+{
+    char line[128];
+    int next = !f->source && f->after_k >= 0 && j->window.shot == f->after_shot && j->window.k == f->after_k + 1;
+    if (!next || memcmp(f->after, j->before, sizeof f->after) == 0) return 1;
+    snprintf(line, sizeof line, "worker processes read different pictures where windows %lld and %lld meet", (long long)f->after_k, (long long)j->window.k);
+    ib_fleet_set_misfit(f, line);
+    return 0;
+}
+
+/* What is kept of a window of decoding workers that is handed on. */
+static void note_decoded(ib_fleet *f, const ib_fleet_job *j)
+{
+    if (f->source) return;
+    const isobath_plan *p = &f->o.setup->plan;
+    size_t maps = (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height;
+    ib_fleet_look_at(f, j->window.shot_first + IB_PLAN_STEP * j->window.k, j->first, j->end, (const ib_thumb *)(const void *)(ib_shared_raw(f->shared, j->raw) + maps));
+    memcpy(f->after, j->after, sizeof f->after);
+    f->after_shot = j->window.shot;
+    f->after_k = j->window.k;
+    f->decoded += j->end - j->first;
+}
+
 static ib_window *fleet_next(ib_window_stream *s)
 {
     ib_fleet *f = (ib_fleet *)s;
@@ -89,9 +120,11 @@ static ib_window *fleet_next(ib_window_stream *s)
     ib_schedule *q = &f->schedule;
     while (!ib_schedule_ready(q) && !f->over && !(q->ended && q->out == q->appended) && !atomic_load(&f->stopping))
         pthread_cond_wait(&f->changed, &f->lock);
-    int ready = ib_schedule_ready(q) && !atomic_load(&f->stopping);
+    int ready = ib_schedule_ready(q) && !atomic_load(&f->stopping) && follows(f, &f->jobs[q->out % q->capacity]);
+    if (!ready && !f->source && q->ended && q->out == q->appended) ib_fleet_look_at(f, 0, -1, -1, NULL);
     if (ready) {
         ib_fleet_job *j = &f->jobs[ib_schedule_pop(q) % q->capacity];
+        note_decoded(f, j);
         w->base = j->window;
         w->base.raw = ib_shared_raw(f->shared, j->raw);
         w->base.release = release_window;
@@ -136,27 +169,43 @@ static void fleet_stats(ib_window_stream *s, ib_window_stats *out)
         o->restarts = d->failures;
         out->busy_s += o->busy_s;
         out->flops += d->flops_before + d->flops;
+        out->decode_s += d->decode_before + d->decode_s;
     }
+    out->decoded = f->decoded;
+    out->likely_cuts = atomic_load(&f->likely_cuts);
     pthread_mutex_unlock(&f->lock);
 }
 
-static void fleet_destroy(ib_window_stream *s)
+/* Threads, processes and memory; what is left is for stats. */
+static void fleet_end(ib_window_stream *s)
 {
     ib_fleet *f = (ib_fleet *)s;
-    fleet_stop(s);
     if (f->assembling) pthread_join(f->assembler, NULL);
     if (f->dispatching) pthread_join(f->dispatcher, NULL);
+    f->assembling = f->dispatching = 0;
     for (int i = 0; i < f->schedule.device_count; i++) {
         ib_fleet_device *d = &f->device[i];
         ib_child_close(d->child);
+        d->child = NULL;
         for (int j = 0; j < d->flights; j++) ib_fleet_drop_frames(d->flight[j].frames);
+        d->flights = 0;
     }
     for (int64_t i = 0; f->jobs && i < f->schedule.capacity; i++) {
         ib_fleet_drop_frames(f->jobs[i].frames);
         ib_fleet_drop_frames(f->jobs[i].window.source);
     }
     ib_reader_free(&f->reader);
+    ib_fleet_close_index(f);
     ib_shared_unref(f->shared);
+    f->shared = NULL;
+}
+
+static void fleet_destroy(ib_window_stream *s)
+{
+    ib_fleet *f = (ib_fleet *)s;
+    fleet_stop(s);
+    fleet_end(s);
+    ib_diag_destroy(&f->index.diag);
     ib_schedule_free(&f->schedule);
     free(f->jobs);
     if (f->wake_fd >= 0) close(f->wake_fd);
@@ -165,7 +214,7 @@ static void fleet_destroy(ib_window_stream *s)
     free(f);
 }
 
-static const ib_window_stream_ops fleet_ops = {fleet_next, fleet_stop, fleet_stats, fleet_destroy};
+static const ib_window_stream_ops fleet_ops = {fleet_next, fleet_stop, fleet_stats, fleet_destroy, fleet_end};
 
 static isobath_status prepare(ib_fleet *f)
 {
@@ -179,7 +228,7 @@ static isobath_status prepare(ib_fleet *f)
     int frames, raws;
     ib_setup_shared_places(s, &frames, &raws);
     IB_TRY(ib_shared_create(&s->shared, frames, raws, f->o.diag, &f->shared));
-    IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->shared.frames + 8, f->o.diag));
+    IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->decodes ? LOOK_AHEAD : s->shared.frames + 8, f->o.diag));
     f->jobs = calloc((size_t)f->schedule.capacity, sizeof *f->jobs);
     if (!f->jobs) return ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for the look-ahead");
     for (int i = 0; i < s->devices.count; i++) {
@@ -189,7 +238,7 @@ static isobath_status prepare(ib_fleet *f)
         d->child = s->child[i];
         s->child[i] = NULL;
         d->state = IB_FLEET_START;
-        f->schedule.device[i].depth = d->device >= 0 ? 3 : 2; /* a GPU has two in work */
+        f->schedule.device[i].depth = d->device < 0 ? 2 : s->decodes ? IB_SCHEDULE_DEEP : 3; /* a GPU has two in work */
     }
     return ISOBATH_OK;
 }
@@ -202,6 +251,8 @@ isobath_status ib_fleet_create(const ib_fleet_options *options, ib_fleet **out)
     f->stream.ops = &fleet_ops;
     f->o = *options;
     f->wake_fd = -1;
+    f->after_k = f->look.seen = -1;
+    ib_diag_init(&f->index.diag);
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
     isobath_status st = prepare(f);
@@ -216,8 +267,18 @@ ib_window_stream *ib_fleet_stream(ib_fleet *f) { return &f->stream; }
 isobath_status ib_fleet_start(ib_fleet *f, ib_source *source)
 {
     f->source = source;
-    f->reader = (ib_reader){.source = source, .range = f->o.range, .stopped = is_stopped, .ctx = f, .diag = f->o.diag};
+    if (!source && ib_fleet_open_index(f) != ISOBATH_OK) ib_fleet_set_misfit(f, f->index.diag.text); /* no thread is there yet */
+    f->reader = (ib_reader){.source = source, .next = ib_fleet_next_frame, .range = f->o.range, .stopped = is_stopped, .ctx = f, .diag = f->o.diag};
     f->dispatching = pthread_create(&f->dispatcher, NULL, ib_fleet_devices_main, f) == 0;
     f->assembling = f->dispatching && pthread_create(&f->assembler, NULL, assemble_main, f) == 0;
     return f->assembling ? ISOBATH_OK : ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "could not start the threads of worker processes");
+}
+
+const char *ib_fleet_misfit(ib_window_stream *stream)
+{
+    ib_fleet *f = (ib_fleet *)stream;
+    pthread_mutex_lock(&f->lock); /* it does not change any more: no thread of the fleet is after it */
+    const char *text = f->misfit;
+    pthread_mutex_unlock(&f->lock);
+    return text;
 }

@@ -53,7 +53,8 @@ static void bury(ib_fleet *f, ib_fleet_device *d, const char *how)
     d->child = NULL;
     d->busy_before += d->busy_s;
     d->flops_before += d->flops;
-    d->busy_s = d->flops = 0;
+    d->decode_before += d->decode_s;
+    d->busy_s = d->flops = d->decode_s = 0;
     d->failures++;
     d->state = d->failures < FAILURES_MOST ? IB_FLEET_START : IB_FLEET_OUT;
     snprintf(line, sizeof line, "%s: %s; %s", d->name, d->fault,
@@ -73,6 +74,7 @@ static void load(ib_fleet *f, ib_fleet_device *d)
     l->budget_bytes = s->budget.limit;
     ib_setup_batches(&s->config, d->device >= 0, s->act, &l->shape);
     l->shared = *ib_shared_get_layout(f->shared);
+    l->decodes = s->decodes;
     d->state = IB_FLEET_LOADING;
     d->quiet_us = 0;
     int error = ib_wire_send(&d->child->wire, &m, ib_shared_fd(f->shared), 0);
@@ -118,7 +120,12 @@ static void feed(ib_fleet *f, ib_fleet_device *d)
             l->frames[s] = ib_source_frame_ref(j->frames[s]);
             m.u.window.index[s] = j->frames[s]->index;
             m.u.window.frame[s] = j->frames[s]->place;
+            m.u.window.pts_us[s] = j->frames[s]->pts_us;
+            if (s < 2 && !f->source) m.u.window.point[s] = (ib_msg_point){ib_fleet_entry(j->frames[s])->key_us, ib_fleet_entry(j->frames[s])->lead};
         }
+        m.u.window.first = j->first;
+        m.u.window.end = j->end;
+        m.u.window.video_frames = j->video_frames;
         if (d->flights == 1) d->quiet_us = 0;
         if (ib_wire_send(&d->child->wire, &m, -1, 0) != 0) fail_device(f, d, ISOBATH_ERR_DEVICE, "");
     }
@@ -161,11 +168,14 @@ static void take_result(ib_fleet *f, ib_fleet_device *d, const ib_msg_result *o)
     d->windows++;
     d->flops = o->flops;
     d->busy_s = o->busy_s;
+    d->decode_s = o->decode_s;
     ib_fleet_job *j = &f->jobs[l->order % f->schedule.capacity];
     if (ib_schedule_done(&f->schedule, (int)(d - f->device), ib_now_us())) {
         j->raw = l->raw;
         j->window.redone = o->redone;
         j->window.nonfinite = o->nonfinite;
+        memcpy(j->before, o->before, sizeof j->before);
+        memcpy(j->after, o->after, sizeof j->after);
         ib_fleet_drop_frames(j->frames);
         pthread_cond_broadcast(&f->changed);
     } else ib_shared_give_raw(f->shared, l->raw);
@@ -187,11 +197,15 @@ static void take_message(ib_fleet *f, ib_fleet_device *d, const ib_message *m)
     d->grace_s = 0;
     if (m->type == IB_MSG_FAILED) take_failure(f, d, &m->u.failed);
     else if (m->type == IB_MSG_OPENED && d->state == IB_FLEET_OPENING) {
-        if (strstr(f->o.setup->plan.device, m->u.opened.kind)) load(f, d);
+        if (f->o.setup->decodes && !m->u.opened.decodes) fail_device(f, d, ISOBATH_ERR_DEVICE, "it cannot open the input any more");
+        else if (strstr(f->o.setup->plan.device, m->u.opened.kind)) load(f, d);
         else fail_device(f, d, ISOBATH_ERR_DEVICE, "it comes back as another kind of device");
     } else if (m->type == IB_MSG_LOADED && d->state == IB_FLEET_LOADING) {
         d->state = IB_FLEET_WORKING;
         ib_schedule_join(&f->schedule, (int)(d - f->device), ib_now_us());
+    } else if (m->type == IB_MSG_MISFIT && d->state == IB_FLEET_WORKING && f->o.setup->decodes) {
+        ib_fleet_set_misfit(f, m->u.misfit.text);
+        fail_device(f, d, ISOBATH_ERR_INPUT, m->u.misfit.text);
     } else if (m->type == IB_MSG_RESULT && d->state == IB_FLEET_WORKING) take_result(f, d, &m->u.result);
     else if (m->type == IB_MSG_TICK) {
         d->flops = m->u.tick.flops;
@@ -264,7 +278,7 @@ static int step(ib_fleet *f, int64_t passed_us)
     const ib_schedule *q = &f->schedule;
     int complete = q->ended;
     for (int64_t i = q->out; complete && i < q->appended; i++) complete = q->done[i % q->capacity];
-    if (complete || cancelled > 1 || atomic_load(&f->stopping) || ib_diag_status(f->o.diag) != ISOBATH_OK) return 0;
+    if (complete || cancelled > 1 || atomic_load(&f->stopping) || *f->misfit || ib_diag_status(f->o.diag) != ISOBATH_OK) return 0;
     for (int i = 0; i < q->device_count; i++) {
         ib_fleet_device *d = &f->device[i];
         if (d->state == IB_FLEET_START) start_device(f, d);

@@ -1,4 +1,5 @@
-/* A worker process: one device of a run; see include/isobath/worker.h and wire.h. One thread listens to the run, the main one computes.
+/* A worker process: one device of a run; see include/isobath/worker.h and wire.h. One thread listens to the run, the main one computes; where
+ * it decodes for itself, a third one reads frames ahead (feed.h).
  * When the run goes away, so does this process, at once. */
 #include <isobath/worker.h>
 
@@ -7,6 +8,7 @@
 #include "pipeline/fleet/affinity.h"
 #include "pipeline/compute.h"
 #include "pipeline/setup.h"
+#include "pipeline/fleet/feed.h"
 #include "pipeline/fleet/sabotage.h"
 #include "pipeline/fleet/wire.h"
 #include <signal.h>
@@ -21,6 +23,21 @@
 #define TICK_US 200000
 #define REDO_GRACE_S 600 /* opening the network in fp32 says nothing for a while */
 #define QUEUE 8          /* windows that may wait; the run sends fewer */
+#define FEED_LIMIT_US 120000000 /* a decoder that gives no frame for so long hangs */
+
+/* A window to compute. */
+typedef struct task {
+    ib_msg_window window;
+    ib_feed_frames frames; /* of a worker that decodes */
+    isobath_status status; /* of reading them */
+    char why[IB_DIAG_TEXT];
+} task;
+
+/* A window in work. */
+typedef struct flight {
+    ib_msg_window window;
+    uint32_t before[IB_PLAN_OVERLAP], after[IB_PLAN_OVERLAP]; /* of ib_msg_result */
+} flight;
 
 typedef struct remote {
     ib_wire wire;
@@ -42,9 +59,13 @@ typedef struct remote {
     pthread_cond_t came;
     ib_msg_window queue[QUEUE];
     int queued, bye, rest;
+    ib_feed *feed;       /* NULL: frames are in shared memory */
+    task *ready[QUEUE];  /* windows whose frames have been read */
+    int ready_count, reading, starved; /* reading: one is being read; starved: no more are */
+    pthread_cond_t fed;
+    pthread_t feeder;
     char held[4200]; /* what device and network are of, while they rest; "": nothing is held */
-    /* in flight, oldest first */
-    ib_msg_window flight[2];
+    flight flight[2]; /* oldest first */
     int flights;
 } remote;
 
@@ -97,6 +118,23 @@ static void drop_network(remote *r)
     *r->held = 0;
 }
 
+/* Its own opening of the input, where that can be had: the run decides by the answer. */
+static void open_feed(remote *r, const ib_msg_open *o, ib_msg_opened *answer)
+{
+    ib_diag diag = IB_DIAG_INIT;
+    ib_feed_close(r->feed);
+    r->feed = NULL;
+    if (ib_feed_open(o, o->device != IB_DEVICE_CPU, &diag, &r->feed) == ISOBATH_OK) {
+        const ib_media_info *info = ib_feed_info(r->feed);
+        answer->decodes = 1;
+        answer->width = info->width;
+        answer->height = info->height;
+        snprintf(answer->decoder, sizeof answer->decoder, "%s", info->decoder);
+        snprintf(answer->colour, sizeof answer->colour, "%s", info->colour);
+    } else snprintf(answer->why, sizeof answer->why, "%.250s", diag.text);
+    ib_diag_destroy(&diag);
+}
+
 /* Becomes the device that the run asks for, as far as that needs no network. */
 static isobath_status open_device(remote *r)
 {
@@ -124,6 +162,7 @@ static isobath_status open_device(remote *r)
     ib_message answer = {.type = IB_MSG_OPENED};
     snprintf(answer.u.opened.kind, sizeof answer.u.opened.kind, "%s", probe->kind);
     ib_backend_close(probe);
+    if (o->decodes) open_feed(r, o, &answer.u.opened);
     tell(r, &answer);
     return ISOBATH_OK;
 }
@@ -181,6 +220,12 @@ static isobath_status load_network(remote *r)
     s->budget.limit = m.u.load.budget_bytes;
     s->shape.budget = &s->budget;
     size_t raw_bytes = (size_t)IB_PLAN_WINDOW * (size_t)s->shape.height * (size_t)s->shape.width * sizeof(float);
+    if (m.u.load.decodes) raw_bytes += IB_PLAN_WINDOW * sizeof(ib_thumb);
+    else {
+        ib_feed_close(r->feed);
+        r->feed = NULL;
+    }
+    if (m.u.load.decodes && !r->feed) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told to read an input that it has not opened");
     if (raw_bytes > r->layout.raw_stride || s->shape.depth_slots < 1 || s->shape.depth_slots > 2)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
@@ -207,21 +252,99 @@ static void *listen_main(void *arg)
         if (m.type == IB_MSG_WINDOW && r->queued < QUEUE) r->queue[r->queued++] = m.u.window;
         r->bye |= m.type == IB_MSG_BYE;
         r->rest |= m.type == IB_MSG_REST;
-        pthread_cond_signal(&r->came);
+        pthread_cond_broadcast(&r->came);
+        pthread_cond_broadcast(&r->fed);
         pthread_mutex_unlock(&r->lock);
     }
     return NULL;
 }
 
+/* The oldest message in the queue. The lock is held. */
+static ib_msg_window take_message(remote *r)
+{
+    ib_msg_window w = r->queue[0];
+    memmove(r->queue, r->queue + 1, (size_t)--r->queued * sizeof *r->queue);
+    return w;
+}
+
+static ib_thumb *thumbs_of(const remote *r, int place)
+{
+    size_t maps = (size_t)IB_PLAN_WINDOW * (size_t)r->setup.shape.height * (size_t)r->setup.shape.width * sizeof(float);
+    return (ib_thumb *)(void *)(r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)place + maps);
+}
+
+static int is_place(const remote *r, int raw) { return raw >= 0 && raw < r->layout.raws; }
+
+/* Reads the frames of windows in the order in which they came, until one cannot be read or the run says that it is over. */
+static void *feed_main(void *arg)
+{
+    remote *r = arg;
+    pthread_mutex_lock(&r->lock);
+    for (isobath_status st = ISOBATH_OK; st == ISOBATH_OK;) {
+        while (!r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
+        if (r->bye || !r->queued) break;
+        task *t = calloc(1, sizeof *t);
+        if (!t) break;
+        t->window = take_message(r);
+        r->reading = 1;
+        pthread_mutex_unlock(&r->lock);
+        st = !is_place(r, t->window.raw) ? ISOBATH_ERR_INTERNAL
+                                         : ib_feed_window(r->feed, &t->window, thumbs_of(r, t->window.raw), &t->frames, t->why);
+        t->status = st;
+        pthread_mutex_lock(&r->lock);
+        r->reading = 0;
+        r->ready[r->ready_count++] = t;
+        pthread_cond_signal(&r->fed);
+    }
+    r->starved = 1;
+    pthread_cond_signal(&r->fed);
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+static void after_ms(struct timespec *t, long ms)
+{
+    clock_gettime(CLOCK_REALTIME, t);
+    t->tv_nsec += ms * 1000000;
+    t->tv_sec += t->tv_nsec / 1000000000;
+    t->tv_nsec %= 1000000000;
+}
+
+/* Waits for a window whose frames have been read, and says meanwhile that it is alive, as long as frames come. The lock is held. */
+static void wait_for_feed(remote *r)
+{
+    int64_t decoded = ib_feed_decoded(r->feed), since = ib_now_us();
+    while (!r->ready_count && !r->starved && !r->bye) {
+        struct timespec until;
+        after_ms(&until, TICK_US / 1000);
+        if (pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0 || !(r->reading || r->queued)) continue;
+        int64_t now = ib_feed_decoded(r->feed);
+        if (now != decoded) since = ib_now_us();
+        decoded = now;
+        if (ib_now_us() - since > FEED_LIMIT_US) continue;
+        pthread_mutex_unlock(&r->lock);
+        tick(r);
+        pthread_mutex_lock(&r->lock);
+    }
+}
+
 /* 1: *out is the next window; 0: none is there (`wait` 0), or the run says good-bye. */
-static int next_window(remote *r, int wait, ib_msg_window *out)
+static int next_task(remote *r, int wait, task *out)
 {
     pthread_mutex_lock(&r->lock);
-    while (wait && !r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
-    int got = r->queued > 0 && !r->bye;
-    if (got) {
-        *out = r->queue[0];
-        memmove(r->queue, r->queue + 1, (size_t)--r->queued * sizeof *r->queue);
+    int got = 0;
+    if (r->feed) {
+        if (wait) wait_for_feed(r);
+        got = r->ready_count > 0 && !r->bye;
+        if (got) {
+            *out = *r->ready[0];
+            free(r->ready[0]);
+            memmove(r->ready, r->ready + 1, (size_t)--r->ready_count * sizeof *r->ready);
+        }
+    } else {
+        while (wait && !r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
+        got = r->queued > 0 && !r->bye;
+        if (got) *out = (task){.window = take_message(r)};
     }
     pthread_mutex_unlock(&r->lock);
     return got;
@@ -258,23 +381,40 @@ static isobath_status find_frame(remote *r, int place, int64_t index, ib_source_
     return ISOBATH_OK;
 }
 
-static isobath_status begin_window(remote *r, const ib_msg_window *w)
+/* The run's frames do not come out of the input here: said once, then nothing more is done. */
+static isobath_status tell_misfit(remote *r, const task *t)
 {
-    ib_source_frame *frames[IB_PLAN_WINDOW] = {0};
+    ib_message m = {.type = IB_MSG_MISFIT, .u.misfit.order = t->window.order};
+    snprintf(m.u.misfit.text, sizeof m.u.misfit.text, "%s", t->why);
+    tell(r, &m);
+    return ISOBATH_OK;
+}
+
+static isobath_status begin_window(remote *r, task *t)
+{
+    const ib_msg_window *w = &t->window;
     isobath_status st = ISOBATH_OK;
-    if (w->raw < 0 || w->raw >= r->layout.raws) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
-    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK; i++) st = find_frame(r, w->frame[i], w->index[i], &frames[i]);
+    if (!is_place(r, w->raw)) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
+    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK && !r->feed; i++) st = find_frame(r, w->frame[i], w->index[i], &t->frames.frame[i]);
     ib_sabotage_before(&r->sabotage, w->order);
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
-    if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, frames, raw_place(r, w->raw));
-    for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_unref(frames[i]);
-    if (st == ISOBATH_OK) r->flight[r->flights++] = *w;
+    if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, t->frames.frame, raw_place(r, w->raw));
+    if (st == ISOBATH_OK) {
+        flight *f = &r->flight[r->flights++];
+        *f = (flight){.window = *w};
+        for (int i = 0; i < IB_PLAN_OVERLAP; i++) {
+            f->before[i] = t->frames.hash[i];
+            f->after[i] = t->frames.hash[ib_feed_slot_before(i)];
+        }
+    }
+    ib_feed_drop(&t->frames);
     return st;
 }
 
 static isobath_status finish_window(remote *r)
 {
-    ib_msg_window w = r->flight[0];
+    flight f = r->flight[0];
+    ib_msg_window w = f.window;
     r->flight[0] = r->flight[1];
     r->flights--;
     ib_message m = {.type = IB_MSG_RESULT};
@@ -286,6 +426,9 @@ static isobath_status finish_window(remote *r)
     o->redone = redone;
     o->flops = ib_compute_flops(r->compute);
     o->busy_s = ib_compute_busy_s(r->compute);
+    memcpy(o->before, f.before, sizeof o->before);
+    memcpy(o->after, f.after, sizeof o->after);
+    o->decode_s = r->feed ? ib_feed_busy_s(r->feed) : 0;
     ib_sabotage_result(&r->sabotage, r->wire.fd, o, raw_place(r, w.raw));
     tell(r, &m);
     r->last_tick_us = ib_now_us();
@@ -295,11 +438,19 @@ static isobath_status finish_window(remote *r)
 /* Windows until the run says good-bye: where the device takes two, one more is begun before the oldest is waited for. */
 static isobath_status serve(remote *r)
 {
-    for (ib_msg_window w;;) {
-        if (next_window(r, r->flights == 0, &w)) {
-            IB_TRY(begin_window(r, &w));
+    for (task t;;) {
+        if (next_task(r, r->flights == 0, &t)) {
+            if (t.status == ISOBATH_ERR_INPUT) {
+                while (r->flights) IB_TRY(finish_window(r));
+                return tell_misfit(r, &t);
+            }
+            if (t.status != ISOBATH_OK) return ib_fail(&r->diag, t.status, "frames of a window cannot be read: %s", isobath_status_name(t.status));
+            IB_TRY(begin_window(r, &t));
             if (r->flights < r->setup.shape.depth_slots) continue;
-        } else if (r->flights == 0) return ISOBATH_OK;
+        } else if (r->flights == 0) {
+            int over = !r->feed || r->bye || r->rest;
+            return over ? ISOBATH_OK : ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
+        }
         IB_TRY(finish_window(r));
     }
 }
@@ -315,7 +466,13 @@ static void end_run(remote *r)
     r->registered = NULL;
     if (r->base) munmap(r->base, r->layout.bytes);
     r->base = NULL;
-    r->queued = r->rest = 0;
+    while (r->ready_count) {
+        ib_feed_drop(&r->ready[--r->ready_count]->frames);
+        free(r->ready[r->ready_count]);
+    }
+    ib_feed_close(r->feed);
+    r->feed = NULL;
+    r->queued = r->rest = r->starved = 0;
 }
 
 static void close_all(remote *r)
@@ -323,6 +480,7 @@ static void close_all(remote *r)
     drop_network(r);
     ib_pool_destroy(r->pool);
     pthread_cond_destroy(&r->came);
+    pthread_cond_destroy(&r->fed);
     pthread_mutex_destroy(&r->lock);
     ib_diag_destroy(&r->diag);
 }
@@ -335,8 +493,12 @@ static isobath_status serve_run(remote *r)
     IB_TRY(load_network(r));
     if (pthread_create(&listener, NULL, listen_main, r) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
-    IB_TRY(serve(r)); /* else the run ends this process, the listener with it */
+    if (r->feed && pthread_create(&r->feeder, NULL, feed_main, r) != 0)
+        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+    int feeds = r->feed != NULL;
+    IB_TRY(serve(r)); /* else the run ends this process, and its threads with it */
     pthread_join(listener, NULL);
+    if (feeds) pthread_join(r->feeder, NULL);
     end_run(r);
     return ISOBATH_OK;
 }
@@ -352,6 +514,7 @@ int isobath_worker_run(int fd, long parent)
     ib_sabotage_init(&r.sabotage);
     pthread_mutex_init(&r.lock, NULL);
     pthread_cond_init(&r.came, NULL);
+    pthread_cond_init(&r.fed, NULL);
     isobath_status st = ISOBATH_OK;
     while (st == ISOBATH_OK && !r.bye) st = serve_run(&r);
     if (st != ISOBATH_OK) return tell_failure(&r, st);

@@ -11,7 +11,7 @@
 
 void ib_sabotage_init(ib_sabotage *s)
 {
-    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise"};
+    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise", "hash", "broken", "poison"};
     char text[512], *save = NULL;
     *s = (ib_sabotage){.state = (uint32_t)getpid() * 2654435761u};
     const char *named = getenv("ISOBATH_WORKER_TEST");
@@ -24,7 +24,7 @@ void ib_sabotage_init(ib_sabotage *s)
         if (strncmp(item, "once=", 5) == 0) snprintf(s->once, sizeof s->once, "%s", item + 5);
         if (strcmp(item, "always") == 0) s->always = 1;
         for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
-            if (strcmp(item, faults[i]) == 0) snprintf(s->fault, sizeof s->fault, "%s", item);
+            if (strcmp(item, faults[i]) == 0) snprintf(s->fault, sizeof s->fault, "%s", faults[i]);
     }
 }
 
@@ -50,9 +50,19 @@ isobath_status ib_sabotage_fails(ib_sabotage *s, int64_t order, ib_diag *diag)
     return strikes(s, "oom", order) ? ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory on purpose") : ISOBATH_OK;
 }
 
+isobath_status ib_sabotage_breaks(ib_sabotage *s, int64_t order, ib_backend *backend, ib_diag *diag)
+{
+    if (strikes(s, "broken", order)) return ib_fail(diag, ISOBATH_ERR_DEVICE, "the device failed on purpose");
+    if (strcmp(backend->ops->name, "cuda") != 0 || !strikes(s, "poison", order)) return ISOBATH_OK;
+    void *nowhere = (void *)(uintptr_t)0x100000; /* of the device's address space */
+    ib_copy_args copy = {.x = ib_tensor_3d(nowhere, IB_F32, 1, 64, 64), .y = ib_tensor_3d(nowhere, IB_F32, 1, 64, 64)};
+    return backend->ops->copy(backend, &copy);
+}
+
 void ib_sabotage_result(ib_sabotage *s, int fd, ib_msg_result *o, float *raw)
 {
     if (strikes(s, "nan", o->order)) raw[1] = NAN;
     if (strikes(s, "place", o->order)) o->raw++;
+    if (strikes(s, "hash", o->order)) o->before[3] ^= 1;
     if (strikes(s, "noise", o->order)) send(fd, "isobath?", 8, MSG_NOSIGNAL);
 }

@@ -6,8 +6,11 @@
  *   once=PATH     the following faults happen to the one process that can remove this file, and to no other
  *   always        they happen to every process
  *   window=K      at this window of the run (default 0)
- *   die | hang | oom | nan | place | noise
- *                 it kills itself; stops; says that memory is out; writes NaN; names another place; sends bytes that are no message */
+ *   die | hang | oom | nan | place | noise | hash
+ *                 it kills itself; stops; says that memory is out; writes NaN; names another place; sends bytes that are no message; read
+ *                 other pictures than its neighbours
+ *   broken | poison
+ *                 in the run's own process (worker.c): the device fails; a kernel is made to fail that the device does not survive */
 #ifndef IB_PIPELINE_FLEET_SABOTAGE_H
 #define IB_PIPELINE_FLEET_SABOTAGE_H
 
@@ -17,12 +20,14 @@ typedef struct ib_sabotage {
     uint32_t state;
     int delay_us, pause_us, always;
     int64_t window;
-    char fault[8], once[256];
+    char fault[8], once[256]; /* fault: its first 7 letters */
 } ib_sabotage;
 
 void ib_sabotage_init(ib_sabotage *sabotage);
 void ib_sabotage_before(ib_sabotage *sabotage, int64_t order);
 isobath_status ib_sabotage_fails(ib_sabotage *sabotage, int64_t order, ib_diag *diag);
+/* In the run's own process: the device fails at this window of the stream, by itself or by a kernel that reads where nothing is. */
+isobath_status ib_sabotage_breaks(ib_sabotage *sabotage, int64_t order, ib_backend *backend, ib_diag *diag);
 void ib_sabotage_result(ib_sabotage *sabotage, int fd, ib_msg_result *result, float *raw);
 
 #endif

@@ -5,12 +5,17 @@
 #include "pipeline/report/machine.h"
 #include "pipeline/fleet/schedule.h"
 #include "pipeline/setup.h"
+#include "pipeline/shots.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SEGMENT_MOST 8
 #define SEGMENT_LEAST 4
+#define SEGMENT_DECODED 12 /* where each one begins with a jump in the video: a group of 250 pictures */
+#define DECODER_THREADS 16
+#define DECODER_FRAMES 24  /* pictures that a decoder with its threads holds */
 #define START_LIMIT_S 120 /* a driver that wakes a machine's cards takes a while */
 #define PROCESS_BYTES ((size_t)25 << 20)      /* code and libraries of a worker process */
 #define CUDA_PROCESS_BYTES ((size_t)400 << 20) /* with a CUDA context */
@@ -34,9 +39,12 @@ static ib_shared_layout layout_for(const ib_setup *s, int segment)
     int devices = s->devices.count, several = devices > 1;
     int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
     int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
+    size_t raw = (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
+    if (s->decodes)
+        return ib_shared_layout_for(p->source_width, p->source_height, 0, 0, raw + IB_PLAN_WINDOW * sizeof(ib_thumb),
+                                    (int)raws + (several ? 2 * devices : 2));
     if (ib_setup_wants_rgb(s)) frames += raws * IB_PLAN_STEP;
-    return ib_shared_layout_for(p->source_width, p->source_height, planes_bytes(s), (int)frames,
-                                (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float), (int)raws);
+    return ib_shared_layout_for(p->source_width, p->source_height, planes_bytes(s), (int)frames, raw, (int)raws);
 }
 
 void ib_setup_shared_places(const ib_setup *s, int *frames, int *raws)
@@ -57,7 +65,7 @@ void ib_setup_plan_fleet(ib_setup *s)
 {
     size_t memory, available;
     ib_machine_memory(&memory, &available);
-    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : SEGMENT_MOST;
+    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : s->decodes ? SEGMENT_DECODED : SEGMENT_MOST;
     for (;; s->segment--) { /* a third of what is free is the limit, but for short segments, and a few windows always */
         s->shared = layout_for(s, s->segment);
         if (s->segment == 1 || s->options.segment_windows > 0 || !available) break;
@@ -71,8 +79,21 @@ void ib_setup_plan_fleet(ib_setup *s)
     for (int i = 0; i < s->devices.count; i++) {
         int d = s->devices.device[i];
         bytes += d >= 0 ? CUDA_PROCESS_BYTES : PROCESS_BYTES + (d == IB_DEVICE_CPU ? s->memory.total : 0);
+        if (s->decodes) /* the windows that it has read, and the decoder's own */
+            bytes += (size_t)((d >= 0 ? IB_SCHEDULE_DEEP : 2) * IB_PLAN_STEP + IB_PLAN_WINDOW + DECODER_FRAMES) *
+                     (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3;
     }
-    s->plan.host_bytes += bytes;
+    s->plan.host_bytes += bytes - s->fleet_bytes;
+    s->fleet_bytes = bytes;
+}
+
+int ib_setup_may_decode_apart(const ib_setup *s)
+{
+    const isobath_run_options *o = &s->options;
+    struct stat sb;
+    if (o->decoders && strcmp(o->decoders, "one") == 0) return 0;
+    int pipe = strcmp(o->input, "-") == 0 || o->raw_format || (stat(o->input, &sb) == 0 && !S_ISREG(sb.st_mode) && !S_ISDIR(sb.st_mode));
+    return !pipe && !s->cuts_auto && !ib_setup_wants_rgb(s) && strlen(o->input) < sizeof(((ib_msg_open *)0)->input);
 }
 
 static void note_kind(ib_setup *s, const char *kind)
@@ -84,11 +105,33 @@ static void note_kind(ib_setup *s, const char *kind)
 }
 
 /* Asks the i-th device what it is. */
-static isobath_status ask(ib_setup *s, int i, ib_diag *diag, char kind[128])
+static isobath_status ask(ib_setup *s, int i, ib_diag *diag, ib_msg_opened *answer)
 {
     char name[16];
     ib_device_name(s->devices.device[i], name);
-    return ib_child_opened(s->child[i], name, START_LIMIT_S, diag, kind);
+    return ib_child_opened(s->child[i], name, START_LIMIT_S, diag, answer);
+}
+
+/* Do all workers read the same input, as this process does? Else this one reads it for all of them. */
+static void settle_decoders(ib_setup *s, const ib_msg_opened *answers)
+{
+    char line[512] = "";
+    for (int i = 0; i < s->devices.count && !*line; i++) {
+        const ib_msg_opened *a = &answers[i];
+        if (!a->decodes) snprintf(line, sizeof line, "%s", a->why);
+        else if (a->width != s->plan.source_width || a->height != s->plan.source_height) snprintf(line, sizeof line, "pictures of another size");
+        else if (strcmp(a->decoder, answers->decoder) != 0) snprintf(line, sizeof line, "%s and %s", answers->decoder, a->decoder);
+    }
+    if (!*line) {
+        snprintf(s->decoder, sizeof s->decoder, "%s", answers->decoder);
+        snprintf(s->colour, sizeof s->colour, "%s", answers->colour);
+        return;
+    }
+    char text[600];
+    snprintf(text, sizeof text, "one decoder for all devices (%s)", line);
+    if (s->options.note) s->options.note(s->options.note_ctx, text);
+    s->decodes = 0;
+    ib_setup_plan_fleet(s);
 }
 
 static void leave_out(ib_setup *s, int i)
@@ -129,17 +172,18 @@ isobath_status ib_setup_open_children(ib_setup *s, ib_diag *diag)
     IB_TRY(ib_child_program(s->options.program, s->program, sizeof s->program, diag));
     *s->plan.device = 0;
     int rested[IB_MAX_DEVICES];
+    ib_msg_opened answers[IB_MAX_DEVICES];
     for (int i = 0; i < s->devices.count; i++) {
         s->child[i] = s->options.engine ? ib_engine_take_child(s->options.engine, s->devices.device[i]) : NULL;
         rested[i] = s->child[i] && wake(s, i) == 0;
         if (!rested[i]) IB_TRY(start_child(s, i, diag));
     }
     for (int i = 0; i < s->devices.count;) {
-        char kind[128], line[IB_DIAG_TEXT];
+        char line[IB_DIAG_TEXT];
         ib_diag own = IB_DIAG_INIT;
-        isobath_status st = ask(s, i, &own, kind);
+        isobath_status st = ask(s, i, &own, &answers[i]);
         if (st == ISOBATH_OK) {
-            note_kind(s, kind);
+            note_kind(s, answers[i].kind);
             i++;
             continue;
         }
@@ -156,6 +200,7 @@ isobath_status ib_setup_open_children(ib_setup *s, ib_diag *diag)
         leave_out(s, i);
         memmove(rested + i, rested + i + 1, (IB_MAX_DEVICES - 1 - (size_t)i) * sizeof *rested);
     }
+    if (s->decodes) settle_decoders(s, answers);
     return ISOBATH_OK;
 }
 
@@ -163,6 +208,20 @@ ib_msg_open ib_setup_child_open(const ib_setup *s, int device)
 {
     ib_msg_open o = {.device = device, .act = (int32_t)s->act, .threads = ib_setup_threads_of(s, device)};
     snprintf(o.isa, sizeof o.isa, "%s", s->options.cpu_isa ? s->options.cpu_isa : "");
+    o.decodes = s->decodes;
+    if (!o.decodes) return o;
+    int cards = 0;
+    for (int i = 0; i < s->devices.count; i++) cards += s->devices.device[i] >= 0;
+    const char *decoder = s->options.decoder;
+    snprintf(o.input, sizeof o.input, "%s", s->options.input);
+    o.media = s->media_options;
+    o.media.pool = NULL;
+    o.media.raw_format = NULL;
+    o.media.threads = s->threads / s->devices.count > 1 ? s->threads / s->devices.count : 1;
+    if (o.media.threads > DECODER_THREADS) o.media.threads = DECODER_THREADS;
+    o.media.cuda_device = device >= 0 ? device : 0;
+    if (cards < s->devices.count || s->options.device_memory) o.media.decoder = IB_DECODER_SOFTWARE; /* one kind for all */
+    else if (!decoder || strcmp(decoder, "auto") == 0) o.media.decoder = IB_DECODER_AUTO;
     return o;
 }
 

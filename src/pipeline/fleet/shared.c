@@ -47,8 +47,7 @@ uint64_t ib_shared_used_bytes(const ib_shared_layout *l, int frames, int raws)
     return l->frame_used * (uint64_t)frames + l->raw_stride * (uint64_t)raws;
 }
 
-/* Bytes of a row of a plane that hold samples. */
-static size_t row_bytes(const ib_yuv_planes *p, int plane)
+size_t ib_shared_row_bytes(const ib_yuv_planes *p, int plane)
 {
     size_t used = 0;
     for (int c = 0; c < 3; c++) {
@@ -62,7 +61,7 @@ static size_t row_bytes(const ib_yuv_planes *p, int plane)
 size_t ib_shared_planes_bytes(const ib_yuv_planes *p)
 {
     size_t bytes = 0;
-    for (int i = 0; i < p->planes; i++) bytes += row_bytes(p, i) * (size_t)p->rows[i];
+    for (int i = 0; i < p->planes; i++) bytes += ib_shared_row_bytes(p, i) * (size_t)p->rows[i];
     return bytes;
 }
 
@@ -77,7 +76,7 @@ static int reserve(int fd, uint64_t offset, uint64_t bytes)
 static isobath_status take_memory(ib_shared *s, int frames, int raws, ib_diag *diag)
 {
     const ib_shared_layout *l = &s->layout;
-    s->free_frames = malloc((size_t)l->frames * sizeof *s->free_frames);
+    s->free_frames = malloc(((size_t)l->frames + 1) * sizeof *s->free_frames);
     s->free_raws = malloc((size_t)l->raws * sizeof *s->free_raws);
     s->raw_user = malloc((size_t)l->raws * sizeof *s->raw_user);
     if (!s->free_frames || !s->free_raws || !s->raw_user) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the list of shared places");
@@ -175,7 +174,7 @@ static isobath_status store_frame(void *ctx, ib_source_frame *f, ib_diag *diag)
         return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "frame %lld: its pixel format does not fit the others'", (long long)f->index);
     if (!f->planes) memcpy(at, f->rgb, bytes);
     for (int i = 0; i < p.planes; i++) {
-        size_t row = row_bytes(&p, i);
+        size_t row = ib_shared_row_bytes(&p, i);
         const uint8_t *from = p.plane[i];
         uint64_t offset = (uint64_t)(at - base);
         for (int y = 0; y < p.rows[i]; y++, at += row, from += p.stride[i]) memcpy(at, from, row);

@@ -18,6 +18,8 @@ typedef struct ib_shared_layout {
 
 /* raw_bytes: of one raw window. planes_bytes: of a frame's packed planes; 0: frames are RGB. Strides are whole pages. */
 ib_shared_layout ib_shared_layout_for(int width, int height, size_t planes_bytes, int frames, size_t raw_bytes, int raws);
+/* Bytes of a row of a plane that hold samples. */
+size_t ib_shared_row_bytes(const ib_yuv_planes *planes, int plane);
 /* Bytes of the samples of a picture without gaps between rows. */
 size_t ib_shared_planes_bytes(const ib_yuv_planes *planes);
 /* Memory of so many places. */

@@ -15,7 +15,7 @@ static size_t body_bytes(uint32_t type)
     static const size_t sizes[IB_MSG_TYPES] = {
         [IB_MSG_OPEN] = sizeof(ib_msg_open), [IB_MSG_OPENED] = sizeof(ib_msg_opened), [IB_MSG_LOAD] = sizeof(ib_msg_load),
         [IB_MSG_WINDOW] = sizeof(ib_msg_window), [IB_MSG_RESULT] = sizeof(ib_msg_result), [IB_MSG_TICK] = sizeof(ib_msg_tick),
-        [IB_MSG_FAILED] = sizeof(ib_msg_failed)};
+        [IB_MSG_FAILED] = sizeof(ib_msg_failed), [IB_MSG_MISFIT] = sizeof(ib_msg_misfit)};
     return type < IB_MSG_TYPES ? sizes[type] : 0;
 }
 
@@ -62,8 +62,12 @@ int ib_wire_send(ib_wire *w, ib_message *m, int pass, int wait)
 /* Ends the strings of a message, so that they can be read whatever came. */
 static void end_strings(ib_message *m)
 {
-    if (m->type == IB_MSG_OPEN) m->u.open.version[sizeof m->u.open.version - 1] = m->u.open.isa[sizeof m->u.open.isa - 1] = 0;
-    if (m->type == IB_MSG_OPENED) m->u.opened.kind[sizeof m->u.opened.kind - 1] = 0;
+    ib_msg_open *o = &m->u.open;
+    ib_msg_opened *d = &m->u.opened;
+    if (m->type == IB_MSG_OPEN) o->version[sizeof o->version - 1] = o->isa[sizeof o->isa - 1] = o->input[sizeof o->input - 1] = 0;
+    if (m->type == IB_MSG_OPENED)
+        d->kind[sizeof d->kind - 1] = d->decoder[sizeof d->decoder - 1] = d->colour[sizeof d->colour - 1] = d->why[sizeof d->why - 1] = 0;
+    if (m->type == IB_MSG_MISFIT) m->u.misfit.text[sizeof m->u.misfit.text - 1] = 0;
     if (m->type == IB_MSG_LOAD) m->u.load.model_path[sizeof m->u.load.model_path - 1] = 0;
     if (m->type == IB_MSG_FAILED) m->u.failed.text[sizeof m->u.failed.text - 1] = 0;
 }

@@ -7,7 +7,7 @@
 #include "pipeline/fleet/shared.h"
 #include "pipeline/plan.h"
 
-#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 2"
+#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 3"
 
 typedef enum ib_message_type {
     IB_MSG_OPEN = 1, /* to the worker: what to be */
@@ -20,6 +20,7 @@ typedef enum ib_message_type {
     IB_MSG_FAILED,   /* from it, the last message */
     IB_MSG_BYE,      /* to it: end in peace */
     IB_MSG_REST,     /* to it, when nothing is in work: the run is over; OPEN for another one follows, or BYE */
+    IB_MSG_MISFIT,   /* from it, the last message: the input does not give it the frames of a window */
     IB_MSG_TYPES
 } ib_message_type;
 
@@ -28,10 +29,16 @@ typedef struct ib_msg_open {
     int32_t device; /* CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL of setup.h */
     int32_t act, threads;
     char isa[16]; /* "": the best */
+    int32_t decodes; /* 1: it is to open the input itself, with these options (their pointers mean nothing) */
+    char input[4096];
+    ib_media_options media;
 } ib_msg_open;
 
 typedef struct ib_msg_opened {
     char kind[128];
+    int32_t decodes, width, height; /* 1: it has opened the input, whose pictures have this size */
+    char decoder[96], colour[96];   /* as of ib_media_info */
+    char why[256];                  /* decodes 0 although it was to: the reason */
 } ib_msg_opened;
 
 typedef struct ib_msg_load {
@@ -40,7 +47,13 @@ typedef struct ib_msg_load {
     ib_vda_shape shape;   /* its budget does not travel */
     uint64_t budget_bytes; /* 0: no limit */
     ib_shared_layout shared;
+    int32_t decodes; /* 1: it reads the frames itself; behind the maps of a raw window are 32 thumbnails then */
 } ib_msg_load;
+
+/* Where decoding begins for a frame; of media/index.h. */
+typedef struct ib_msg_point {
+    int64_t key_us, lead;
+} ib_msg_point;
 
 typedef struct ib_msg_window {
     int64_t order; /* its number in the run */
@@ -48,6 +61,10 @@ typedef struct ib_msg_window {
     int64_t index[IB_PLAN_WINDOW]; /* of the frames in the video: equal ones are one frame */
     int32_t frame[IB_PLAN_WINDOW]; /* places in shared memory */
     int32_t raw;                   /* place for the result */
+    int32_t first, end;            /* slots of new frames. This and what follows is for a worker that decodes */
+    int64_t pts_us[IB_PLAN_WINDOW];
+    ib_msg_point point[2];         /* of the frames in slots 0 and 1 */
+    int64_t video_frames;          /* -1: not known yet */
 } ib_msg_window;
 
 typedef struct ib_msg_result {
@@ -55,6 +72,10 @@ typedef struct ib_msg_result {
     int32_t raw, redone;
     int64_t nonfinite;
     double flops, busy_s; /* since it was loaded */
+    /* of a worker that decodes: hashes of the pictures that the window shares with the one before it, and with the one after it; and since
+     * it was opened */
+    uint32_t before[IB_PLAN_OVERLAP], after[IB_PLAN_OVERLAP];
+    double decode_s;
 } ib_msg_result;
 
 typedef struct ib_msg_tick {
@@ -67,6 +88,11 @@ typedef struct ib_msg_failed {
     char text[IB_DIAG_TEXT];
 } ib_msg_failed;
 
+typedef struct ib_msg_misfit {
+    int64_t order;
+    char text[IB_DIAG_TEXT];
+} ib_msg_misfit;
+
 typedef struct ib_message {
     uint32_t magic, type, bytes, sequence, crc, unused; /* set by ib_wire_send */
     union {
@@ -77,6 +103,7 @@ typedef struct ib_message {
         ib_msg_result result;
         ib_msg_tick tick;
         ib_msg_failed failed;
+        ib_msg_misfit misfit;
     } u;
 } ib_message;
 
