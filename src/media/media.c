@@ -205,11 +205,10 @@ static isobath_status reopen(ib_media *m)
     return ib_decoder_open(m->name, &m->options, m->diag, &m->decoder);
 }
 
-/* 1: frames have numbers that a jump can name. */
-static int can_jump(const ib_media *m, int64_t index)
+int ib_media_can_jump(const ib_media *m)
 {
-    int numbered = m->start_us <= 0 || (m->options.start_frame <= 0 && m->options.end_frame <= 0);
-    return numbered && index > m->kept && ib_decoder_can_seek(m->decoder);
+    int numbered = m->start_us <= 0 || (m->options.start_frame <= 0 && m->options.end_frame <= 0); /* frames have numbers that it can name */
+    return numbered && ib_decoder_can_seek(m->decoder);
 }
 
 /* key_us < 0: not known. */
@@ -230,7 +229,7 @@ isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
     ib_media_frame frame;
     ib_decoded d;
     int got = 1, arrived = 0;
-    if (can_jump(m, index)) {
+    if (index > m->kept && ib_media_can_jump(m)) {
         IB_TRY(seek(m, index, pts_us, -1, &arrived));
         if (!arrived) IB_TRY(reopen(m));
     }
@@ -241,7 +240,7 @@ isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
 isobath_status ib_media_jump_from(ib_media *m, int64_t index, int64_t pts_us, int64_t key_us, int *arrived)
 {
     *arrived = 0;
-    return can_jump(m, index) ? seek(m, index, pts_us, key_us, arrived) : ISOBATH_OK;
+    return index > m->kept && ib_media_can_jump(m) ? seek(m, index, pts_us, key_us, arrived) : ISOBATH_OK;
 }
 
 int ib_media_first_planes(const ib_media *m, ib_yuv_planes *planes)

@@ -110,6 +110,7 @@ void ib_media_first_hash(const ib_media *media, char out[65]);
 isobath_status ib_media_jump(ib_media *media, int64_t index, int64_t pts_us);
 /* The same from the frame at key_us, which needs none before it (index.h). *arrived = 0: that cannot be done; then nothing more can be read
  * from the media object. */
+int ib_media_can_jump(const ib_media *media); /* 0: it never can */
 isobath_status ib_media_jump_from(ib_media *media, int64_t index, int64_t pts_us, int64_t key_us, int *arrived);
 
 /* What ib_media_read would give as times, from the container's packets alone (images: from their number), for options as they opened a

@@ -33,14 +33,14 @@ isobath_status ib_run_open_log(ib_run *r)
     snprintf(path, sizeof path, "%s/%s_isobath.log.jsonl", s->options.output, s->name);
     IB_TRY(ib_log_open(path, r->past.frame_count > 0, r->diag, &r->log));
     if (r->past.frame_count) ib_log_event(r->log, "resume", json_pack("{s:I}", "frames", (json_int_t)r->past.frame_count));
-    ib_log_event(r->log, "start", json_pack("{s:s, s:o, s:o, s:s, s:[i,i], s:[i,i], s:[i,i], s:I, s:I, s:I, s:i}", "isobath",
+    ib_log_event(r->log, "start", json_pack("{s:s, s:o, s:o, s:s, s:[i,i], s:[i,i], s:[i,i], s:I, s:I, s:I, s:i, s:s}", "isobath",
                                             ISOBATH_VERSION, "input", ib_json_string(s->options.input), "model",
                                             ib_json_string(s->model_path), "device",
                                             p->device, "source_size", p->source_width, p->source_height, "network_size",
                                             p->network_width, p->network_height, "output_size", p->output_width,
                                             p->output_height, "frames_hint", (json_int_t)p->frames_hint, "host_bytes",
                                             (json_int_t)p->host_bytes, "device_bytes", (json_int_t)p->device_bytes, "threads",
-                                            s->threads));
+                                            s->threads, "decoders", s->decodes ? "each" : "one"));
     const ib_precision_verdict *v = &s->precision;
     if (*s->model_sha256) /* it was tested */
         ib_log_event(r->log, "precision", json_pack("{s:s, s:b, s:b, s:I, s:f, s:f}", "chosen", p->precision, "sound", v->sound, "cached",

@@ -48,7 +48,8 @@ static void expect_same(char a[PATHS][65], char b[PATHS][65], const char *what)
 static int compare_fleets(e2e *e, const char *isa, const char *precision, const char *cuts, int side_by_side)
 {
     static const struct { int workers, segment, delay_us; } fleets[] = {{1, 4, 0}, {2, 1, 9000}, {3, 8, 20000}, {5, 2, 15000}};
-    static const char *const forms[] = {"", ",planes"}; /* frames as RGB, and as the decoder left them */
+    static const char *const forms[] = {"", "", ",planes", ""}; /* frames as RGB, and as the decoder left them */
+    static const char *const decoders[] = {"one", "each", "one", "each"};
     char want[PATHS][65], got[PATHS][65], what[128], delay[64], input[512], output[512], cut_file[512];
     isobath_run_options o = e2e_options(e, "d.mkv", "d");
     o.input = strcpy(input, o.input); /* e2e_path reuses its buffers */
@@ -69,10 +70,11 @@ static int compare_fleets(e2e *e, const char *isa, const char *precision, const 
     if (st != ISOBATH_OK) fail_msg("%s %s: %s", isa, precision, e->error);
     digests(e, "d", want);
     for (size_t i = 0; i < sizeof fleets / sizeof *fleets; i++) {
-        snprintf(delay, sizeof delay, "delay_us=%d%s", fleets[i].delay_us, forms[i % 2]);
+        snprintf(delay, sizeof delay, "delay_us=%d%s", fleets[i].delay_us, forms[i]);
         setenv("ISOBATH_WORKER_TEST", delay, 1);
         o.devices = cpus(fleets[i].workers);
         o.segment_windows = fleets[i].segment;
+        o.decoders = decoders[i];
         snprintf(what, sizeof what, "%s %s, %s, segments of %d", isa, precision, o.devices, o.segment_windows);
         if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s: %s", what, e->error);
         assert_int_equal(e->plan.device_count, fleets[i].workers);

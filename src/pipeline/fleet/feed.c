@@ -45,6 +45,7 @@ isobath_status ib_feed_open(const ib_msg_open *open, int by_reference, ib_diag *
     f->options.raw_format = NULL;
     isobath_status st = open_media(f);
     if (st != ISOBATH_OK) ib_fail(diag, st, "%s", f->diag.text);
+    else if (!ib_media_can_jump(f->media)) st = ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "the input cannot be read from the middle");
     else {
         f->info = *ib_media_get_info(f->media);
         f->by_reference = by_reference && ib_media_has_planes(f->media);
