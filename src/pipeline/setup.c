@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 void isobath_run_options_init(isobath_run_options *options)
 {
@@ -146,6 +147,8 @@ static isobath_status read_model(ib_setup *s, ib_diag *diag)
     IB_TRY(ib_models_resolve(s->options.model, s->options.metric == 1, diag, s->model_path, sizeof s->model_path));
     ib_checkpoint *ckpt;
     IB_TRY(ib_checkpoint_open(s->model_path, diag, &ckpt));
+    struct stat sb;
+    if (stat(s->model_path, &sb) == 0) s->model_bytes = (int64_t)sb.st_size;
     isobath_status st = ib_vda_config_read(ckpt, s->options.metric, diag, &s->config);
     ib_checkpoint_close(ckpt);
     IB_TRY(st);

@@ -20,6 +20,7 @@ typedef struct ib_setup {
     int string_count;
     char name[256];       /* NAME of the result files */
     char model_path[4096];
+    int64_t model_bytes; /* of its file */
     char cuda_reason[256]; /* why `auto` did not take a GPU */
     ib_media *media;
     ib_pool *media_pool; /* of its colour conversion; NULL: one thread */

@@ -3,6 +3,7 @@
 #include "pipeline/engine.h"
 #include "pipeline/fleet/fleet_internal.h"
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,14 @@
 #define LOOK_MS 100              /* how often clocks and `cancelled` are looked at when nothing happens */
 #define FAILURES_MOST 2          /* processes of a device that may fail before it is left out */
 #define OPEN_LIMIT_US 120000000  /* until a new process says what it is */
-#define LOAD_LIMIT_US 600000000  /* until the network is loaded, or the first window of a device is there */
+#define LOAD_LIMIT_US 120000000  /* until the network is loaded: this, and */
+#define LOAD_BYTES_PER_S 10e6    /* its file from a slow disk */
+#define CARD_LIMIT_US 90000000   /* of a card whose speed is not known: a driver that compiles the kernels as they are used, and */
+#define CARD_FLOPS 1e12          /* its windows on the slowest one */
+#define CPU_FLOPS 2e9            /* of one thread of the slowest processor */
 #define QUIET_LEAST_US 10000000  /* and of a device whose speed is known: this, or */
 #define QUIET_WINDOWS 8          /* the time of so many windows */
+#define QUIET_TIMES 4            /* or of what a processor does at most without a word */
 
 /* A line for the log and for people. */
 static void tell(ib_fleet *f, const ib_fleet_device *d, const char *event, const char *text)
@@ -234,13 +240,24 @@ static void hear(ib_fleet *f, ib_fleet_device *d)
     }
 }
 
+/* The same of a device that has not given a window yet: from what it has to compute. Cards say nothing while they do; processors speak after
+ * every frame that they encode, and how long that took tells how long the rest takes. */
+static int64_t first_limit(const ib_setup *s, const ib_fleet_device *d)
+{
+    double encode = s->memory.encode_flops, depth = s->memory.depth_flops * IB_PLAN_WINDOW;
+    if (d->device >= 0) return CARD_LIMIT_US + (int64_t)(2 * (encode * IB_PLAN_WINDOW + depth) / CARD_FLOPS * 1e6);
+    if (d->flops > 0 && d->busy_s > 0) return QUIET_LEAST_US + (int64_t)(QUIET_TIMES * fmax(encode, depth) * d->busy_s / d->flops * 1e6);
+    return QUIET_LEAST_US + (int64_t)(encode / (CPU_FLOPS * ib_setup_threads_of(s, d->device)) * 1e6);
+}
+
 /* How long the device may be silent now. */
 static int64_t quiet_limit(const ib_fleet *f, const ib_fleet_device *d)
 {
-    if (d->state == IB_FLEET_OPENING) return OPEN_LIMIT_US;
     double window = f->schedule.device[d - f->device].window_us;
-    if (d->state == IB_FLEET_LOADING || window <= 0) return LOAD_LIMIT_US;
+    if (d->state == IB_FLEET_OPENING) return OPEN_LIMIT_US;
+    if (d->state == IB_FLEET_LOADING) return LOAD_LIMIT_US + (int64_t)((double)f->o.setup->model_bytes / LOAD_BYTES_PER_S * 1e6);
     if (d->grace_s > 0) return (int64_t)d->grace_s * 1000000;
+    if (window <= 0) return first_limit(f->o.setup, d);
     if (window < (double)ib_schedule_median_us(&f->schedule)) window = (double)ib_schedule_median_us(&f->schedule);
     int64_t limit = (int64_t)(QUIET_WINDOWS * window);
     return limit > QUIET_LEAST_US ? limit : QUIET_LEAST_US;
