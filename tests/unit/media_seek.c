@@ -89,9 +89,7 @@ static void frames_are_the_same(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         clip c = cases[i].clip;
         if (!clip_have_encoder(c.encoder)) continue;
-        c.frames = 260;
-        c.width = 48;
-        c.height = 32;
+        c.frames = 260; /* of 64x48: libx265 3.5 writes past its buffers at 48x32 */
         char path[128];
         snprintf(path, sizeof path, "%s/%s", dir, cases[i].file);
         assert_int_equal(clip_write(path, &c), 0);
