@@ -28,22 +28,53 @@ static void label_of(const ib_result *r, const ib_row *row, char *out, size_t si
         snprintf(out + n, size - n, "%.1f m %.1f m/s", row->distance, sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]));
 }
 
+enum { LABELS = 64 }; /* labels of a frame that the later ones keep clear of */
+
+typedef struct place {
+    int x, y, width;
+} place;
+
+/* Moves a label up until it covers none of those before; where there is no room it stays. */
+static void find_room(const place *taken, int count, int high, place *p)
+{
+    place tried = *p;
+    for (int k = 0; k < count;) {
+        const place *t = &taken[k];
+        int covers = tried.x < t->x + t->width && t->x < tried.x + tried.width && tried.y < t->y + high && t->y < tried.y + high;
+        if (!covers) {
+            k++;
+            continue;
+        }
+        tried.y = t->y - high;
+        if (tried.y < 0) return;
+        k = 0;
+    }
+    *p = tried;
+}
+
 void ib_overlay_draw(const ib_result *r, const ib_row *rows, size_t count, int64_t frame, ib_canvas *c)
 {
     double sx = (double)c->width / r->video_width, sy = (double)c->height / r->video_height;
     int letters = c->height / 360 > 1 ? c->height / 360 : 1, thick = letters + 1, high = 9 * letters;
-    for (size_t i = 0; i < count; i++) {
-        const ib_row *row = &rows[i];
+    place taken[LABELS];
+    int placed = 0;
+    for (size_t i = 0; i < 2 * count; i++) { /* the boxes, then the labels */
+        const ib_row *row = &rows[i % count];
         ib_colour colour = row->has_position ? ib_track_colour(row->id, 0.42) : grey;
         double b[4] = {row->box[0] * sx, row->box[1] * sy, row->box[2] * sx, row->box[3] * sy};
         char label[96];
-        ib_canvas_box(c, b[0], b[1], b[2], b[3], thick, colour, row->bridged);
+        if (i < count) {
+            ib_canvas_box(c, b[0], b[1], b[2], b[3], thick, colour, row->bridged);
+            continue;
+        }
         label_of(r, row, label, sizeof label);
-        int width = ib_canvas_text_width(label, letters) + letters;
-        int x = b[0] < 0 ? 0 : b[0] > c->width - width ? c->width - width : (int)b[0];
-        int y = b[1] < high ? (int)(b[1] < 0 ? 0 : b[1]) : b[1] > c->height ? c->height - high : (int)b[1] - high;
-        ib_canvas_fill(c, x, y, x + width, y + high, colour, 0.85);
-        ib_canvas_text(c, x + letters, y + letters, letters, label, white);
+        place p = {.width = ib_canvas_text_width(label, letters) + letters};
+        p.x = b[0] < 0 ? 0 : b[0] > c->width - p.width ? c->width - p.width : (int)b[0];
+        p.y = b[1] < high ? (int)(b[1] < 0 ? 0 : b[1]) : b[1] > c->height ? c->height - high : (int)b[1] - high;
+        find_room(taken, placed, high, &p);
+        if (placed < LABELS) taken[placed++] = p;
+        ib_canvas_fill(c, p.x, p.y, p.x + p.width, p.y + high, colour, 0.85);
+        ib_canvas_text(c, p.x + letters, p.y + letters, letters, label, white);
     }
     char note[96];
     snprintf(note, sizeof note, "frame %" PRId64 ", %s coordinates, %s", frame, r->summary->coordinates,

@@ -139,6 +139,10 @@ static void overlays(void **state)
     const uint8_t *edge = pixels + 3 * (45 * W + 20);
     assert_true(edge[0] == own.r && edge[1] == own.g && edge[2] == own.b);
     assert_int_equal(count(24, 34, 56, 56), 0); /* the inside of the box is left alone */
+    rows[1] = (ib_row){.id = 5, .box = {44, 62, 124, 130}, .class_index = -1, .has_position = 1, .distance = 9};
+    clear();
+    ib_overlay_draw(&r, rows, 2, 7, &canvas);
+    assert_true(shows("#12 dog 8.4 m 5.0 m/s", 1) && shows("#5 9.0 m", 1)); /* labels keep clear of each other */
     r.metric = 0;
     clear();
     ib_overlay_draw(&r, rows, 1, 7, &canvas);
