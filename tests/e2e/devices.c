@@ -48,7 +48,7 @@ static void expect_same(char a[PATHS][65], char b[PATHS][65], const char *what)
 static int compare_fleets(e2e *e, const char *isa, const char *precision, const char *cuts, int side_by_side)
 {
     static const struct { int workers, segment, delay_us; } fleets[] = {{1, 4, 0}, {2, 1, 9000}, {3, 8, 20000}, {5, 2, 15000}};
-    static const char *const forms[] = {"", "", ",planes", ""}; /* frames as RGB, and as the decoder left them */
+    static const char *const forms[] = {"", "", ",rgb", ""}; /* frames as the decoder left them, and as RGB */
     static const char *const decoders[] = {"one", "each", "one", "each"};
     char want[PATHS][65], got[PATHS][65], what[128], delay[64], input[512], output[512], cut_file[512];
     isobath_run_options o = e2e_options(e, "d.mkv", "d");

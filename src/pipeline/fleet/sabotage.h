@@ -1,6 +1,6 @@
 /* Faults on purpose in a worker process, for tests of the run that has to survive them. Read from the environment variable
  * ISOBATH_WORKER_TEST: items separated by commas. Without it nothing here does anything.
- *   planes        (read by the run) the CPU gets frames as a GPU would: as the decoder left them
+ *   rgb           (read by the run) the CPU gets frames as RGB also where planes are smaller
  *   delay_us=N    sleeps up to N microseconds before each window, at random
  *   pause_us=N    sleeps N microseconds
  *   once=PATH     the following faults happen to the one process that can remove this file, and to no other

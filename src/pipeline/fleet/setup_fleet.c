@@ -20,19 +20,23 @@
 #define PROCESS_BYTES ((size_t)25 << 20)      /* code and libraries of a worker process */
 #define CUDA_PROCESS_BYTES ((size_t)400 << 20) /* with a CUDA context */
 
-/* Places for `segment` windows a device. Frames: what all devices still have to compute of their segments, one window that is
- * assembled, one that is rendered, the decoder's; where pictures are wanted, those of every finished window. Results: finished windows
- * that wait for older ones, and those in work. */
-/* Bytes of a frame as the decoder leaves it, where cards make RGB of it themselves; 0: frames are shared as RGB. */
+/* Bytes of a frame as the decoder leaves it, where workers make RGB of it themselves: cards always, processors where that takes less
+ * memory (4:2:0 of 8 bits: half; a picture that is much reduced: more). 0: frames are shared as RGB. */
 static size_t planes_bytes(const ib_setup *s)
 {
     ib_yuv_planes planes;
     const char *test = getenv("ISOBATH_WORKER_TEST"); /* sabotage.h */
-    int wanted = !ib_setup_wants_rgb(s) && ib_media_first_planes(s->media, &planes) && !planes.on_device;
-    for (int i = 0; i < s->devices.count && !(test && strstr(test, "planes")); i++) wanted &= s->devices.device[i] != IB_DEVICE_CPU;
-    return wanted ? ib_shared_planes_bytes(&planes) : 0;
+    if (ib_setup_wants_rgb(s) || !ib_media_first_planes(s->media, &planes) || planes.on_device) return 0;
+    size_t bytes = ib_shared_planes_bytes(&planes), rgb = (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3;
+    int smaller = bytes < rgb && !(test && strstr(test, "rgb"));
+    for (int i = 0; i < s->devices.count; i++)
+        if (s->devices.device[i] == IB_DEVICE_CPU && !smaller) return 0;
+    return bytes;
 }
 
+/* Places for `segment` windows a device. Frames: what all devices still have to compute of their segments, one window that is
+ * assembled, one that is rendered, the decoder's; where pictures are wanted, those of every finished window. Results: finished windows
+ * that wait for older ones, and those in work. */
 static ib_shared_layout layout_for(const ib_setup *s, int segment)
 {
     const isobath_plan *p = &s->plan;
@@ -66,11 +70,13 @@ void ib_setup_plan_fleet(ib_setup *s)
     size_t memory, available;
     ib_machine_memory(&memory, &available);
     s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : s->decodes ? SEGMENT_DECODED : SEGMENT_MOST;
-    for (;; s->segment--) { /* a third of what is free is the limit, but for short segments, and a few windows always */
+    /* A twelfth of the machine and a third of what is free, but for short segments (half of what is free), and single windows always. */
+    uint64_t limit = memory / 12 < available / 3 ? memory / 12 : available / 3;
+    for (;; s->segment--) {
         s->shared = layout_for(s, s->segment);
         if (s->segment == 1 || s->options.segment_windows > 0 || !available) break;
         uint64_t bytes = ib_shared_used_bytes(&s->shared, s->shared.frames, s->shared.raws);
-        if (bytes <= available / 3 || (s->segment == SEGMENT_LEAST && bytes <= available / 2)) break;
+        if (bytes <= limit || (s->segment == SEGMENT_LEAST && bytes <= available / 2)) break;
     }
     s->source_queue_bytes = 2 * (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3; /* the look-ahead is in shared memory */
     int frames, raws;
