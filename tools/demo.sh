@@ -15,7 +15,7 @@ fi
 "$build/isobath" run "$root/assets/sample/walk.mp4" -o "$out" --model "$model" ${size-} --format png16,npz,preview --overwrite
 "$build/isobath" check "$out"
 if [ -f "$root/assets/sample/walk_depth.npz" ] && [ -z "${size-}" ]; then
-    "$build/isobath" eval "$out/walk_depths.npz" "$root/assets/sample/walk_depth.npz" || true
+    "$build/isobath" eval "$out/walk_depths.npz" "$root/assets/sample/walk_depth.npz" --camera "$root/assets/sample/walk_depth_camera.jsonl" || true
 fi
 echo "preview: $out/walk_vis.mp4"
 echo "depth:   $out/walk_depths_png16/ (16-bit PNG, one scale) and $out/walk_depths.npz"
