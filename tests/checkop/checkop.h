@@ -199,6 +199,7 @@ extern const char *const ck_isas[]; /* instruction paths of the cpu backend, NUL
 void ck_check(const ck_options *o, ck_tally *t);               /* against ref */
 /* temporal_block, where the backend has it: it is checked against the single ops that it stands for. */
 void ck_temporal_block(ck_tally *t, ib_backend *b);
+void ck_temporal_block_selftest(ck_tally *t);
 void ck_null(const ck_options *o, ck_tally *t);                /* counts, and refusal of bad arguments */
 void ck_invariance(const ck_options *o, ck_tally *t);          /* byte comparison over splits, layouts, threads */
 void ck_refuse_scalars(ck_tally *t, ib_backend *null_backend); /* a part of ck_null */

@@ -126,6 +126,7 @@ void ck_selftest(const ck_options *o, ck_tally *t)
         if (o->op && strcmp(o->op, ck_ops[i]->name) != 0) continue;
         for (int act = IB_F32; act <= IB_BF16; act++) test_op(ck_ops[i], (ib_dtype)act, pool, t);
     }
+    if (!o->op || !strcmp(o->op, "temporal_block")) ck_temporal_block_selftest(t);
     ck_set_ref_pool(NULL);
     ib_pool_destroy(pool);
 }

@@ -1,6 +1,7 @@
-/* temporal_block: one op for a dozen, which only some backends have for some shapes. There is no ref of it: it must be as
- * close to the single ops on ref in f32 as the single ops on its own backend are, the same bytes at any cut of the pixels,
- * in place or not, and it must keep pixels apart. */
+/* temporal_block: one op for a dozen, which only some backends have for some shapes. It must be as close to ref's in f32 as
+ * the single ops on its own backend are, the same bytes at any cut of the pixels, in place or not, and it must keep pixels
+ * apart. The single ops must be close to ref's, too: both say what the op means. */
+#include "backend/ref/ref.h"
 #include "checkop.h"
 
 #include <math.h>
@@ -177,7 +178,24 @@ static void distance(const float *a, const float *b, int64_t count, double *most
     *rms = sqrt(square / (double)count);
 }
 
-static void check_size(ck_tally *t, ib_backend *b, ib_backend *ref, int64_t T, int64_t P)
+enum { FAILS, PASSES, NOT_FOR_SHAPE };
+
+/* NaN in one pixel of x: there in every frame of the result, nowhere else. `x` may be changed. */
+static int keeps_pixels_apart(module *m, const ib_tensor *at, float *x, const float *got, int64_t T, int64_t P)
+{
+    int64_t pixel = P / 2, wrong = 0, count = T * P * C;
+    x[pixel * C + 3] = NAN;
+    put(m, at[0].data, m->b->act, x, count);
+    fused(m, &at[0], &at[1], &at[3], 0, P);
+    float *planted = get(m, &at[3]);
+    for (int64_t i = 0; i < count; i++)
+        wrong += i / C % P == pixel ? !isnan(planted[i]) : memcmp(&planted[i], &got[i], sizeof *got) != 0;
+    free(planted);
+    return wrong == 0;
+}
+
+/* All checks of one size; `text` says what failed. */
+static int judge(ib_backend *b, ib_backend *ref, int64_t T, int64_t P, char *text, size_t size)
 {
     int64_t count = T * P * C, cut = P / 3;
     ib_dtype act = b->act;
@@ -185,62 +203,141 @@ static void check_size(ck_tally *t, ib_backend *b, ib_backend *ref, int64_t T, i
     module_create(&own, b, act);
     module_create(&exact, ref, act);
     float *x = values(1, count, 0, 2, act), *r = values(2, count, 0, 2, act);
-    ib_tensor at[2][5]; /* x, residual, result of the op, of its pieces, of single ops */
-    for (int k = 0; k < 2; k++) {
-        module *one = k ? &exact : &own;
-        for (int i = 0; i < 5; i++) {
-            at[k][i] = ib_tensor_3d(device(one, (size_t)count * ib_dtype_size(one->b->act)), one->b->act, T, P, C);
-            put(one, at[k][i].data, one->b->act, i == 0 ? x : r, count);
-        }
-        composed(one, &at[k][0], &at[k][1], &at[k][4]);
+    ib_tensor at[5], on_ref[3]; /* x, residual, result of the op, of its pieces, of single ops */
+    for (int i = 0; i < 5; i++) {
+        at[i] = ib_tensor_3d(device(&own, (size_t)count * ib_dtype_size(act)), act, T, P, C);
+        put(&own, at[i].data, act, i == 0 ? x : r, count);
     }
-    int done = fused(m, &at[0][0], &at[0][2], &at[0][2], 0, P); /* in place: its buffer holds the residual */
-    if (done && cut > 0) fused(m, &at[0][0], &at[0][1], &at[0][3], 0, cut);
-    if (done) fused(m, &at[0][0], &at[0][1], &at[0][3], cut, P - cut);
-    float *got = get(m, &at[0][2]), *pieces = get(m, &at[0][3]), *single = get(m, &at[0][4]), *expected = get(&exact, &at[1][4]);
-    double most[2], rms[2];
+    for (int i = 0; i < 3; i++) {
+        on_ref[i] = ib_tensor_3d(device(&exact, (size_t)count * sizeof(float)), IB_F32, T, P, C);
+        put(&exact, on_ref[i].data, IB_F32, i == 0 ? x : r, count);
+    }
+    fused(&exact, &on_ref[0], &on_ref[1], &on_ref[2], 0, P);
+    composed(m, &at[0], &at[1], &at[4]);
+    int done = fused(m, &at[0], &at[2], &at[2], 0, P), outcome = FAILS; /* in place: its buffer holds the residual */
+    if (done && cut > 0) fused(m, &at[0], &at[1], &at[3], 0, cut);
+    if (done) fused(m, &at[0], &at[1], &at[3], cut, P - cut);
+    float *got = get(m, &at[2]), *pieces = get(m, &at[3]), *single = get(m, &at[4]), *expected = get(&exact, &on_ref[2]);
+    double most[2], rms[2], largest = 0;
     distance(got, expected, count, &most[0], &rms[0]);
     distance(single, expected, count, &most[1], &rms[1]);
+    for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs((double)expected[i]));
     if (own.status != ISOBATH_OK || exact.status != ISOBATH_OK)
-        ck_fail(t, "%s: temporal_block T%d P%d: %s", b->kind, (int)T, (int)P, b->diag->text);
+        snprintf(text, size, "%.200s", own.status != ISOBATH_OK ? b->diag->text : ref->diag->text);
+    else if (!(most[1] <= 64 * ck_unit(act) * largest))
+        snprintf(text, size, "single ops are %.2e from ref's, of %.2e at most", most[1], largest);
     else if (!done)
-        ck_skip(t, "%s: temporal_block T%d P%d: not for this shape", b->kind, (int)T, (int)P);
+        outcome = NOT_FOR_SHAPE;
     else if (!(rms[0] <= 1.1 * rms[1]) || !(most[0] <= 1.5 * most[1]))
-        ck_fail(t, "%s: temporal_block T%d P%d: rms %.2e, largest %.2e from ref; single ops %.2e, %.2e", b->kind, (int)T, (int)P,
-                rms[0], most[0], rms[1], most[1]);
+        snprintf(text, size, "rms %.2e, largest %.2e from ref; single ops %.2e, %.2e", rms[0], most[0], rms[1], most[1]);
     else if (memcmp(got, pieces, (size_t)count * sizeof *got) != 0)
-        ck_fail(t, "%s: temporal_block T%d P%d: in pieces other bytes", b->kind, (int)T, (int)P);
+        snprintf(text, size, "in pieces other bytes");
+    else if (!keeps_pixels_apart(m, at, x, got, T, P) || own.status != ISOBATH_OK)
+        snprintf(text, size, "NaN in one pixel is not in all frames of that pixel alone");
     else
-        ck_pass(t);
-    /* NaN in one pixel: there in every frame, nowhere else. */
-    if (done && own.status == ISOBATH_OK) {
-        int64_t pixel = P / 2, wrong = 0;
-        x[pixel * C + 3] = NAN;
-        put(m, at[0][0].data, act, x, count);
-        fused(m, &at[0][0], &at[0][1], &at[0][3], 0, P);
-        float *planted = get(m, &at[0][3]);
-        for (int64_t i = 0; i < count; i++)
-            wrong += i / C % P == pixel ? !isnan(planted[i]) : memcmp(&planted[i], &got[i], sizeof *got) != 0;
-        if (wrong || own.status != ISOBATH_OK)
-            ck_fail(t, "%s: temporal_block T%d P%d: a NaN in one pixel: %lld values are wrong", b->kind, (int)T, (int)P, (long long)wrong);
-        else
-            ck_pass(t);
-        free(planted);
-    }
+        outcome = PASSES;
     free(x), free(r), free(got), free(pieces), free(single), free(expected);
     module_free(&own);
     module_free(&exact);
+    return outcome;
 }
+
+static const int sizes[][2] = {{32, 50}, {32, 1}, {7, 13}, {1, 25}, {31, 3}};
+enum { SIZES = sizeof sizes / sizeof *sizes };
 
 void ck_temporal_block(ck_tally *t, ib_backend *b)
 {
-    static const int sizes[][2] = {{32, 50}, {32, 1}, {7, 13}, {1, 25}, {31, 3}};
-    if (!b->ops->temporal_block || b->act == IB_F32) return;
+    if (!b->ops->temporal_block) return;
     ib_diag diag = IB_DIAG_INIT;
     ib_backend *ref = ck_open(t, "ref", NULL, IB_F32, 0, NULL, &diag);
     if (!ref) return;
     int before = t->passed;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_size(t, b, ref, sizes[i][0], sizes[i][1]);
-    printf("%s %-20s %4d passed\n", b->kind, "temporal_block", t->passed - before);
+    for (int i = 0; i < SIZES; i++) {
+        char text[300] = "";
+        int outcome = judge(b, ref, sizes[i][0], sizes[i][1], text, sizeof text);
+        if (outcome == PASSES)
+            ck_pass(t);
+        else if (outcome == NOT_FOR_SHAPE)
+            ck_skip(t, "%s: temporal_block T%d P%d: not for this shape", b->kind, sizes[i][0], sizes[i][1]);
+        else
+            ck_fail(t, "%s: temporal_block T%d P%d: %s", b->kind, sizes[i][0], sizes[i][1], text);
+    }
+    printf("%-32s %-20s %4d passed\n", b->kind, "temporal_block", t->passed - before);
     ib_backend_close(ref);
+}
+
+/* ---- the self-test: ref's op with one fault ------------------------------------------------------------------------- */
+
+/* Writes a faulty op that runs `change` on a copy of the arguments first. */
+#define FAULTY(name, change)                                                                           \
+    static isobath_status name(ib_backend *b, const ib_temporal_block_args *original, int *done)       \
+    {                                                                                                  \
+        ib_temporal_block_args a = *original;                                                          \
+        change;                                                                                        \
+        return ib_ref_temporal_block(b, &a, done);                                                     \
+    }
+FAULTY(sound, (void)a)
+FAULTY(same_positions, a.attn[1].pos = a.attn[0].pos)
+FAULTY(other_norm, a.ff_norm_weight = a.attn[0].norm_weight)
+FAULTY(half_heads, a.heads /= 2)
+FAULTY(other_residual, a.residual = a.x)
+FAULTY(coarse_eps, a.eps = 0.05f)
+FAULTY(lost_frame, if (a.y.dim[0] > 1) a.x.dim[0] = a.residual.dim[0] = --a.y.dim[0])
+FAULTY(lost_pixel, if (a.y.dim[1] > 1) a.x.dim[1] = a.residual.dim[1] = --a.y.dim[1])
+FAULTY(swapped_products, const ib_weight *w = a.attn[0].out; a.attn[0].out = a.attn[1].out; a.attn[1].out = w)
+
+static isobath_status hides_nan(ib_backend *b, const ib_temporal_block_args *a, int *done)
+{
+    IB_TRY(ib_ref_temporal_block(b, a, done));
+    for (int64_t i = 0; i < a->y.dim[0] * a->y.dim[1] * C; i++) {
+        int64_t at = ib_ref_row(&a->y, i / C / a->y.dim[1], i / C % a->y.dim[1]) + i % C;
+        if (isnan(ib_ref_get(&a->y, at))) ib_ref_set(&a->y, at, 0);
+    }
+    return ISOBATH_OK;
+}
+
+/* Right within the bounds, but one value in a thousandth part depends on how many pixels there are. */
+static isobath_status by_batch(ib_backend *b, const ib_temporal_block_args *a, int *done)
+{
+    IB_TRY(ib_ref_temporal_block(b, a, done));
+    ib_ref_set(&a->y, 0, (double)ib_ref_get(&a->y, 0) * (1 + 2 * ck_unit(b->act) * (double)(a->y.dim[1] % 2 ? 1 : -1)));
+    return ISOBATH_OK;
+}
+
+void ck_temporal_block_selftest(ck_tally *t)
+{
+    static const struct {
+        const char *fault;
+        isobath_status (*op)(ib_backend *, const ib_temporal_block_args *, int *);
+    } faults[] = {{"none (ref itself)", sound},
+                  {"positions of the first attention in both", same_positions},
+                  {"the feed-forward's norm takes another weight", other_norm},
+                  {"four heads instead of eight", half_heads},
+                  {"adds x instead of the residual", other_residual},
+                  {"eps is 0.05", coarse_eps},
+                  {"leaves out the last frame", lost_frame},
+                  {"leaves out the last pixel", lost_pixel},
+                  {"the attentions' output layers swapped", swapped_products},
+                  {"turns NaN into 0", hides_nan},
+                  {"a value depends on the number of pixels", by_batch}};
+    ib_diag diag = IB_DIAG_INIT;
+    ib_backend *ref = ck_open(t, "ref", NULL, IB_F32, 0, NULL, &diag), *b = ck_open(t, "ref", NULL, IB_F16, 0, NULL, &diag);
+    for (size_t f = 0; ref && b && f < sizeof faults / sizeof *faults; f++) {
+        char text[300] = "passes";
+        int caught = 0;
+        const ib_op_table *good = b->ops;
+        ib_op_table table = *good;
+        table.temporal_block = faults[f].op;
+        b->ops = &table;
+        for (int i = 0; i < SIZES && !caught; i++) caught = judge(b, ref, sizes[i][0], sizes[i][1], text, sizeof text) != PASSES;
+        b->ops = good;
+        if (caught == (f > 0)) {
+            ck_pass(t);
+            printf("temporal_block f16: %s\n      %s\n", faults[f].fault, text);
+        } else {
+            ck_fail(t, "temporal_block f16: %s: %s", faults[f].fault, caught ? text : "not caught");
+        }
+    }
+    if (ref) ib_backend_close(ref);
+    if (b) ib_backend_close(b);
 }

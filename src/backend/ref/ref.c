@@ -101,6 +101,7 @@ static const ib_op_table ref_ops = {.name = "ref",
 #define IB_REF_ENTRY(op) .op = ib_ref_##op,
                                     IB_OPS(IB_REF_ENTRY)
 #undef IB_REF_ENTRY
+                                    .temporal_block = ib_ref_temporal_block,
 };
 
 isobath_status ib_ref_open(const ib_backend_options *options, ib_backend **out)

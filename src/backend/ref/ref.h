@@ -72,5 +72,6 @@ float ib_ref_align(float v, float scale, float shift);
 #define IB_REF_DECLARE(op) isobath_status ib_ref_##op(ib_backend *, const ib_##op##_args *);
 IB_OPS(IB_REF_DECLARE)
 #undef IB_REF_DECLARE
+isobath_status ib_ref_temporal_block(ib_backend *, const ib_temporal_block_args *, int *done); /* every shape */
 
 #endif
