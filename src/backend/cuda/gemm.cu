@@ -18,6 +18,8 @@ isobath_status ib_cuda_gemm(ib_cuda_backend *be, ib_gemm *g, const ib_cuda_weigh
     const int simt = be->base.act == IB_F32 || be->path == IB_CUDA_SIMT;
     const int bn = g->vector_in ? tile_columns(g->cols, simt ? 64 : 32) : 64;
     const ib_dtype act = be->base.act;
+    if (act == IB_F32 && be->path == IB_CUDA_WGMMA && ib_gemm_launch_split(be, *g, taps, tile_columns(g->cols, 64)))
+        return ib_cuda_launched(&be->base, op);
     if (simt) {
         if (act == IB_F32)
             ib_gemm_launch_simt_f32(be->stream, *g, taps, bn);

@@ -14,6 +14,9 @@ void ib_gemm_launch_mma_bf16(cudaStream_t stream, const ib_gemm &g, int taps, in
  * made for the shape: nothing was launched then. */
 int ib_gemm_launch_patch(const ib_cuda_backend *be, const ib_gemm &g);
 int ib_gemm_launch_slab(const ib_cuda_backend *be, const ib_gemm &g);
+/* fp32. Sums of fewer products than this are left to the core without tensor cores, whose bounds are narrower there. */
+#define IB_SPLIT_LEAST_K 64
+int ib_gemm_launch_split(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns);
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns);
 
 #endif

@@ -1,6 +1,6 @@
 /* What the copy engine can read, for the sm_90a core; instances are in gemm_wgmma_<type>.cu. */
 #include "backend/cuda/gemm_launch.cuh"
-#include "backend/cuda/gemm_wgmma.cuh"
+#include "backend/cuda/gemm_wide.cuh"
 
 /* Positions of all frames lie at one pitch, so that rows of A can be numbered through. */
 static int is_flat(const ib_gemm &g, int64_t frames)
@@ -12,7 +12,7 @@ static int is_flat(const ib_gemm &g, int64_t frames)
 int ib_gemm_map_rows_of(const ib_cuda_backend *be, const ib_gemm &g, int rows, CUtensorMap *map)
 {
     const int64_t frames = (int64_t)g.rows / ((int64_t)g.by_w.divisor * g.by_h.divisor);
-    if ((size_t)g.x.data % 16 || g.x.sj % 8 || !is_flat(g, frames)) return 0;
+    if ((size_t)g.x.data % 16 || g.x.sj * (int64_t)ib_dtype_size(be->base.act) % 16 || !is_flat(g, frames)) return 0;
     return ib_cuda_map_rows(be, g.x.data, g.x_channels, g.rows, g.x.sj, rows, map);
 }
 
@@ -32,8 +32,13 @@ static int map_x(const ib_cuda_backend *be, const ib_gemm &g, int taps, CUtensor
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns)
 {
     if (ib_gemm_way_out(g) == IB_GEMM_GENERAL) return 0; /* a scattered way out gains nothing here */
+    const int wide = g.cols % IB_WIDE_BN == 0 && g.k_pad >= IB_WIDE_LEAST_K;
     CUtensorMap x, w;
-    if (!map_x(be, g, taps, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, columns, &w)) return 0;
+    if (!map_x(be, g, taps, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, wide ? IB_WIDE_BN : columns, &w)) return 0;
+    if (wide) {
+        be->base.act == IB_F16 ? ib_gemm_run_wide_f16(be, g, taps, x, w) : ib_gemm_run_wide_bf16(be, g, taps, x, w);
+        return 1;
+    }
     if (be->base.act == IB_F16)
         ib_gemm_run_wgmma_f16(be, g, taps, columns, x, w);
     else

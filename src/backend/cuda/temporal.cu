@@ -53,35 +53,9 @@ __device__ __forceinline__ void attend(uint8_t *smem, uint32_t item_offset, int 
 #pragma unroll
         for (int j = 0; j < 4; j++) ib_mma_1688<T>(s[j], a[0], a[1], b[j]);
     }
-    if (tk < FRAMES) {
-#pragma unroll
-        for (int j = 0; j < 4; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                if (j * 8 + t2 + (e & 1) >= tk) s[j][e] = -INFINITY;
-    }
-
     uint32_t pf[2][4];
     float inverse[2];
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-        float top = -INFINITY, sum = 0.0f;
-#pragma unroll
-        for (int j = 0; j < 4; j++) top = fmaxf(top, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
-        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-        top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-        const float offset = top * scale_log2;
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const float e0 = ib_exp2_fast(s[j][2 * r] * scale_log2 - offset);
-            const float e1 = ib_exp2_fast(s[j][2 * r + 1] * scale_log2 - offset);
-            sum += e0 + e1;
-            pf[j >> 1][(j & 1) * 2 + r] = ib_pack2<T>(e0, e1);
-        }
-        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-        inverse[r] = 1.0f / sum;
-    }
+    ib_temporal_softmax<T>(s, pf, inverse, tk, scale_log2, t2);
 
     __syncwarp(); /* these rows of q have been read by all lanes */
     uint8_t *out = smem + item_offset + (tq + g) * pitch + t2 * 2;

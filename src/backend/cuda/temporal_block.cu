@@ -6,6 +6,7 @@
  * B; values need one transposition in registers. The residual stream stays in f32. All weights (176 KiB) wait in shared
  * memory as B operands, so a block stays on its multiprocessor and walks over pixels. */
 #include "backend/cuda/mma.cuh"
+#include "backend/cuda/temporal.cuh"
 #include <math.h>
 
 #define C 64
@@ -113,12 +114,6 @@ __device__ __forceinline__ void step_product(float (&stream)[2][8][4], const uin
     }
 }
 
-__device__ __forceinline__ float four_lanes(float x)
-{
-    x += __shfl_xor_sync(0xffffffffu, x, 1);
-    return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
 /* n = LayerNorm(stream) [+ positions] as A operand. */
 template <typename T, bool POSITIONS>
 __device__ __forceinline__ void normalise(uint32_t (&n)[2][4][4], const float (&stream)[2][8][4], const float *weight,
@@ -131,7 +126,7 @@ __device__ __forceinline__ void normalise(uint32_t (&n)[2][4][4], const float (&
             float sum = 0.0f, squares = 0.0f;
 #pragma unroll
             for (int j = 0; j < 8; j++) sum += stream[m][j][2 * r] + stream[m][j][2 * r + 1];
-            const float mean = four_lanes(sum) / (float)C;
+            const float mean = ib_four_lanes(sum) / (float)C;
 #pragma unroll
             for (int j = 0; j < 8; j++)
 #pragma unroll
@@ -139,7 +134,7 @@ __device__ __forceinline__ void normalise(uint32_t (&n)[2][4][4], const float (&
                     const float d = stream[m][j][2 * r + e] - mean;
                     squares = fmaf(d, d, squares);
                 }
-            const float inverse = 1.0f / sqrtf(four_lanes(squares) / (float)C + eps);
+            const float inverse = 1.0f / sqrtf(ib_four_lanes(squares) / (float)C + eps);
             const float *row = pe + (16 * m + 8 * r + g) * PE_PITCH + t2;
 #pragma unroll
             for (int j = 0; j < 8; j++) {
@@ -190,30 +185,7 @@ __device__ __forceinline__ void attend(uint32_t (&result)[2][4], int half, const
         float inverse[2];
 #pragma unroll
         for (int j = 0; j < 4; j++) ib_mma_1688<T>(s[j], q[m][0], q[m][1], k[j]);
-        if (frames < FRAMES) {
-#pragma unroll
-            for (int j = 0; j < 4; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    if (j * 8 + t2 + (e & 1) >= frames) s[j][e] = -INFINITY;
-        }
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            float top = -INFINITY, sum = 0.0f;
-#pragma unroll
-            for (int j = 0; j < 4; j++) top = fmaxf(top, fmaxf(s[j][2 * r], s[j][2 * r + 1]));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 1));
-            top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, 2));
-            const float offset = top * scale_log2;
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                const float e0 = ib_exp2_fast(s[j][2 * r] * scale_log2 - offset);
-                const float e1 = ib_exp2_fast(s[j][2 * r + 1] * scale_log2 - offset);
-                sum += e0 + e1;
-                weights[j >> 1][(j & 1) * 2 + r] = ib_pack2<T>(e0, e1);
-            }
-            inverse[r] = 1.0f / four_lanes(sum);
-        }
+        ib_temporal_softmax<T>(s, weights, inverse, frames, scale_log2, t2);
         ib_mma_16816<T>(o, weights[0], v[0], v[1]);
         ib_mma_16816<T>(o, weights[1], v[2], v[3]);
 #pragma unroll

@@ -114,7 +114,11 @@ template <int pending> __device__ __forceinline__ void ib_wgmma_wait()
 #define IB_R32_D                                                                                                       \
     ",%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,"  \
     "%92,%93,%94,%95"
+#define IB_R32_E                                                                                                       \
+    ",%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,%115,%116,%117,%118,"  \
+    "%119,%120,%121,%122,%123,%124,%125,%126,%127"
 #define IB_D96(i) IB_D64(i), IB_D32(i + 16)
+#define IB_D128(i) IB_D64(i), IB_D64(i + 16)
 #define IB_WGMMA(N, TYPE, T, REGS, D, A_SS, B_SS, A0, A1, A2, A3, B_RS)                                                \
     template <> struct ib_wgmma<T, N> {                                                                                \
         static __device__ __forceinline__ void shared(float (&d)[N / 8][4], uint64_t a, uint64_t b)                    \
@@ -137,7 +141,9 @@ template <typename T, int N> struct ib_wgmma;
     IB_WGMMA(32, TYPE, T, IB_R16_A, IB_D16, "%16", "%17", "%16", "%17", "%18", "%19", "%20")                           \
     IB_WGMMA(64, TYPE, T, IB_R16_A IB_R16_B, IB_D32, "%32", "%33", "%32", "%33", "%34", "%35", "%36")                  \
     IB_WGMMA(128, TYPE, T, IB_R16_A IB_R16_B IB_R32_C, IB_D64, "%64", "%65", "%64", "%65", "%66", "%67", "%68")       \
-    IB_WGMMA(192, TYPE, T, IB_R16_A IB_R16_B IB_R32_C IB_R32_D, IB_D96, "%96", "%97", "%96", "%97", "%98", "%99", "%100")
+    IB_WGMMA(192, TYPE, T, IB_R16_A IB_R16_B IB_R32_C IB_R32_D, IB_D96, "%96", "%97", "%96", "%97", "%98", "%99", "%100") \
+    IB_WGMMA(256, TYPE, T, IB_R16_A IB_R16_B IB_R32_C IB_R32_D IB_R32_E, IB_D128, "%128", "%129", "%128", "%129", "%130",  \
+             "%131", "%132")
 IB_WGMMA_ALL("f16", ib_f16)
 IB_WGMMA_ALL("bf16", ib_bf16)
 

@@ -1,0 +1,177 @@
+/* The core for sm_90a and long sums of many columns: tiles of 128 x 256 results, 64 x 256 for each of two warpgroups that read
+ * the same tile of W, so that a result costs three quarters of the square core's reads from the L2 cache and of shared memory.
+ * Persistent blocks, a feeder warp, four stages. The second warpgroup stays a step behind the first: while one is on its
+ * way out the other has the tensor cores to itself. The sums are the square core's, bit for bit. */
+#ifndef IB_BACKEND_CUDA_GEMM_WIDE_CUH
+#define IB_BACKEND_CUDA_GEMM_WIDE_CUH
+
+#include "backend/cuda/gemm_wgmma.cuh"
+
+constexpr int IB_WIDE_LEAST_K = 512; /* shorter sums are left to the other cores */
+constexpr int IB_WIDE_BM = 128, IB_WIDE_BN = 256, IB_WIDE_STAGES = 4, IB_WIDE_THREADS = 384;
+constexpr int IB_WIDE_STAGE_BYTES = (IB_WIDE_BM + IB_WIDE_BN) * 128;
+constexpr int IB_WIDE_SHARED_BYTES = IB_WIDE_STAGES * IB_WIDE_STAGE_BYTES + 8 * ib_gemm_scratch_bytes(32) + 128 + 1024;
+
+/* Host: the launches, one file per type. */
+void ib_gemm_run_wide_f16(const ib_cuda_backend *be, const ib_gemm &g, int taps, const CUtensorMap &x, const CUtensorMap &w);
+void ib_gemm_run_wide_bf16(const ib_cuda_backend *be, const ib_gemm &g, int taps, const CUtensorMap &x, const CUtensorMap &w);
+
+/* As k_gemm_wgmma. */
+template <typename T, bool WINDOWS, bool RELU, int WAY_OUT>
+__global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
+    k_gemm_wide(const __grid_constant__ ib_gemm g, const __grid_constant__ CUtensorMap x_map,
+                const __grid_constant__ CUtensorMap w_map)
+{
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+    constexpr int BN = IB_WIDE_BN, STAGES = IB_WIDE_STAGES, STAGE = IB_WIDE_STAGE_BYTES;
+    extern __shared__ unsigned char raw[];
+    unsigned char *shared = raw + (1024 - (ib_smem_address(raw) & 1023)) % 1024;
+    const uint32_t base = ib_smem_address(shared), full = base + STAGES * STAGE, empty = full + 8 * STAGES;
+    const int tid = (int)threadIdx.x, warp = tid / 32, lane = tid % 32;
+    const uint32_t tiles_n = (uint32_t)((g.cols + BN - 1) / BN);
+    const uint32_t tiles = (g.rows + IB_WIDE_BM - 1) / IB_WIDE_BM * tiles_n;
+    const int channels = WINDOWS ? g.ci_pad : g.k_pad; /* of one tap */
+    const int steps = (channels + 63) / 64 * (WINDOWS ? 9 : 1);
+
+    if (tid == 0) {
+        ib_tma_prefetch_map(&x_map);
+        ib_tma_prefetch_map(&w_map);
+        for (int s = 0; s < STAGES; s++) {
+            ib_mbarrier_init(full + 8 * s, 1);
+            ib_mbarrier_init(empty + 8 * s, 8);
+        }
+        ib_mbarrier_fence_init();
+    }
+    __syncthreads();
+    ib_grid_begin();
+
+    if (warp >= 8) { /* the feeder: one thread of a warpgroup that gives its registers to the others */
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");
+        int s = 0;
+        uint32_t parity = 1; /* of the phase before the first: passes */
+        for (uint32_t tile = blockIdx.x; tid == 256 && tile < tiles; tile += gridDim.x) {
+            const uint32_t row0 = tile / tiles_n * IB_WIDE_BM;
+            const int col0 = (int)(tile % tiles_n) * BN;
+            const ib_gemm_row r = ib_gemm_row_at(g, row0);
+            int tap = 0, c = 0;
+            for (int step = 0; step < steps; step++) {
+                const uint32_t a = base + s * STAGE, barrier = full + 8 * s;
+                ib_mbarrier_wait(empty + 8 * s, parity);
+                ib_mbarrier_expect(barrier, STAGE);
+                if (WINDOWS)
+                    ib_tma_windows(a, &x_map, barrier, c, r.j * g.stride - 1, r.i * g.stride - 1, r.t, tap % 3, tap / 3);
+                else
+                    ib_tma_rows(a, &x_map, barrier, c, (int)row0);
+                ib_tma_rows(a + IB_WIDE_BM * 128, &w_map, barrier, tap * channels + c, col0);
+                c += 64;
+                if (c >= channels) {
+                    c = 0;
+                    tap++;
+                }
+                if (++s == STAGES) {
+                    s = 0;
+                    parity ^= 1;
+                }
+            }
+        }
+    } else {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n");
+        const int group = warp / 4;
+        float *scratch = (float *)(shared + STAGES * STAGE + 128 + warp * ib_gemm_scratch_bytes(32));
+        const int lag = steps < 2 ? steps : 2; /* steps that the first group is ahead */
+        if (group == 1) asm volatile("bar.sync 1, 256;\n" ::: "memory");
+        int s = 0;
+        uint32_t parity = 0;
+        for (uint32_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+            float acc[1][BN / 8][4];
+#pragma unroll
+            for (int n = 0; n < BN / 8; n++)
+#pragma unroll
+                for (int e = 0; e < 4; e++) acc[0][n][e] = 0.0f;
+            const uint32_t row0 = tile / tiles_n * IB_WIDE_BM + (uint32_t)(warp * 16);
+            const int col0 = (int)(tile % tiles_n) * BN;
+            ib_gemm_stream<1, BN / 8> stream;
+            if (WAY_OUT == IB_WGMMA_STREAM) stream.begin(g, row0, col0, lane);
+            int before = 0;
+            for (int step = 0; step < steps; step++) {
+                const uint32_t a = base + s * STAGE;
+                const uint64_t b = ib_wgmma_descriptor(a + IB_WIDE_BM * 128);
+                ib_mbarrier_wait(full + 8 * s, parity);
+                if (RELU) {
+                    uint32_t fragment[4][4];
+#pragma unroll
+                    for (int ks = 0; ks < 4; ks++) {
+                        ib_ldmatrix_x4(fragment[ks], a + ib_swizzle(warp * 16 + lane % 16, ks * 2 + lane / 16));
+#pragma unroll
+                        for (int e = 0; e < 4; e++) fragment[ks][e] = ib_relu2<T>(fragment[ks][e]);
+                    }
+                    ib_wgmma_fence();
+#pragma unroll
+                    for (int ks = 0; ks < 4; ks++) ib_wgmma<T, BN>::registers(acc[0], fragment[ks], b + 2 * ks);
+                    ib_wgmma_commit();
+                    ib_wgmma_wait<0>();
+                    if (lane == 0) ib_mbarrier_arrive(empty + 8 * s);
+                } else {
+                    const uint64_t da = ib_wgmma_descriptor(a + group * (64 * 128));
+                    ib_wgmma_fence();
+#pragma unroll
+                    for (int ks = 0; ks < 4; ks++) ib_wgmma<T, BN>::shared(acc[0], da + 2 * ks, b + 2 * ks);
+                    ib_wgmma_commit();
+                    ib_wgmma_wait<1>(); /* the products of the step before are done: its stage may be refilled */
+                    if (step > 0 && lane == 0) ib_mbarrier_arrive(empty + 8 * before);
+                    before = s;
+                }
+                if (++s == STAGES) {
+                    s = 0;
+                    parity ^= 1;
+                }
+                if (group == 0 && tile == blockIdx.x && step + 1 == lag) asm volatile("bar.arrive 1, 256;\n" ::: "memory");
+            }
+            if (!RELU) {
+                ib_wgmma_wait<0>();
+                if (lane == 0) ib_mbarrier_arrive(empty + 8 * before);
+            }
+            constexpr int FRAGMENTS_OUT = WAY_OUT == IB_GEMM_GATED ? IB_GEMM_GATED : IB_GEMM_PLAIN;
+            if (WAY_OUT == IB_WGMMA_STREAM)
+                stream.emit(acc);
+            else if (WAY_OUT == IB_WGMMA_HALF)
+                ib_gemm_emit_half<T, BN / 8, IB_HALF_ANY>(g, row0, col0, acc[0], ib_smem_address(scratch), 0, lane);
+            else
+                ib_gemm_emit_fragments<BN / 8, FRAGMENTS_OUT, 32>(g, ib_gemm_lane_at(g, row0, lane), col0, acc[0], scratch, lane);
+        }
+    }
+#endif
+}
+
+template <typename T, bool WINDOWS, bool RELU, int WAY_OUT>
+static void ib_wide_launch_one(const ib_cuda_backend *be, const ib_gemm &g, const CUtensorMap &x, const CUtensorMap &w)
+{
+    const int64_t tiles = ib_ceil_div(g.rows, IB_WIDE_BM) * ib_ceil_div(g.cols, IB_WIDE_BN);
+    const int64_t blocks = tiles < be->sm_count ? tiles : be->sm_count;
+    auto kernel = k_gemm_wide<T, WINDOWS, RELU, WAY_OUT>;
+    /* Errors surface as the launch's own. */
+    (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, IB_WIDE_SHARED_BYTES);
+    ib_cuda_launch(be, kernel, (unsigned)blocks, IB_WIDE_THREADS, IB_WIDE_SHARED_BYTES, g, x, w);
+}
+
+template <typename T>
+static void ib_wide_launch(const ib_cuda_backend *be, const ib_gemm &g, int taps, const CUtensorMap &x, const CUtensorMap &w)
+{
+    const bool half = ib_gemm_way_out(g) == IB_GEMM_PLAIN && ib_gemm_is_half(g);
+    if (taps > 1 && g.relu_in)
+        half ? ib_wide_launch_one<T, true, true, IB_WGMMA_HALF>(be, g, x, w)
+             : ib_wide_launch_one<T, true, true, IB_GEMM_PLAIN>(be, g, x, w);
+    else if (taps > 1)
+        half ? ib_wide_launch_one<T, true, false, IB_WGMMA_HALF>(be, g, x, w)
+             : ib_wide_launch_one<T, true, false, IB_GEMM_PLAIN>(be, g, x, w);
+    else if (half)
+        ib_wide_launch_one<T, false, false, IB_WGMMA_HALF>(be, g, x, w);
+    else if (ib_gemm_is_stream(g))
+        ib_wide_launch_one<T, false, false, IB_WGMMA_STREAM>(be, g, x, w);
+    else if (ib_gemm_way_out(g) == IB_GEMM_PLAIN)
+        ib_wide_launch_one<T, false, false, IB_GEMM_PLAIN>(be, g, x, w);
+    else
+        ib_wide_launch_one<T, false, false, IB_GEMM_GATED>(be, g, x, w);
+}
+
+#endif
