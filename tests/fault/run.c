@@ -107,7 +107,7 @@ static int try_one(e2e *e, fault_mode mode, int64_t n, char good[RESULTS][65])
 static void every_allocation_can_fail(void **state)
 {
     e2e *e = *state;
-    e2e_clip(e, "a.mkv", 24, 0);
+    e2e_clip(e, "a.mkv", 8, 0);
     outcome r = run(e, "good", FAULT_NEVER, 0);
     if (r.status != ISOBATH_OK) fail_msg("%s", e->error);
     char good[RESULTS][65];
