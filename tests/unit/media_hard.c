@@ -278,6 +278,33 @@ static void test_jumping_times(void **state)
     assert_true(out.pts_us[want - 1] >= (want - 2) * 40000 && out.pts_us[want - 1] <= (want + 1) * 40000);
 }
 
+static int64_t first_pts(const char *path)
+{
+    AVFormatContext *format = NULL;
+    AVPacket *packet = av_packet_alloc();
+    assert_int_equal(avformat_open_input(&format, path, NULL, NULL), 0);
+    assert_true(av_read_frame(format, packet) >= 0);
+    int64_t pts = packet->pts;
+    av_packet_free(&packet);
+    avformat_close_input(&format);
+    return pts;
+}
+
+/* Times below zero: the first frame is at 0 all the same, and no frame is lost. */
+static void test_negative_times(void **state)
+{
+    (void)state;
+    clip c = {.encoder = "mpeg4", .frames = 30, .b_frames = 2, .mux_options = "avoid_negative_ts=disabled:output_ts_offset=-0.4"};
+    assert_int_equal(clip_write(path_of("n.mkv"), &c), 0);
+    assert_true(first_pts(path_of("n.mkv")) < 0);
+    read_all(path_of("n.mkv"), NULL);
+    expect_ok();
+    assert_int_equal(out.count, 30);
+    for (int f = 0; f < 30; f++) assert_int_equal(out.pts_us[f], f * 40000);
+    read_all(path_of("n.mkv"), &(ib_media_options){.start_s = 0.8}); /* counts from the first frame */
+    assert_int_equal(out.count, 10);
+}
+
 /* Rewrites the media time of an MP4's only edit. */
 static void set_edit(const char *path, uint32_t media_time)
 {
@@ -522,7 +549,7 @@ int main(void)
         cmocka_unit_test(test_cut_transport_stream),
         cmocka_unit_test(test_cut_end),
         cmocka_unit_test(test_recovery_points),
-        cmocka_unit_test(test_jumping_times),
+        cmocka_unit_test(test_negative_times), cmocka_unit_test(test_jumping_times),
         cmocka_unit_test(test_edit_list),
         cmocka_unit_test(test_hdr),
         cmocka_unit_test(test_tone_curve),
