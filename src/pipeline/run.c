@@ -422,7 +422,12 @@ static isobath_status render_all(ib_run *r)
     if (*r->cancelled)
         return ib_fail(r->diag, ISOBATH_ERR_INTERRUPTED, "stopped after %lld frames; what is in %s is complete", (long long)r->frame_count,
                        r->setup->options.output);
-    if (!r->frame_count) return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", r->setup->options.input);
+    if (!r->frame_count) {
+        const isobath_run_options *o = &r->setup->options;
+        int part = o->start_s > 0 || o->end_s > 0 || o->start_frame > 0 || o->end_frame > 0;
+        r->empty = 1;
+        return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames%s", o->input, part ? " between --start and --end" : "");
+    }
     report_cuts(r);
     return ISOBATH_OK;
 }

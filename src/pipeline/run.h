@@ -65,6 +65,7 @@ typedef struct ib_run {
     int64_t window_at; /* in `windows`: the next one that comes */
     ib_frame_record *frames; /* likewise */
     int64_t frame_count, frame_cap;
+    int empty;             /* no frame came: there is nothing to go on with */
     const char *kind, *decoder; /* for the manifest, when others computed; NULL: of device and setup */
     ib_lock *lock;
     ib_journal *journal;   /* NULL: a stream */

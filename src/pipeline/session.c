@@ -47,7 +47,7 @@ isobath_status isobath_session_run(isobath_session *s)
 /* Only counts: the run's own thread notices between windows, then between frames; a worker between windows, then batches. */
 void isobath_session_cancel(isobath_session *s) { atomic_fetch_add(&s->cancelled, 1); }
 
-int isobath_session_can_resume(const isobath_session *s) { return s->run.journal != NULL; }
+int isobath_session_can_resume(const isobath_session *s) { return s->run.journal && !s->run.empty; }
 
 static void fill_shares(isobath_progress *p)
 {
