@@ -32,7 +32,8 @@ struct ib_decoder {
     atomic_int complaints; /* errors that the codec logged, from any of its threads */
     ib_input in;
     ib_hw *hw;           /* the card that decodes; NULL: software */
-    char hw_note[160];   /* why not, when it was wanted */
+    char hw_note[192];   /* why not, when it was wanted */
+    int hw_damage;       /* the card gave out a damaged picture */
     AVCodecContext *codec;
     AVPacket *packet;
     int have_packet; /* images: read but not yet sent, because its codec differs */
@@ -138,7 +139,7 @@ static void close_stream(ib_decoder *d)
     av_frame_unref(d->last);
     ib_input_close(&d->in);
     d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
-    d->draining = d->ended = d->drain_errors = 0;
+    d->draining = d->ended = d->drain_errors = d->hw_damage = 0;
     d->missing_count = d->delivered = 0;
     d->damage[0] = d->broken[0] = '\0';
 }
@@ -252,6 +253,22 @@ static step fit_codec(ib_decoder *d, int *wait)
     return STEP_FRAME;
 }
 
+static int send_packet(ib_decoder *d, const AVPacket *packet)
+{
+    if (d->hw) ib_hw_enter(d->hw);
+    int err = avcodec_send_packet(d->codec, packet);
+    if (d->hw) d->hw_damage |= ib_hw_leave(d->hw);
+    return err;
+}
+
+static int receive_frame(ib_decoder *d)
+{
+    if (d->hw) ib_hw_enter(d->hw);
+    int err = avcodec_receive_frame(d->codec, d->held);
+    if (d->hw) d->hw_damage |= ib_hw_leave(d->hw);
+    return err;
+}
+
 /* Sends one packet, or the drain packet at the end. */
 static step feed(ib_decoder *d)
 {
@@ -283,10 +300,10 @@ static step feed(ib_decoder *d)
     if (!d->codec) return STEP_END; /* no image could be read */
     if (!d->have_packet || wait) {
         d->draining = 1;
-        avcodec_send_packet(d->codec, NULL);
+        send_packet(d, NULL);
         return STEP_FRAME;
     }
-    int err = avcodec_send_packet(d->codec, d->packet);
+    int err = send_packet(d, d->packet);
     d->have_packet = 0;
     if (err < 0) return damaged_packet(d, err);
     return STEP_FRAME;
@@ -301,10 +318,10 @@ static int is_flagged(const AVFrame *f)
 static step receive(ib_decoder *d)
 {
     for (;;) {
-        int err = d->codec ? avcodec_receive_frame(d->codec, d->held) : AVERROR(EAGAIN);
+        int err = d->codec ? receive_frame(d) : AVERROR(EAGAIN);
         step s = STEP_FRAME;
         /* all packets up to the one that brought this frame are decoded by now: what there was to log is logged */
-        if (may_restart(d) && atomic_load(&d->complaints)) return STEP_RESTART;
+        if (may_restart(d) && (atomic_load(&d->complaints) || d->hw_damage)) return STEP_RESTART;
         if (err == AVERROR(EAGAIN)) {
             if (d->ended && d->draining) return STEP_END;
             s = feed(d);
@@ -546,8 +563,10 @@ static int approach(ib_decoder *d, int64_t pts_us, int64_t from_us, ib_decoded *
     int got;
     if (!go_to(d, from_us)) return -1;
     for (int first = 1;; first = 0) {
+        d->hw_damage = 0;
         if (next_step(d, out, &got) != STEP_FRAME || !got) return -1;
-        if (out->pts_us >= pts_us) return out->pts_us == pts_us && !out->repeated && !is_flagged(out->frame) ? 1 : first ? 0 : -1;
+        int good = out->pts_us == pts_us && !out->repeated && !is_flagged(out->frame) && !d->hw_damage;
+        if (out->pts_us >= pts_us) return good ? 1 : first ? 0 : -1;
     }
 }
 
@@ -573,6 +592,7 @@ isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, int
     *arrived = result > 0;
     d->diag = d->in.diag = diag;
     d->prerolling = 0;
+    d->hw_damage = 0;
     atomic_store(&d->complaints, 0);
     ib_diag_destroy(&quiet);
     if (!*arrived) return ISOBATH_OK;
@@ -608,12 +628,21 @@ double ib_decoder_fps(const ib_decoder *d) { return d->in.fps; }
 int64_t ib_decoder_frames_hint(const ib_decoder *d) { return d->in.frames_hint; }
 const int32_t *ib_decoder_matrix(const ib_decoder *d) { return d->in.matrix; }
 ib_hw *ib_decoder_hw(const ib_decoder *d) { return d->hw; }
-const char *ib_decoder_hw_note(const ib_decoder *d) { return d->hw ? "" : d->hw_note; }
+
+void ib_decoder_hw_note(const ib_decoder *d, char *buf, size_t size)
+{
+    buf[0] = '\0';
+    if (!d->hw && d->hw_note[0]) snprintf(buf, size, "software (%s)", d->hw_note);
+    if (d->hw && ib_hw_blind(d->hw)[0])
+        snprintf(buf, size, "on the card, where damage inside of pictures is concealed without a word (%s): --decoder software finds it",
+                 ib_hw_blind(d->hw));
+}
+
 const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
 
 void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)
 {
     unsigned v = avcodec_version();
-    snprintf(buf, size, "%s%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", d->hw ? " nvdec" : "",
+    snprintf(buf, size, "%s%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", !d->hw ? "" : ib_hw_blind(d->hw)[0] ? " nvdec (damage not seen)" : " nvdec",
              v >> 16, v >> 8 & 255, v & 255);
 }

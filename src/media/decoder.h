@@ -43,11 +43,12 @@ int ib_decoder_jump(ib_decoder *decoder, double fraction);
  * behind it is an error: only a reading from the start knows what it does to frames. Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_decoder_seek(ib_decoder *decoder, int64_t index, int64_t pts_us, int64_t key_us, ib_decoded *out, int *arrived);
 int ib_decoder_can_seek(const ib_decoder *decoder);
-/* "h264 libavcodec 59.37.100" */
+/* "h264 libavcodec 59.37.100", "h264 nvdec libavcodec 59.37.100", "vp9 nvdec (damage not seen) libavcodec ..." */
 void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
-/* The card that the frame handed out last is on (hw.h), NULL when software decoded it; and why, when a card was wanted, else "". */
+/* The card that the frame handed out last is on (hw.h), NULL when software decoded it. */
 struct ib_hw *ib_decoder_hw(const ib_decoder *decoder);
-const char *ib_decoder_hw_note(const ib_decoder *decoder);
+/* After the first frame, when a card was wanted: why software decodes, or what the card does not see; else "". */
+void ib_decoder_hw_note(const ib_decoder *decoder, char *buf, size_t size);
 /* The first damage that was passed over, or "". */
 const char *ib_decoder_damage(const ib_decoder *decoder);
 

@@ -4,6 +4,7 @@
 typedef struct CUctx_st *CUcontext;
 typedef struct CUstream_st *CUstream;
 #include "media/hw.h"
+#include "media/hw_watch.h"
 
 #include <dlfcn.h>
 #include <libavutil/hwcontext.h>
@@ -42,6 +43,9 @@ struct ib_hw {
     card *card; /* owned by `device` */
     AVBufferRef *device;
     AVBufferRef *frames; /* where kept frames come from; made for the first one */
+    ib_hw_watch watch;
+    ib_nvcuvid_counts before, total; /* the thread's at enter; of this decoder's pictures */
+    char blind[160];                 /* why nothing is watched, or "" */
 };
 
 /* ISO C has no cast from an object pointer to a function pointer; POSIX says that this works. */
@@ -120,13 +124,12 @@ ib_hw *ib_hw_open(int device, const AVCodec *codec, char *why, size_t size)
         snprintf(why, size, "this libavcodec cannot decode %s on a card", codec->name);
         return NULL;
     }
-    /* libnvcuvid is part of the driver, but containers often leave it out */
-    void *cuvid = dlopen("libnvcuvid.so.1", RTLD_LAZY | RTLD_LOCAL);
-    if (!cuvid) {
+    ib_hw_watch watch;
+    char blind[160];
+    if (!ib_hw_watch_open(&watch, blind, sizeof blind)) { /* part of the driver, but containers often leave it out */
         snprintf(why, size, "the driver's decoder library libnvcuvid.so.1 does not load (containers: NVIDIA_DRIVER_CAPABILITIES=all)");
         return NULL;
     }
-    dlclose(cuvid);
     card *c = card_open(device, &reason);
     ib_hw *hw = c ? calloc(1, sizeof *hw) : NULL;
     AVBufferRef *ref = hw ? av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA) : NULL;
@@ -142,7 +145,8 @@ ib_hw *ib_hw_open(int device, const AVCodec *codec, char *why, size_t size)
     context->free = device_freed;
     cuda->cuda_ctx = c->context;
     cuda->stream = c->stream;
-    *hw = (ib_hw){.card = c, .device = ref};
+    *hw = (ib_hw){.card = c, .device = ref, .watch = watch};
+    snprintf(hw->blind, sizeof hw->blind, "%s", blind);
     if (av_hwdevice_ctx_init(ref) < 0) {
         snprintf(why, size, "libavutil does not take the CUDA context");
         ib_hw_close(hw);
@@ -186,6 +190,28 @@ isobath_status ib_hw_attach(ib_hw *hw, AVCodecContext *codec, ib_diag *diag)
     codec->extra_hw_frames = 2; /* one in hand, one waiting */
     codec->thread_count = 1;
     return ISOBATH_OK;
+}
+
+void ib_hw_enter(ib_hw *hw)
+{
+    if (hw->watch.counts) hw->before = *hw->watch.counts();
+}
+
+int ib_hw_leave(ib_hw *hw)
+{
+    if (!hw->watch.counts) return 0;
+    const ib_nvcuvid_counts *now = hw->watch.counts(), *before = &hw->before;
+    hw->total.mapped += now->mapped - before->mapped;
+    hw->total.unknown += now->unknown - before->unknown;
+    hw->total.damaged += now->damaged - before->damaged;
+    return now->damaged != before->damaged;
+}
+
+const char *ib_hw_blind(const ib_hw *hw)
+{
+    if (hw->blind[0]) return hw->blind;
+    if (hw->total.unknown) return "the driver does not tell for this codec on this card";
+    return hw->total.mapped ? "" : "this libavcodec takes pictures from the card in another way";
 }
 
 int ib_hw_on_card(const AVFrame *frame) { return frame->format == AV_PIX_FMT_CUDA; }

@@ -17,6 +17,13 @@ void ib_hw_close(ib_hw *hw); /* NULL allowed; kept frames may live on */
 /* Makes a codec context, not yet opened, decode on the card. Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_hw_attach(ib_hw *hw, AVCodecContext *codec, ib_diag *diag);
 
+/* Calls of libavcodec for a decoder on the card stand between these two, on one thread. leave: 1 when a picture that the card handed
+ * out meanwhile was damaged, as far as the driver tells. */
+void ib_hw_enter(ib_hw *hw);
+int ib_hw_leave(ib_hw *hw);
+/* After the first frame: why damage inside of slices is not noticed; "" when it is. */
+const char *ib_hw_blind(const ib_hw *hw);
+
 /* 1: the picture is on a card. */
 int ib_hw_on_card(const AVFrame *frame);
 /* Its pixel format as it would be in host memory. */

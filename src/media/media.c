@@ -68,7 +68,7 @@ static isobath_status prepare(ib_media *m)
                              ib_decoder_pixel_aspect(m->decoder, frame), &m->options, m->name, m->diag, info,
                              &m->convert));
     ib_decoder_describe(m->decoder, info->decoder, sizeof info->decoder);
-    snprintf(info->decoder_note, sizeof info->decoder_note, "%s", ib_decoder_hw_note(m->decoder));
+    ib_decoder_hw_note(m->decoder, info->decoder_note, sizeof info->decoder_note);
 
     const ib_media_options *o = &m->options;
     double fps = ib_decoder_fps(m->decoder);

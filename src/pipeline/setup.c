@@ -114,8 +114,8 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
         s->media_options.crop_rect = info->crop;
     }
     if (info->decoder_note[0]) {
-        char line[256];
-        snprintf(line, sizeof line, "decoder: software (%s)", info->decoder_note);
+        char line[sizeof info->decoder_note + 16];
+        snprintf(line, sizeof line, "decoder: %s", info->decoder_note);
         note(s, line);
     }
     snprintf(s->decoder, sizeof s->decoder, "%s", info->decoder);

@@ -144,6 +144,10 @@ static void look_at_plan(ib_doctor *d)
         if (p->device_bytes) snprintf(card, sizeof card, ", on the card %.2f GiB", (double)p->device_bytes / GIB);
         ib_doctor_say(d, ISOBATH_DOCTOR_FACT, "plan", "network %d x %d on %s; memory %.2f GiB%s, disk at most %.2f GiB", p->network_width,
                       p->network_height, p->device, (double)p->host_bytes / GIB, card, p->disk_bytes / GIB);
+        const ib_media_info *media = setup.media ? ib_media_get_info(setup.media) : NULL;
+        if (media)
+            ib_doctor_say(d, media->decoder_note[0] ? ISOBATH_DOCTOR_NOTE : ISOBATH_DOCTOR_FACT, "decoder", "%s%s%s", media->decoder,
+                          media->decoder_note[0] ? ": " : "", media->decoder_note);
         if (r->memory_available && p->host_bytes > r->memory_available)
             ib_fail(&diag, ISOBATH_ERR_MEMORY, "the run takes %.2f GiB of memory, %.2f are available: a smaller --input-size or model fits",
                     (double)p->host_bytes / GIB, (double)r->memory_available / GIB);

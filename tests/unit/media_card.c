@@ -1,0 +1,190 @@
+/* Decoding on a card without a card: libavcodec's NVDEC with stand-ins for the driver's libraries (tests/stub), which tell pictures
+ * apart but do not decode them. Frames, their order and times are those of software; damage that the driver reports sends the decoder
+ * back to software; what cannot be seen is said. */
+#include "media/hw_watch.h"
+#include "media/media.h"
+#include "stub/nvcuvid.h"
+#include "support/clips.h"
+
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <libavutil/hwcontext.h>
+
+#include <cmocka.h>
+
+enum { FRAMES = 60, W = 64, H = 48 };
+
+static const char *const path = "card.mkv";
+static stub_nvcuvid *stub;
+
+typedef struct frame {
+    int64_t pts_us;
+    int on_card;
+    uint8_t y[4]; /* the first samples: on the stub's card the picture's name */
+} frame;
+
+/* All frames of the clip; returns their number. */
+static int read_all(ib_decoder_kind kind, frame *frames, ib_media_info *info, isobath_status expected)
+{
+    ib_diag diag = IB_DIAG_INIT;
+    ib_media *m;
+    ib_media_viewer *viewer = NULL;
+    int n = 0, got = 1;
+    isobath_status st = ib_media_open(path, &(ib_media_options){.decoder = kind}, &diag, &m);
+    assert_string_equal(diag.text, "");
+    assert_int_equal(st, ISOBATH_OK);
+    *info = *ib_media_get_info(m);
+    while (st == ISOBATH_OK && got) {
+        ib_media_picture *p;
+        ib_media_frame f;
+        st = ib_media_read_picture(m, &p, &f, &got);
+        if (st != ISOBATH_OK || !got) break;
+        assert_true(n < FRAMES);
+        assert_int_equal(f.index, n);
+        ib_yuv_planes planes;
+        frames[n].pts_us = f.pts_us;
+        frames[n].on_card = ib_media_picture_planes(p)->on_device;
+        assert_int_equal(ib_media_look(&viewer, p, &diag, &planes), ISOBATH_OK);
+        memcpy(frames[n++].y, planes.plane[0], 4);
+        ib_media_picture_free(p);
+    }
+    assert_int_equal(st, expected);
+    ib_media_viewer_free(viewer);
+    ib_media_close(m);
+    ib_diag_destroy(&diag);
+    return n;
+}
+
+static void test_clean(void **state)
+{
+    (void)state;
+    frame card[FRAMES], soft[FRAMES];
+    ib_media_info info;
+    stub->polls = 2;
+    assert_int_equal(read_all(IB_DECODER_SOFTWARE, soft, &info, ISOBATH_OK), FRAMES);
+    assert_int_equal(read_all(IB_DECODER_AUTO, card, &info, ISOBATH_OK), FRAMES);
+    assert_non_null(strstr(info.decoder, "nvdec"));
+    assert_null(strstr(info.decoder, "not seen"));
+    assert_string_equal(info.decoder_note, "");
+    for (int i = 0; i < FRAMES; i++) {
+        assert_int_equal(card[i].pts_us, soft[i].pts_us);
+        assert_true(card[i].on_card && !soft[i].on_card);
+        for (int k = 0; k < i; k++) assert_memory_not_equal(card[i].y, card[k].y, 4);
+    }
+    assert_int_equal(stub->decoders, 0);
+    stub->polls = 0;
+}
+
+/* Concealed or not: from there on it is software's, and the frames before stay as they are. */
+static void test_damage(void **state)
+{
+    (void)state;
+    frame card[FRAMES], soft[FRAMES];
+    ib_media_info info;
+    assert_int_equal(read_all(IB_DECODER_SOFTWARE, soft, &info, ISOBATH_OK), FRAMES);
+    for (int status = 8; status <= 9; status++) {
+        stub->damaged_picture = 41;
+        stub->status_of_damage = status;
+        assert_int_equal(read_all(IB_DECODER_CUDA, card, &info, ISOBATH_OK), FRAMES);
+        int first = 0;
+        while (first < FRAMES && card[first].on_card) first++;
+        assert_true(first > 36 && first <= 41); /* B-frames are decoded after frames that are shown later */
+        for (int i = 0; i < FRAMES; i++) {
+            assert_int_equal(card[i].pts_us, soft[i].pts_us);
+            assert_int_equal(card[i].on_card, i < first);
+            if (i >= first) assert_memory_equal(card[i].y, soft[i].y, 4);
+        }
+    }
+    stub->damaged_picture = -1;
+    assert_int_equal(stub->decoders, 0);
+}
+
+/* A driver that does not tell. */
+static void test_blind(void **state)
+{
+    (void)state;
+    frame card[FRAMES];
+    ib_media_info info;
+    stub->no_status = 1;
+    assert_int_equal(read_all(IB_DECODER_AUTO, card, &info, ISOBATH_OK), FRAMES);
+    stub->no_status = 0;
+    assert_true(card[FRAMES - 1].on_card);
+    assert_non_null(strstr(info.decoder, "nvdec (damage not seen)"));
+    assert_non_null(strstr(info.decoder_note, "--decoder software"));
+}
+
+/* Without the module the card still decodes. */
+static void test_no_module(void **state)
+{
+    (void)state;
+    pid_t child = fork(); /* what is loaded stays loaded */
+    if (child == 0) {
+        setenv("ISOBATH_NVCUVID_MODULE", "/nowhere.so", 1);
+        frame card[FRAMES];
+        ib_media_info info;
+        int n = read_all(IB_DECODER_AUTO, card, &info, ISOBATH_OK);
+        _exit(n == FRAMES && card[0].on_card && strstr(info.decoder_note, "does not load") ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Calls that libavcodec's decoder does not make arrive at the driver, too. */
+static void test_passes_on(void **state)
+{
+    (void)state;
+    char why[160];
+    ib_hw_watch watch;
+    assert_true(ib_hw_watch_open(&watch, why, sizeof why));
+    assert_non_null(watch.counts);
+    void *library = dlopen("libnvcuvid.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    assert_non_null(library);
+    int (*set)(void *, int), source = 0;
+    *(void **)&set = dlsym(library, "cuvidSetVideoSourceState");
+    assert_int_equal(set(&source, 7), 7);
+    assert_int_equal(source, 7);
+    dlclose(library);
+    void *driver = dlopen(STUB_DRIVER "/libnvcuvid.so.1", RTLD_LAZY | RTLD_NOLOAD); /* behind the module */
+    assert_non_null(driver);
+    stub = dlsym(driver, "stub_nvcuvid_state");
+    assert_non_null(stub);
+}
+
+static int make_clip(void **state)
+{
+    (void)state;
+    return clip_write(path, &(clip){.encoder = "libx264", .frames = FRAMES, .width = W, .height = H, .gop = 12, .b_frames = 2});
+}
+
+static int remove_clip(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argc;
+    const char *libraries = getenv("LD_LIBRARY_PATH");
+    if (!libraries || strcmp(libraries, STUB_DRIVER) != 0) {
+        setenv("LD_LIBRARY_PATH", STUB_DRIVER, 1);
+        execv("/proc/self/exe", argv);
+        return 1;
+    }
+    setenv("ISOBATH_NVCUVID_MODULE", NVCUVID_MODULE, 1);
+    if (!clip_have_encoder("libx264") || av_hwdevice_find_type_by_name("cuda") == AV_HWDEVICE_TYPE_NONE) {
+        printf("skipped: this FFmpeg has no libx264 or no NVDEC\n");
+        return 77;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_module), cmocka_unit_test(test_passes_on), cmocka_unit_test(test_clean),
+                                       cmocka_unit_test(test_damage), cmocka_unit_test(test_blind)};
+    return cmocka_run_group_tests_name("media_card", tests, make_clip, remove_clip);
+}
