@@ -18,7 +18,6 @@ typedef struct ffv1_sink {
     ib_frame_spool *spool;
     char *name;
     int threads;
-    uint16_t **q; /* per thread (H,W) */
     ib_video_result result;
 } ffv1_sink;
 
@@ -40,8 +39,6 @@ static void ffv1_close(ib_sink *base)
     ffv1_sink *sink = (ffv1_sink *)base;
     if (!sink) return;
     ib_frame_spool_close(sink->spool);
-    for (int i = 0; sink->q && i < sink->threads; i++) free(sink->q[i]);
-    free(sink->q);
     free(sink->name);
     free(sink);
 }
@@ -55,10 +52,7 @@ static isobath_status ffv1_open(const ib_sink_config *config, ib_diag *diag, ib_
     sink->diag = diag;
     sink->threads = ib_sink_threads(config);
     sink->name = ib_text("%s_depths.mkv", config->name);
-    sink->q = calloc((size_t)sink->threads, sizeof *sink->q);
-    int ok = sink->name && sink->q;
-    for (int i = 0; ok && i < sink->threads; i++)
-        ok = (sink->q[i] = malloc((size_t)config->width * (size_t)config->height * 2)) != NULL;
+    int ok = sink->name != NULL;
     isobath_status st = ok ? ib_frame_spool_open(config, "ffv1", diag, &sink->spool)
                            : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the ffv1 sink");
     if (st != ISOBATH_OK)
@@ -103,10 +97,10 @@ static void ffv1_parts(const ib_sink_config *config, void (*add)(void *ctx, cons
 static isobath_status draw(void *ctx, int64_t i, int thread, uint8_t *const planes[3], const int strides[3])
 {
     ffv1_sink *sink = ctx;
-    IB_TRY(ib_frame_spool_read(sink->spool, i, sink->q[thread]));
+    const uint16_t *q;
+    IB_TRY(ib_frame_spool_read(sink->spool, i, thread, &q));
     for (int y = 0; y < sink->config.height; y++)
-        memcpy(planes[0] + (ptrdiff_t)y * strides[0], sink->q[thread] + (ptrdiff_t)y * sink->config.width,
-               (size_t)sink->config.width * 2);
+        memcpy(planes[0] + (ptrdiff_t)y * strides[0], q + (ptrdiff_t)y * sink->config.width, (size_t)sink->config.width * 2);
     return ISOBATH_OK;
 }
 

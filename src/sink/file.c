@@ -183,25 +183,28 @@ int ib_is_unfinished(const char *behind)
     return strcmp(behind, ".tmp") == 0;
 }
 
-isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size)
+isobath_status ib_read_file_again(const char *path, size_t limit, ib_diag *diag, uint8_t **buf, size_t *capacity, size_t *size)
 {
-    *data = NULL;
-    *size = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
     struct stat sb;
     isobath_status st = ISOBATH_OK;
-    uint8_t *buf = NULL;
     size_t have = 0, want = 0;
     if (fstat(fd, &sb) != 0 || !S_ISREG(sb.st_mode))
         st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: not a regular file", path);
     else if ((uint64_t)sb.st_size > limit)
         st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %lld bytes, more than the %zu expected at most", path,
                      (long long)sb.st_size, limit);
-    else if (want = (size_t)sb.st_size, !(buf = malloc(want + 1)))
-        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for %zu bytes", path, want);
+    else if (want = (size_t)sb.st_size, want + 1 > *capacity) {
+        free(*buf);
+        *capacity = want + 1;
+        if (!(*buf = malloc(*capacity))) {
+            *capacity = 0;
+            st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory for %zu bytes", path, want);
+        }
+    }
     while (st == ISOBATH_OK && have < want) {
-        ssize_t n = read(fd, buf + have, want - have);
+        ssize_t n = read(fd, *buf + have, want - have);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0)
             st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot read after %zu of %zu bytes: %s", path, have, want,
@@ -210,14 +213,22 @@ isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8
             have += (size_t)n;
     }
     close(fd);
-    if (st != ISOBATH_OK) {
-        free(buf);
-        return st;
-    }
-    buf[want] = 0;
-    *data = buf;
+    if (st != ISOBATH_OK) return st;
+    (*buf)[want] = 0;
     *size = want;
     return ISOBATH_OK;
+}
+
+isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size)
+{
+    size_t capacity = 0;
+    *data = NULL;
+    *size = 0;
+    isobath_status st = ib_read_file_again(path, limit, diag, data, &capacity, size);
+    if (st == ISOBATH_OK) return ISOBATH_OK;
+    free(*data);
+    *data = NULL;
+    return st;
 }
 
 isobath_status ib_sync_path(const char *path, ib_diag *diag)

@@ -42,6 +42,9 @@ int ib_is_unfinished(const char *behind);
 /* Reads a whole file, at most `limit` bytes, into fresh memory that the caller frees; one more byte, a zero, follows.
  * Errors: ISOBATH_ERR_INPUT (missing, unreadable, larger than the limit), ISOBATH_ERR_MEMORY. */
 isobath_status ib_read_file(const char *path, size_t limit, ib_diag *diag, uint8_t **data, size_t *size);
+/* The same into *buf, which is replaced when its *capacity is too small (NULL and 0 at first); the caller frees it at the end, failure or
+ * not. For many files, one after the other. */
+isobath_status ib_read_file_again(const char *path, size_t limit, ib_diag *diag, uint8_t **buf, size_t *capacity, size_t *size);
 /* For files that a library wrote: syncs TMP and renames it to PATH; on failure TMP is removed. */
 isobath_status ib_commit_path(const char *tmp, const char *path, ib_diag *diag);
 /* fsync of a finished file or folder. */

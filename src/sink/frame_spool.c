@@ -18,6 +18,8 @@ struct ib_frame_spool {
     int exponent;
     int64_t first; /* of this process */
     int64_t *times_us, count, capacity;
+    int threads;
+    ib_png_reader **readers; /* of threads, made when they are needed */
 };
 
 static isobath_status spool_work(void *ctx, ib_depth_frame *frame, int thread)
@@ -55,7 +57,7 @@ isobath_status ib_frame_spool_open(const ib_sink_config *config, const char *suf
     spool->config.png_level = 0;
     spool->diag = diag;
     spool->folder = spool_folder(config, suffix);
-    int threads = ib_sink_threads(config);
+    int threads = spool->threads = ib_sink_threads(config);
     static const ib_frame_queue_ops ops = {spool_work, NULL};
     isobath_status st = spool->folder ? ib_quant_init(config, diag, &spool->quant)
                                       : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a spool");
@@ -81,6 +83,8 @@ void ib_frame_spool_close(ib_frame_spool *spool)
         if (!spool->config.resumable) ib_png_store_remove(spool->store);
         ib_png_store_close(spool->store);
     }
+    for (int i = 0; spool->readers && i < spool->threads; i++) ib_png_reader_destroy(spool->readers[i]);
+    free(spool->readers);
     free(spool->times_us);
     free(spool->folder);
     free(spool);
@@ -132,7 +136,8 @@ isobath_status ib_frame_spool_finish(ib_frame_spool *spool)
     if (spool->count == 0)
         return ib_fail(spool->diag, ISOBATH_ERR_INPUT, "%s: no frames came, so there is no video", spool->config.name);
     spool->exponent = ib_quant_exponent(&spool->quant, spool->max);
-    return ISOBATH_OK;
+    if (!spool->readers) spool->readers = calloc((size_t)spool->threads, sizeof *spool->readers);
+    return spool->readers ? ISOBATH_OK : ib_fail(spool->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", spool->folder);
 }
 
 int64_t ib_frame_spool_count(const ib_frame_spool *spool) { return spool->count; }
@@ -142,21 +147,23 @@ int ib_frame_spool_exponent(const ib_frame_spool *spool) { return spool->exponen
 float ib_frame_spool_min(const ib_frame_spool *spool) { return spool->min; }
 float ib_frame_spool_max(const ib_frame_spool *spool) { return spool->max; }
 
-isobath_status ib_frame_spool_read(const ib_frame_spool *spool, int64_t i, uint16_t *q)
+isobath_status ib_frame_spool_read(ib_frame_spool *spool, int64_t i, int thread, const uint16_t **q)
 {
+    ib_png_reader **reader = &spool->readers[thread];
     char *path = ib_png_store_path(spool->folder, spool->config.start_number + i);
-    if (!path) return ib_fail(spool->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", spool->folder);
-    ib_png_image image;
-    isobath_status st = ib_png_read(path, spool->diag, &image);
+    if (!*reader) *reader = ib_png_reader_create();
+    const ib_png_image *image;
+    isobath_status st = path && *reader ? ib_png_reader_read(*reader, path, spool->diag, &image)
+                                        : ib_fail(spool->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", spool->folder);
     if (st == ISOBATH_OK) {
         /* with which step it was written is in the file itself */
-        int shift = ib_png_store_shift(&spool->quant, spool->exponent, &image);
-        if (shift < 0 || image.width != spool->config.width || image.height != spool->config.height)
+        int shift = ib_png_store_shift(&spool->quant, spool->exponent, image);
+        if (shift < 0 || image->width != spool->config.width || image->height != spool->config.height)
             st = ib_fail(spool->diag, ISOBATH_ERR_IO, "%s: changed by someone else during the run", path);
-        int64_t n = (int64_t)image.width * image.height;
-        for (int64_t k = 0; st == ISOBATH_OK && k < n; k++) q[k] = shift > 15 ? 0 : (uint16_t)(image.q[k] >> shift);
+        int64_t n = shift > 0 ? (int64_t)image->width * image->height : 0;
+        for (int64_t k = 0; st == ISOBATH_OK && k < n; k++) image->q[k] = shift > 15 ? 0 : (uint16_t)(image->q[k] >> shift);
+        *q = image->q;
     }
-    ib_png_image_free(&image);
     free(path);
     return st;
 }

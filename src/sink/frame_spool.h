@@ -29,8 +29,9 @@ const ib_quant *ib_frame_spool_quant(const ib_frame_spool *spool);
 int ib_frame_spool_exponent(const ib_frame_spool *spool);
 float ib_frame_spool_min(const ib_frame_spool *spool);
 float ib_frame_spool_max(const ib_frame_spool *spool);
-/* Frame i with the final step, (H,W). Any thread. Errors: ISOBATH_ERR_IO when the files were changed meanwhile. */
-isobath_status ib_frame_spool_read(const ib_frame_spool *spool, int64_t i, uint16_t *q);
+/* Frame i with the final step, (H,W): *q stays until the next call with the same `thread`, which is one of those of ib_sink_threads.
+ * Several calls at a time, distinct `thread`. Errors: ISOBATH_ERR_IO when the files were changed meanwhile, ISOBATH_ERR_MEMORY. */
+isobath_status ib_frame_spool_read(ib_frame_spool *spool, int64_t i, int thread, const uint16_t **q);
 /* Bytes per frame that the spool takes on disk. */
 double ib_frame_spool_bytes_per_frame(const ib_sink_config *config);
 

@@ -170,6 +170,44 @@ isobath_status ib_png_read(const char *path, ib_diag *diag, ib_png_image *image)
     return st;
 }
 
+struct ib_png_reader {
+    uint8_t *file;
+    size_t capacity;
+    ib_png_work work;
+    ib_png_image image; /* of `work`, or its own when `other` */
+    int other;
+};
+
+ib_png_reader *ib_png_reader_create(void) { return calloc(1, sizeof(ib_png_reader)); }
+
+static void forget_image(ib_png_reader *r)
+{
+    if (r->other) ib_png_image_free(&r->image);
+    r->other = 0;
+}
+
+void ib_png_reader_destroy(ib_png_reader *r)
+{
+    if (!r) return;
+    forget_image(r);
+    ib_png_work_free(&r->work);
+    free(r->file);
+    free(r);
+}
+
+isobath_status ib_png_reader_read(ib_png_reader *r, const char *path, ib_diag *diag, const ib_png_image **image)
+{
+    size_t size;
+    forget_image(r);
+    IB_TRY(ib_read_file_again(path, MAX_FILE, diag, &r->file, &r->capacity, &size));
+    if (!ib_png_decode_fast_again(&r->work, r->file, size, &r->image)) {
+        IB_TRY(ib_png_decode(r->file, size, path, diag, &r->image));
+        r->other = 1;
+    }
+    *image = &r->image;
+    return ISOBATH_OK;
+}
+
 void ib_png_image_free(ib_png_image *image)
 {
     free(image->q);

@@ -70,27 +70,39 @@ static uint8_t paeth(int a, int b, int c)
     return (uint8_t)(pc < least ? c : first);
 }
 
-/* Undoes the filter of one row in place; `up` is the row before, without its filter byte. The two bytes of a sample are
- * chains of their own. 0: no such filter. */
-static int unfilter(int type, uint8_t *row, const uint8_t *up, size_t n)
+/* Undoes the filter of one row into q (n samples); `up` is the row before. The two bytes of a sample are chains of their own. 0: no such
+ * filter. */
+static int unfilter(int type, const uint8_t *restrict row, const uint16_t *restrict up, uint16_t *restrict q, size_t n)
 {
     uint8_t a0 = 0, a1 = 0, c0 = 0, c1 = 0;
     switch (type) {
-    case 0: return 1;
+    case 0:
+        for (size_t x = 0; x < n; x++) q[x] = (uint16_t)(row[2 * x] << 8 | row[2 * x + 1]);
+        return 1;
     case 1:
-        for (size_t i = 2; i < n; i++) row[i] = (uint8_t)(row[i] + row[i - 2]);
+        for (size_t x = 0; x < n; x++) {
+            a0 = (uint8_t)(a0 + row[2 * x]);
+            a1 = (uint8_t)(a1 + row[2 * x + 1]);
+            q[x] = (uint16_t)(a0 << 8 | a1);
+        }
         return 1;
     case 2:
-        for (size_t i = 0; i < n; i++) row[i] = (uint8_t)(row[i] + up[i]);
+        for (size_t x = 0; x < n; x++)
+            q[x] = (uint16_t)((uint8_t)(row[2 * x] + (up[x] >> 8)) << 8 | (uint8_t)(row[2 * x + 1] + (up[x] & 255)));
         return 1;
     case 3:
-        for (size_t i = 0; i < n; i++) row[i] = (uint8_t)(row[i] + ((i < 2 ? 0 : row[i - 2]) + up[i]) / 2);
+        for (size_t x = 0; x < n; x++) {
+            a0 = (uint8_t)(row[2 * x] + (a0 + (up[x] >> 8)) / 2);
+            a1 = (uint8_t)(row[2 * x + 1] + (a1 + (up[x] & 255)) / 2);
+            q[x] = (uint16_t)(a0 << 8 | a1);
+        }
         return 1;
     case 4:
-        for (size_t i = 0; i < n; i += 2) {
-            uint8_t b0 = up[i], b1 = up[i + 1];
-            row[i] = a0 = (uint8_t)(row[i] + paeth(a0, b0, c0));
-            row[i + 1] = a1 = (uint8_t)(row[i + 1] + paeth(a1, b1, c1));
+        for (size_t x = 0; x < n; x++) {
+            uint8_t b0 = (uint8_t)(up[x] >> 8), b1 = (uint8_t)up[x];
+            a0 = (uint8_t)(row[2 * x] + paeth(a0, b0, c0));
+            a1 = (uint8_t)(row[2 * x + 1] + paeth(a1, b1, c1));
+            q[x] = (uint16_t)(a0 << 8 | a1);
             c0 = b0;
             c1 = b1;
         }
@@ -99,47 +111,69 @@ static int unfilter(int type, uint8_t *row, const uint8_t *up, size_t n)
     }
 }
 
-static int decode_rows(const chunks *c, uint8_t *raw, uint16_t *q)
+/* q has a row of zeros behind the picture: what is above the first one. */
+static int decode_rows(const chunks *c, const uint8_t *raw, uint16_t *q)
 {
-    size_t n = 2 * (size_t)c->width;
-    uint8_t *zeros = calloc(1, n);
-    const uint8_t *up = zeros;
-    int ok = zeros != NULL;
-    for (uint32_t y = 0; ok && y < c->height; y++) {
-        uint8_t *row = raw + (n + 1) * y + 1;
-        ok = unfilter(row[-1], row, up, n);
-        for (size_t x = 0; x < c->width; x++)
-            q[(size_t)y * c->width + x] = (uint16_t)(row[2 * x] << 8 | row[2 * x + 1]);
-        up = row;
+    size_t n = c->width;
+    const uint16_t *up = q + n * c->height;
+    memset(q + n * c->height, 0, n * sizeof *q);
+    for (uint32_t y = 0; y < c->height; y++) {
+        const uint8_t *row = raw + (2 * n + 1) * y;
+        if (!unfilter(row[0], row + 1, up, q + n * y, n)) return 0;
+        up = q + n * y;
     }
-    free(zeros);
-    return ok;
+    return 1;
+}
+
+/* Room for `bytes` of filtered rows and `pixels` samples. */
+static int make_room(ib_png_work *w, size_t bytes, size_t pixels)
+{
+    if (w->raw_bytes < bytes) {
+        free(w->raw);
+        w->raw = malloc(bytes);
+        w->raw_bytes = w->raw ? bytes : 0;
+    }
+    if (w->pixels < pixels) {
+        free(w->q);
+        w->q = malloc(pixels * sizeof *w->q);
+        w->pixels = w->q ? pixels : 0;
+    }
+    if (!w->inflate) w->inflate = libdeflate_alloc_decompressor();
+    return w->raw && w->q && w->inflate;
+}
+
+int ib_png_decode_fast_again(ib_png_work *w, const uint8_t *data, size_t size, ib_png_image *image)
+{
+    if (!w->texts) w->texts = malloc(MAX_TEXTS * sizeof *w->texts);
+    chunks c = {.texts = w->texts};
+    if (!c.texts || size < 20 || !parse(data, size, &c)) return 0;
+    /* deflate cannot shrink below 1/1032: a larger claim is a lie that would cost memory */
+    size_t pixels = (size_t)c.width * c.height, bytes = 2 * pixels + c.height;
+    if (bytes / 1040 > size || !make_room(w, bytes, pixels + c.width) ||
+        libdeflate_zlib_decompress(w->inflate, c.idat, c.idat_bytes, w->raw, bytes, NULL) != LIBDEFLATE_SUCCESS ||
+        !decode_rows(&c, w->raw, w->q))
+        return 0;
+    *image = (ib_png_image){(int)c.width, (int)c.height, 16, w->q, c.texts, c.text_count};
+    return 1;
+}
+
+void ib_png_work_free(ib_png_work *w)
+{
+    libdeflate_free_decompressor(w->inflate);
+    free(w->raw);
+    free(w->q);
+    free(w->texts);
+    *w = (ib_png_work){0};
 }
 
 int ib_png_decode_fast(const uint8_t *data, size_t size, ib_png_image *image)
 {
-    chunks c = {.texts = calloc(MAX_TEXTS, sizeof *c.texts)};
-    uint8_t *raw = NULL;
-    uint16_t *q = NULL;
-    struct libdeflate_decompressor *inflate = NULL;
-    int ok = c.texts && size >= 20 && parse(data, size, &c);
-    /* deflate cannot shrink below 1/1032: a larger claim is a lie that would cost memory */
-    size_t pixels = (size_t)c.width * c.height, bytes = 2 * pixels + c.height;
-    if (ok && bytes / 1040 <= size) {
-        raw = malloc(bytes);
-        q = malloc(pixels * sizeof *q);
-        inflate = libdeflate_alloc_decompressor();
+    ib_png_work w = {0};
+    int ok = ib_png_decode_fast_again(&w, data, size, image);
+    if (ok) { /* the picture and its texts are the caller's */
+        w.q = NULL;
+        w.texts = NULL;
     }
-    ok = ok && raw && q && inflate &&
-         libdeflate_zlib_decompress(inflate, c.idat, c.idat_bytes, raw, bytes, NULL) == LIBDEFLATE_SUCCESS &&
-         decode_rows(&c, raw, q);
-    libdeflate_free_decompressor(inflate);
-    free(raw);
-    if (ok) {
-        *image = (ib_png_image){(int)c.width, (int)c.height, 16, q, c.texts, c.text_count};
-    } else {
-        free(q);
-        free(c.texts);
-    }
+    ib_png_work_free(&w);
     return ok;
 }

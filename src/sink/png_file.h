@@ -37,6 +37,12 @@ typedef struct ib_png_image {
  * Errors: ISOBATH_ERR_INPUT, ISOBATH_ERR_MEMORY. */
 isobath_status ib_png_decode(const uint8_t *data, size_t size, const char *name, ib_diag *diag, ib_png_image *image);
 isobath_status ib_png_read(const char *path, ib_diag *diag, ib_png_image *image);
+/* Reads many files one after the other with the same memory; one thread at a time. */
+typedef struct ib_png_reader ib_png_reader;
+ib_png_reader *ib_png_reader_create(void); /* NULL: out of memory */
+void ib_png_reader_destroy(ib_png_reader *reader);
+/* As ib_png_read, but *image belongs to the reader, until the next call. */
+isobath_status ib_png_reader_read(ib_png_reader *reader, const char *path, ib_diag *diag, const ib_png_image **image);
 void ib_png_image_free(ib_png_image *image);
 /* The value of a text, or NULL. */
 const char *ib_png_image_text(const ib_png_image *image, const char *key);

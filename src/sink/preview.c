@@ -13,10 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP_FRAMES 48 /* of a closed group of pictures */
+/* Frames of a closed group of pictures: fewer in short videos, so that there is work for many cores. */
+enum { MOST_FRAMES = 48, FEWEST_FRAMES = 12, GROUPS = 64 };
+
+static int group_frames(int64_t frames)
+{
+    int64_t n = (frames + GROUPS - 1) / GROUPS;
+    n = (n + FEWEST_FRAMES - 1) / FEWEST_FRAMES * FEWEST_FRAMES;
+    return n < FEWEST_FRAMES ? FEWEST_FRAMES : n > MOST_FRAMES ? MOST_FRAMES : (int)n;
+}
 
 typedef struct scratch { /* of one thread, finishing pass */
-    uint16_t *q;
     uint8_t *index, *source;
 } scratch;
 
@@ -60,7 +67,6 @@ static void preview_close(ib_sink *base)
     ib_frame_spool_close(sink->spool);
     ib_source_spool_close(sink->sources);
     for (int i = 0; sink->scratch && i < sink->threads; i++) {
-        free(sink->scratch[i].q);
         free(sink->scratch[i].index);
         free(sink->scratch[i].source);
     }
@@ -145,10 +151,9 @@ static isobath_status prepare_colours(preview_sink *sink)
     int ok = sink->index_of && sink->scratch;
     for (int i = 0; ok && i < sink->threads; i++) {
         scratch *s = &sink->scratch[i];
-        s->q = malloc(pixels * sizeof *s->q);
         s->index = malloc(pixels);
         s->source = sink->sources ? malloc(ib_source_spool_picture_bytes(sink->sources)) : NULL;
-        ok = s->q && s->index && (!sink->sources || s->source);
+        ok = s->index && (!sink->sources || s->source);
     }
     if (!ok) return ib_fail(sink->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", sink->name);
     for (int v = q[0] + 1; v < 65536 && q[1] > q[0]; v++)
@@ -174,8 +179,9 @@ static isobath_status draw(void *ctx, int64_t i, int thread, uint8_t *const plan
         copy_source(s->source, (width + 1) & ~1, (height + 1) & ~1, planes, strides);
         x0 = (width + 1) & ~1;
     }
-    IB_TRY(ib_frame_spool_read(sink->spool, i, s->q));
-    for (int64_t k = 0; k < (int64_t)width * height; k++) s->index[k] = sink->index_of[s->q[k]];
+    const uint16_t *q;
+    IB_TRY(ib_frame_spool_read(sink->spool, i, thread, &q));
+    for (int64_t k = 0; k < (int64_t)width * height; k++) s->index[k] = sink->index_of[q[k]];
     ib_yuv_paint_indexed(&sink->colours, s->index, width, height, planes, strides, x0, 0);
     return ISOBATH_OK;
 }
@@ -201,11 +207,12 @@ static isobath_status preview_finish(ib_sink *base)
                    .width = ((sink->config.width + 1) & ~1) * (sink->sources ? 2 : 1),
                    .height = (sink->config.height + 1) & ~1,
                    .fps = sink->config.fps,
+                   .smooth = sink->sources == NULL,
                    .resumable = sink->config.resumable,
                    .sound_from = sink->config.source_path},
         .frames = ib_frame_spool_count(sink->spool),
         .times_us = ib_frame_spool_times_us(sink->spool),
-        .group = GROUP_FRAMES,
+        .group = group_frames(ib_frame_spool_count(sink->spool)),
         .threads = sink->threads,
         .draw = draw,
         .ctx = sink,

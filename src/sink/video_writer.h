@@ -24,6 +24,7 @@ typedef struct ib_video_format {
     const ib_video_tag *tags;
     int tag_count;
     const char *sound_from; /* a media file whose sound is copied, packet by packet; NULL: none */
+    int smooth;             /* 1: pictures without texture, such as depth in colours */
     int resumable;          /* 1: segments stay until someone removes them (video_segment.h) */
     const char *encoder;    /* NULL: the best there is; or a name, for tests */
 } ib_video_format;
