@@ -52,6 +52,7 @@
     {CLI_INT, "--npz-level", 0, "N", "npz: 0 stores without compression", &(o).npz_level}, \
     {CLI_STRING, "--colormap", 0, "NAME", "preview: inferno (default), magma, viridis, plasma, turbo, gray", &(o).colormap}, \
     {CLI_FLAG, "--grayscale", 0, NULL, "preview: grey", &(o).grayscale}, \
+    {CLI_STRING, "--preview-encoder", 0, "auto|software", "preview: the GPU of the network where it can (auto), or x264, whose\nbytes are the same everywhere", &(o).preview_encoder}, \
     {CLI_FLAG, "--side-by-side", 0, NULL, "preview: the source beside the depth", &(o).side_by_side}, \
     {CLI_STRING, "--exr-compression", 0, "C", "exr: zip (default), piz, pxr24, none", &(o).exr_compression}, \
     {CLI_FLAG, "--exr-half", 0, NULL, "exr: 16-bit float", &(o).exr_half}, \

@@ -64,6 +64,7 @@ typedef struct isobath_run_options {
     int grayscale;
     const char *colormap;
     int side_by_side;
+    const char *preview_encoder; /* NULL or "auto": the network's GPU where it can (NVENC), else x264; "software" */
     const char *exr_compression;
     int exr_half;
     double focal_px;

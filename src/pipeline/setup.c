@@ -28,7 +28,8 @@ static isobath_status copy_strings(ib_setup *s, ib_diag *diag)
 {
     isobath_run_options *o = &s->options;
     const char **fields[] = {&o->input, &o->output, &o->name, &o->model, &o->precision, &o->devices, &o->cpu_isa,
-                             &o->formats, &o->output_size, &o->upsample, &o->camera, &o->cuts, &o->crop, &o->decoder, &o->decoders, &o->raw_format, &o->colormap, &o->exr_compression, &o->program};
+                             &o->formats, &o->output_size, &o->upsample, &o->camera, &o->cuts, &o->crop, &o->decoder, &o->decoders,
+                             &o->raw_format, &o->colormap, &o->exr_compression, &o->program, &o->preview_encoder};
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         if (!*fields[i]) continue;
         char *copy = strdup(*fields[i]);
@@ -379,6 +380,10 @@ static void fill_sink_config(ib_setup *s)
         .preview_side_by_side = o->side_by_side, .exr_compression = o->exr_compression, .exr_half = o->exr_half,
         .focal_px = o->focal_px, .focal_y_px = o->focal_y_px, .camera = o->camera, .ply_stride = o->ply_stride, .source_path = o->input, .threads = s->threads,
         .note = o->note, .note_ctx = o->note_ctx};
+    if (s->device >= 0 && !o->preview_encoder && !o->device_memory) {
+        s->sink.preview_hardware = "h264_nvenc";
+        s->sink.preview_card = s->device;
+    }
     for (int i = 0; i < s->format_count; i++) {
         if (strcmp(s->formats[i]->name, "png16") == 0) s->sink.png16_present = 1;
         s->plan.disk_bytes += p->frames_hint > 0 ? s->formats[i]->bytes_per_frame(&s->sink) * (double)p->frames_hint : 0;
@@ -393,6 +398,10 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     if (!options->input || !*options->input) return ib_fail(diag, ISOBATH_ERR_USAGE, "no input named");
     if (!options->output || !*options->output) return ib_fail(diag, ISOBATH_ERR_USAGE, "no output folder named (-o OUT)");
     if (s->options.cuts && strcmp(s->options.cuts, "off") == 0) s->options.cuts = NULL;
+    const char *encoder = s->options.preview_encoder;
+    if (encoder && strcmp(encoder, "auto") == 0) s->options.preview_encoder = NULL;
+    else if (encoder && strcmp(encoder, "software") != 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--preview-encoder %s: expected auto or software", encoder);
     s->cuts_auto = s->options.cuts && strcmp(s->options.cuts, "auto") == 0;
     s->threads = options->threads > 0 ? options->threads : ib_cpu_count();
     if (options->name) snprintf(s->name, sizeof s->name, "%s", options->name);

@@ -208,6 +208,8 @@ static isobath_status preview_finish(ib_sink *base)
                    .height = (sink->config.height + 1) & ~1,
                    .fps = sink->config.fps,
                    .smooth = sink->sources == NULL,
+                   .hardware = sink->config.preview_hardware,
+                   .hardware_card = sink->config.preview_card,
                    .resumable = sink->config.resumable,
                    .sound_from = sink->config.source_path},
         .frames = ib_frame_spool_count(sink->spool),
@@ -221,8 +223,12 @@ static isobath_status preview_finish(ib_sink *base)
     };
     isobath_status st = ib_video_encode(&job, sink->diag, &sink->result);
     free(path);
-    if (st == ISOBATH_OK && strcmp(sink->result.encoder, "libx264") != 0)
+    const char *encoder = sink->result.encoder, *hardware = sink->config.preview_hardware;
+    if (st == ISOBATH_OK && strcmp(encoder, "libx264") != 0 && !(hardware && strcmp(encoder, hardware) == 0))
         note(sink, "libx264 is missing, another encoder was used");
+    char line[320];
+    snprintf(line, sizeof line, "%s encodes it, the card does not (%s)", encoder, sink->result.no_hardware);
+    if (st == ISOBATH_OK && sink->result.no_hardware[0]) note(sink, line);
     if (st == ISOBATH_OK && strstr(sink->result.sound, "does not go")) note(sink, sink->result.sound);
     return st;
 }

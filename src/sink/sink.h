@@ -63,6 +63,8 @@ typedef struct ib_sink_config {
     int grayscale;
     const char *colormap; /* "inferno" (default when NULL), "magma", "viridis", "plasma", "turbo", "gray" */
     int preview_side_by_side;
+    const char *preview_hardware; /* an encoder of FFmpeg that is tried first ("h264_nvenc"); NULL: none */
+    int preview_card;             /* the CUDA device that it is to use */
     /* exr */
     const char *exr_compression; /* NULL: "zip"; "piz", "pxr24", "none" */
     int exr_half;

@@ -71,7 +71,14 @@ isobath_status ib_av_open_encoder(const AVCodec *codec, const ib_video_format *f
         ctx->colorspace = AVCOL_SPC_BT709;
         ctx->color_primaries = AVCOL_PRI_BT709;
         ctx->color_trc = AVCOL_TRC_BT709;
-        if (strcmp(codec->name, "libx264") == 0) {
+        int hardware = format->hardware && strcmp(codec->name, format->hardware) == 0;
+        if (hardware) av_opt_set_int(ctx->priv_data, "forced-idr", 1, 0); /* our I pictures begin groups */
+        if (strcmp(codec->name, "h264_nvenc") == 0) {
+            av_opt_set_int(ctx->priv_data, "gpu", format->hardware_card, 0);
+            av_opt_set(ctx->priv_data, "preset", "p4", 0);
+            av_opt_set(ctx->priv_data, "rc", "constqp", 0);
+            av_opt_set_int(ctx->priv_data, "qp", 20, 0);
+        } else if (strcmp(codec->name, "libx264") == 0) {
             ctx->thread_count = threads; /* x264 gives the same bytes for the same number, on any machine */
             av_opt_set(ctx->priv_data, "preset", "veryfast", 0);
             av_opt_set(ctx->priv_data, "crf", "18", 0);

@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "sink/file.h"
+#include "sink/video_hardware.h"
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,12 +97,30 @@ static int64_t *tidy_times(const ib_video_job *job)
     return times;
 }
 
+/* With the encoder of format.hardware; *done = 0: this machine cannot. */
+static isobath_status try_hardware(encode_run *run, ib_pool *pool, ib_video_result *result, int *done)
+{
+    ib_diag diag = IB_DIAG_INIT;
+    const AVCodec *codec;
+    isobath_status st = ib_video_encode_hardware(run->job, run->folder, pool, &run->slots[0], &diag, &codec);
+    *done = st == ISOBATH_OK || st == ISOBATH_ERR_INTERRUPTED || st == ISOBATH_ERR_IO;
+    if (*done && st != ISOBATH_OK) ib_fail(run->diag, st, "%s", diag.text);
+    if (!*done) snprintf(result->no_hardware, sizeof result->no_hardware, "%.255s", diag.text);
+    if (st == ISOBATH_OK) run->codec = codec;
+    ib_diag_destroy(&diag);
+    return *done ? st : ISOBATH_OK;
+}
+
 /* Encodes every group, then joins them. */
 static isobath_status encode_all(encode_run *run, ib_pool *pool, const int64_t *times, ib_video_result *result)
 {
     const ib_video_job *job = run->job;
-    ib_pool_run(pool, (job->frames + job->group - 1) / job->group, encode_one, run);
+    int done = 0;
+    if (job->format.hardware) IB_TRY(try_hardware(run, pool, result, &done));
+    if (!done && !run->codec) return ib_av_no_encoder(&job->format, run->diag);
+    if (!done) ib_pool_run(pool, (job->frames + job->group - 1) / job->group, encode_one, run);
     IB_TRY((isobath_status)atomic_load(&run->status));
+    snprintf(result->encoder, sizeof result->encoder, "%s", run->codec->name);
     char *tmp = ib_text("%s.tmp", job->format.path);
     ib_segment_joining joining = {.format = &job->format, .codec = run->codec, .folder = run->folder, .tmp = tmp, .times_us = times,
                                   .first_time_us = job->times_us[0], .frames = job->frames, .segment_frames = job->group,
@@ -118,8 +137,7 @@ isobath_status ib_video_encode(const ib_video_job *job, ib_diag *diag, ib_video_
     ib_av_quiet();
     encode_run run = {.job = job, .diag = diag, .codec = ib_av_find_encoder(&job->format)};
     atomic_init(&run.status, ISOBATH_OK);
-    if (!run.codec) return ib_av_no_encoder(&job->format, diag);
-    snprintf(result->encoder, sizeof result->encoder, "%s", run.codec->name);
+    if (!run.codec && !job->format.hardware) return ib_av_no_encoder(&job->format, diag);
     char *folder = ib_segment_folder(job->format.path);
     int64_t *times = tidy_times(job);
     ib_pool *pool = NULL;

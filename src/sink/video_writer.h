@@ -25,6 +25,8 @@ typedef struct ib_video_format {
     int tag_count;
     const char *sound_from; /* a media file whose sound is copied, packet by packet; NULL: none */
     int smooth;             /* 1: pictures without texture, such as depth in colours */
+    const char *hardware;   /* an encoder that is tried first, for job videos; NULL: none */
+    int hardware_card;      /* the CUDA device that it is to use */
     int resumable;          /* 1: segments stay until someone removes them (video_segment.h) */
     const char *encoder;    /* NULL: the best there is; or a name, for tests */
 } ib_video_format;
@@ -32,13 +34,15 @@ typedef struct ib_video_format {
 /* What came of it. */
 typedef struct ib_video_result {
     char encoder[64];
+    char no_hardware[256]; /* why the encoder of format.hardware was not used; "" */
     char sound[160]; /* "aac", or why there is none; "" when none was asked for */
     int has_sound;
 } ib_video_result;
 
 /* A whole video whose frames can be drawn in any order: groups of frames are encoded side by side, each by an encoder
  * of its own with one thread, into segments (video_segment.h), and joined; so the bytes do not depend on the number of
- * threads. Segments that an interrupted call left are used. */
+ * threads. With format.hardware one session encodes it all (video_hardware.h) where that works; its bytes are its own.
+ * Segments that an interrupted call left are used. */
 typedef struct ib_video_job {
     ib_video_format format;
     int64_t frames;          /* 1 or more */

@@ -5,6 +5,8 @@
 #include "sink/colormap.h"
 #include "sink/video_writer.h"
 
+#include <stdatomic.h>
+
 enum { W = 63, H = 45, N = 100 };
 
 static char *vis_path(const char *folder) { return ib_text("%s/clip_vis.mp4", folder); }
@@ -144,6 +146,85 @@ static void other_encoder(void **state)
     remove_folder(folder);
 }
 
+typedef struct drawing {
+    atomic_int drawn, checked;
+    int stop_at; /* frames that may be encoded; -1: all */
+} drawing;
+
+static isobath_status draw_and_count(void *ctx, int64_t i, int thread, uint8_t *const planes[3], const int strides[3])
+{
+    atomic_fetch_add(&((drawing *)ctx)->drawn, 1);
+    return grey(NULL, i, thread, planes, strides);
+}
+
+static int stop_drawing(void *ctx)
+{
+    drawing *d = ctx;
+    return d->stop_at >= 0 && atomic_fetch_add(&d->checked, 1) >= d->stop_at;
+}
+
+/* One session fed by many threads, as a card's encoder is: the same frames, key frames where groups begin, and it goes on where it
+ * was stopped. libx264 stands in for the card's; it looks ahead, so that packets come late. */
+static void one_session(void **state)
+{
+    (void)state;
+    enum { FRAMES = 100, GROUP = 12, STOP = 61 };
+    char *folder = scratch_folder(), *path = vis_path(folder);
+    int64_t times[FRAMES];
+    for (int i = 0; i < FRAMES; i++) times[i] = i * 40000;
+    drawing d = {.stop_at = STOP};
+    ib_video_job job = {.format = {.path = path, .width = 32, .height = 32, .fps = 25, .hardware = "libx264", .resumable = 1},
+                        .frames = FRAMES, .times_us = times, .group = GROUP, .threads = 3, .draw = draw_and_count, .ctx = &d,
+                        .cancelled = stop_drawing, .cancel_ctx = &d};
+    ib_video_result result;
+    assert_int_equal(ib_video_encode(&job, NULL, &result), ISOBATH_ERR_INTERRUPTED);
+    assert_int_equal(count_files(folder, ".mp4"), 0);
+    int drawn = atomic_exchange(&d.drawn, 0);
+    assert_in_range(drawn, STOP, FRAMES);
+    d.stop_at = -1;
+    assert_int_equal(ib_video_encode(&job, NULL, &result), ISOBATH_OK);
+    assert_string_equal(result.encoder, "libx264");
+    assert_string_equal(result.no_hardware, "");
+    assert_in_range(atomic_load(&d.drawn), FRAMES - STOP, FRAMES - 2 * GROUP); /* whole groups were there */
+    assert_int_equal(atomic_load(&d.drawn) % GROUP, FRAMES % GROUP);
+    ib_media *media;
+    assert_int_equal(ib_media_open(path, NULL, NULL, &media), ISOBATH_OK);
+    uint8_t rgb[32 * 32 * 3];
+    int got = 1, n = 0;
+    for (ib_media_frame frame; got; n += got) {
+        assert_int_equal(ib_media_read(media, rgb, &frame, &got), ISOBATH_OK);
+        if (!got) break;
+        assert_int_equal(frame.pts_us, times[n]);
+        assert_in_range(rgb[0], 2 * n * 255 / 219 - 4 < 0 ? 0 : 2 * n * 255 / 219 - 4, 2 * n * 255 / 219 + 4);
+    }
+    assert_int_equal(n, FRAMES);
+    ib_media_close(media);
+    free(path);
+    remove_folder(folder);
+}
+
+/* A card without an encoder: what software would have made, and the reason. */
+static void no_hardware(void **state)
+{
+    (void)state;
+    char *folder[2] = {scratch_folder(), scratch_folder()}, *path[2];
+    int64_t times[50];
+    for (int i = 0; i < 50; i++) times[i] = i * 40000;
+    for (int k = 0; k < 2; k++) {
+        path[k] = vis_path(folder[k]);
+        ib_video_job job = {.format = {.path = path[k], .width = 32, .height = 32, .fps = 25, .hardware = k ? "no_such_encoder" : NULL},
+                            .frames = 50, .times_us = times, .group = 16, .threads = 2, .draw = grey};
+        ib_video_result result;
+        assert_int_equal(ib_video_encode(&job, NULL, &result), ISOBATH_OK);
+        assert_int_equal(strstr(result.no_hardware, "no_such_encoder") != NULL, k);
+    }
+    assert_same_file(path[0], path[1]);
+    for (int k = 0; k < 2; k++) {
+        free(path[k]);
+        remove_folder(folder[k]);
+    }
+}
+
 static int stop_after(void *ctx) { return --*(int *)ctx < 0; }
 
 /* Stopped in the finishing pass: nothing half-done is left. */
@@ -201,7 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(colour_maps),   cmocka_unit_test(same_bytes), cmocka_unit_test(frames_times_and_colours),
-        cmocka_unit_test(other_encoder), cmocka_unit_test(cancelled),
+        cmocka_unit_test(other_encoder), cmocka_unit_test(cancelled),  cmocka_unit_test(one_session), cmocka_unit_test(no_hardware),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
