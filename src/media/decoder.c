@@ -455,6 +455,7 @@ static isobath_status restart(ib_decoder *d)
     step s = STEP_RESTART;
     int got = 1;
     while (s == STEP_RESTART) {
+        if (d->hw_damage) d->threads = 1; /* several would tell late where it is */
         close_stream(d);
         if (d->hw) {
             snprintf(d->hw_note, sizeof d->hw_note, "the card cannot decode this stream, or it is damaged: software does");

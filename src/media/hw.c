@@ -29,6 +29,7 @@ typedef struct driver {
     int (*stream_sync)(CUstream stream);
     int (*host_alloc)(void **memory, size_t bytes, unsigned flags);
     int (*host_free)(void *memory);
+    int (*mem_info)(size_t *available, size_t *total); /* NULL: not found */
 } driver;
 
 /* What the device context of libav keeps alive: frames may outlive the ib_hw. */
@@ -61,6 +62,7 @@ static int load(driver *d)
     d->library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
     if (!d->library) return 0;
     void *l = d->library;
+    find(l, "cuMemGetInfo_v2", &d->mem_info);
     if (find(l, "cuInit", &d->init) && find(l, "cuDevicePrimaryCtxRetain", &d->retain) &&
         (find(l, "cuDevicePrimaryCtxRelease_v2", &d->release) || find(l, "cuDevicePrimaryCtxRelease", &d->release)) &&
         find(l, "cuCtxPushCurrent_v2", &d->push) && find(l, "cuCtxPopCurrent_v2", &d->pop) &&
@@ -153,6 +155,17 @@ ib_hw *ib_hw_open(int device, const AVCodec *codec, char *why, size_t size)
         return NULL;
     }
     return hw;
+}
+
+size_t ib_hw_free_bytes(ib_hw *hw)
+{
+    const card *c = hw->card;
+    size_t available = 0, total = 0;
+    CUcontext old;
+    if (!c->d.mem_info || c->d.push(c->context) != 0) return 0;
+    if (c->d.mem_info(&available, &total) != 0) available = 0;
+    c->d.pop(&old);
+    return available;
 }
 
 static void host_buffer_free(void *opaque, uint8_t *data)

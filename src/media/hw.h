@@ -14,6 +14,9 @@ typedef struct ib_hw ib_hw;
 ib_hw *ib_hw_open(int device, const AVCodec *codec, char *why, size_t size);
 void ib_hw_close(ib_hw *hw); /* NULL allowed; kept frames may live on */
 
+/* Memory of the card that is free, 0: not known. */
+size_t ib_hw_free_bytes(ib_hw *hw);
+
 /* Makes a codec context, not yet opened, decode on the card. Errors: ISOBATH_ERR_MEMORY. */
 isobath_status ib_hw_attach(ib_hw *hw, AVCodecContext *codec, ib_diag *diag);
 

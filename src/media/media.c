@@ -6,6 +6,7 @@
 #include "media/hw.h"
 #include "media/images.h"
 #include "media/planes.h"
+#include "media/team.h"
 
 #include <libavutil/imgutils.h>
 #include <math.h>
@@ -13,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define TEAM_FREE_BYTES ((size_t)6 << 30) /* less room on the card is the network's: a session takes a quarter of a GiB */
 
 struct ib_media {
     ib_diag *diag;
@@ -28,6 +31,10 @@ struct ib_media {
     int done;
     ib_convert *convert;
     ib_hw_host host; /* frames from a card pass through it on their way to RGB */
+    ib_team *team;   /* several decoders do what `decoder` would; NULL: it does */
+    int team_tried, kept_already; /* the frame at hand is the team's: it may be kept as it is */
+    int64_t team_frames;          /* that it handed out */
+    uint64_t team_trail;          /* hash of their times (FNV-1a by words) */
 };
 
 struct ib_media_picture {
@@ -148,6 +155,7 @@ isobath_status ib_media_open(const char *input, const ib_media_options *options,
 void ib_media_close(ib_media *m)
 {
     if (!m) return;
+    ib_team_close(m->team);
     ib_decoder_close(m->decoder);
     ib_convert_destroy(m->convert);
     av_frame_free(&m->host);
@@ -157,6 +165,60 @@ void ib_media_close(ib_media *m)
 
 const ib_media_info *ib_media_get_info(const ib_media *m) { return &m->info; }
 
+static uint64_t add_to_trail(uint64_t trail, const ib_decoded *d) { return (trail ^ (uint64_t)d->pts_us) * 0x100000001b3u; }
+
+/* Behind the first frame: several decoders from here on, where that is possible and pays. */
+static isobath_status start_team(ib_media *m)
+{
+    const ib_media_options *o = &m->options;
+    ib_hw *hw = ib_decoder_hw(m->decoder);
+    ib_decoded first;
+    m->team_tried = 1;
+    if (o->sessions < 2 || !hw || o->start_s > 0 || o->start_frame > 0 || ib_hw_free_bytes(hw) < TEAM_FREE_BYTES) return ISOBATH_OK;
+    if (!ib_decoder_can_seek(m->decoder)) return ISOBATH_OK;
+    IB_TRY(ib_team_open(m->name, o, o->sessions, m->diag, &m->team));
+    m->team_frames = 1;
+    m->team_trail = add_to_trail(0, &m->first);
+    if (!m->team || (ib_team_next(m->team, &first) == IB_TEAM_FRAME && first.pts_us == m->first.pts_us)) return ISOBATH_OK;
+    ib_team_close(m->team);
+    m->team = NULL;
+    return ISOBATH_OK;
+}
+
+/* The one decoder, which has decoded the first frame, goes to where the team ended. */
+static isobath_status end_team(ib_media *m)
+{
+    uint64_t trail = add_to_trail(0, &m->first);
+    ib_decoded d;
+    int got = 1;
+    ib_team_close(m->team);
+    m->team = NULL;
+    for (int64_t i = 1; got && i < m->team_frames; i++) {
+        IB_TRY(ib_decoder_next(m->decoder, &d, &got));
+        if (got) trail = add_to_trail(trail, &d);
+    }
+    if (got && trail == m->team_trail) return ISOBATH_OK;
+    return ib_fail(m->diag, ISOBATH_ERR_INPUT, "%s: damaged before frame %lld, where several decoders see other frames than one does: "
+                   "decode it with --decoder software", m->name, (long long)m->team_frames);
+}
+
+static isobath_status next_decoded(ib_media *m, ib_decoded *d, int *got)
+{
+    if (!m->team_tried) IB_TRY(start_team(m));
+    m->kept_already = 0;
+    if (m->team) {
+        ib_team_result r = ib_team_next(m->team, d);
+        *got = m->kept_already = r == IB_TEAM_FRAME;
+        if (*got) {
+            m->team_frames++;
+            m->team_trail = add_to_trail(m->team_trail, d);
+        }
+        if (r != IB_TEAM_FAILED) return ISOBATH_OK;
+        IB_TRY(end_team(m));
+    }
+    return ib_decoder_next(m->decoder, d, got);
+}
+
 /* The next kept frame, still in the decoder's hands; *got = 0 at the end. */
 static isobath_status next_kept(ib_media *m, ib_decoded *d, ib_media_frame *frame, int *got)
 {
@@ -165,7 +227,7 @@ static isobath_status next_kept(ib_media *m, ib_decoded *d, ib_media_frame *fram
         *d = m->first;
         int have = m->have_first;
         m->have_first = 0;
-        if (!have) IB_TRY(ib_decoder_next(m->decoder, d, &have));
+        if (!have) IB_TRY(next_decoded(m, d, &have));
         int64_t end_frame = m->options.end_frame;
         if (!have || (m->end_us >= 0 && d->pts_us >= m->end_us) || (end_frame > 0 && d->index >= end_frame)) {
             m->done = 1;
@@ -198,6 +260,9 @@ isobath_status ib_media_read(ib_media *m, uint8_t *rgb, ib_media_frame *frame, i
 /* Again from the start, with nothing read. */
 static isobath_status reopen(ib_media *m)
 {
+    ib_team_close(m->team);
+    m->team = NULL;
+    m->team_tried = 1;
     ib_decoder_close(m->decoder);
     m->decoder = NULL;
     m->have_first = m->done = 0;
@@ -224,15 +289,27 @@ static isobath_status seek(ib_media *m, int64_t index, int64_t pts_us, int64_t k
     return ISOBATH_OK;
 }
 
+/* Before a jump, which is for one decoder. 1: the team has overtaken it. */
+static int end_of_team(ib_media *m)
+{
+    int behind = m->team != NULL;
+    ib_team_close(m->team);
+    m->team = NULL;
+    m->team_tried = 1;
+    return behind;
+}
+
 isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
 {
     ib_media_frame frame;
     ib_decoded d;
     int got = 1, arrived = 0;
+    int behind = end_of_team(m);
     if (index > m->kept && ib_media_can_jump(m)) {
         IB_TRY(seek(m, index, pts_us, -1, &arrived));
-        if (!arrived) IB_TRY(reopen(m));
+        behind = !arrived;
     }
+    if (behind) IB_TRY(reopen(m));
     while (got && m->kept < index) IB_TRY(next_kept(m, &d, &frame, &got));
     return ISOBATH_OK;
 }
@@ -240,6 +317,7 @@ isobath_status ib_media_jump(ib_media *m, int64_t index, int64_t pts_us)
 isobath_status ib_media_jump_from(ib_media *m, int64_t index, int64_t pts_us, int64_t key_us, int *arrived)
 {
     *arrived = 0;
+    if (end_of_team(m)) IB_TRY(reopen(m));
     return index > m->kept && ib_media_can_jump(m) ? seek(m, index, pts_us, key_us, arrived) : ISOBATH_OK;
 }
 
@@ -265,7 +343,7 @@ static isobath_status make_picture(ib_media *m, const AVFrame *frame, ib_media_p
     p->frame = NULL;
     isobath_status st = ISOBATH_OK;
     if (!native) st = ib_convert_run(m->convert, frame, p->rgb);
-    else if (ib_hw_on_card(frame)) st = ib_hw_keep(ib_decoder_hw(m->decoder), frame, m->diag, &p->frame);
+    else if (ib_hw_on_card(frame) && !m->kept_already) st = ib_hw_keep(ib_decoder_hw(m->decoder), frame, m->diag, &p->frame);
     else p->frame = av_frame_clone(frame);
     if (p->frame) ib_planes_from_frame(p->frame, m->options.keep_hdr, &p->planes);
     if (st == ISOBATH_OK && native && !p->frame) st = ib_fail(m->diag, ISOBATH_ERR_MEMORY, "%s: out of memory for a picture", m->name);

@@ -41,6 +41,7 @@ typedef struct ib_media_options {
     int deinterlace;    /* 1: in frames flagged as interlaced the bottom field is made from the top one's rows */
     ib_decoder_kind decoder;
     int cuda_device;    /* with IB_DECODER_AUTO and IB_DECODER_CUDA: the card to decode on */
+    int sessions;       /* so many decoders on the card at a time, where input and card allow it; the frames are the same. 0: one */
     int sequential;     /* 1: everything before the start is decoded, too (for tests: the frames are the same) */
     int64_t max_pixels; /* larger pictures are refused; 0: libav's limit */
 } ib_media_options;

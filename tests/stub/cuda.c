@@ -81,6 +81,11 @@ STUB(cuDeviceGetAttribute, (int *out, int attribute, int device), {
     return attribute < 0 || device != 0;
 })
 
+STUB(cuMemGetInfo_v2, (size_t *available, size_t *total), {
+    *available = *total = (size_t)24 << 30;
+    return 0;
+})
+
 NOTHING(cuDevicePrimaryCtxRelease)
 NOTHING(cuDevicePrimaryCtxRelease_v2)
 NOTHING(cuCtxPushCurrent_v2)

@@ -19,9 +19,9 @@
 
 #include <cmocka.h>
 
-enum { FRAMES = 60, W = 64, H = 48 };
+enum { FRAMES = 60, LONG = 640, W = 64, H = 48 };
 
-static const char *const path = "card.mkv";
+static const char *const path = "card.mkv", *const long_path = "card_long.mkv", *const raw_path = "card_raw.h264";
 static stub_nvcuvid *stub;
 
 typedef struct frame {
@@ -30,14 +30,14 @@ typedef struct frame {
     uint8_t y[4]; /* the first samples: on the stub's card the picture's name */
 } frame;
 
-/* All frames of the clip; returns their number. */
-static int read_all(ib_decoder_kind kind, frame *frames, ib_media_info *info, isobath_status expected)
+/* All frames of a clip, `most` at most; returns their number. */
+static int read_file(const char *file, ib_decoder_kind kind, int sessions, int most, frame *frames, ib_media_info *info)
 {
     ib_diag diag = IB_DIAG_INIT;
     ib_media *m;
     ib_media_viewer *viewer = NULL;
     int n = 0, got = 1;
-    isobath_status st = ib_media_open(path, &(ib_media_options){.decoder = kind}, &diag, &m);
+    isobath_status st = ib_media_open(file, &(ib_media_options){.decoder = kind, .sessions = sessions}, &diag, &m);
     assert_string_equal(diag.text, "");
     assert_int_equal(st, ISOBATH_OK);
     *info = *ib_media_get_info(m);
@@ -46,7 +46,7 @@ static int read_all(ib_decoder_kind kind, frame *frames, ib_media_info *info, is
         ib_media_frame f;
         st = ib_media_read_picture(m, &p, &f, &got);
         if (st != ISOBATH_OK || !got) break;
-        assert_true(n < FRAMES);
+        assert_true(n < most);
         assert_int_equal(f.index, n);
         ib_yuv_planes planes;
         frames[n].pts_us = f.pts_us;
@@ -55,11 +55,17 @@ static int read_all(ib_decoder_kind kind, frame *frames, ib_media_info *info, is
         memcpy(frames[n++].y, planes.plane[0], 4);
         ib_media_picture_free(p);
     }
-    assert_int_equal(st, expected);
+    assert_string_equal(diag.text, "");
+    assert_int_equal(st, ISOBATH_OK);
     ib_media_viewer_free(viewer);
     ib_media_close(m);
     ib_diag_destroy(&diag);
     return n;
+}
+
+static int read_all(ib_decoder_kind kind, frame *frames, ib_media_info *info)
+{
+    return read_file(path, kind, 0, FRAMES, frames, info);
 }
 
 static void test_clean(void **state)
@@ -68,8 +74,8 @@ static void test_clean(void **state)
     frame card[FRAMES], soft[FRAMES];
     ib_media_info info;
     stub->polls = 2;
-    assert_int_equal(read_all(IB_DECODER_SOFTWARE, soft, &info, ISOBATH_OK), FRAMES);
-    assert_int_equal(read_all(IB_DECODER_AUTO, card, &info, ISOBATH_OK), FRAMES);
+    assert_int_equal(read_all(IB_DECODER_SOFTWARE, soft, &info), FRAMES);
+    assert_int_equal(read_all(IB_DECODER_AUTO, card, &info), FRAMES);
     assert_non_null(strstr(info.decoder, "nvdec"));
     assert_null(strstr(info.decoder, "not seen"));
     assert_string_equal(info.decoder_note, "");
@@ -88,11 +94,11 @@ static void test_damage(void **state)
     (void)state;
     frame card[FRAMES], soft[FRAMES];
     ib_media_info info;
-    assert_int_equal(read_all(IB_DECODER_SOFTWARE, soft, &info, ISOBATH_OK), FRAMES);
+    assert_int_equal(read_all(IB_DECODER_SOFTWARE, soft, &info), FRAMES);
     for (int status = 8; status <= 9; status++) {
         stub->damaged_picture = 41;
         stub->status_of_damage = status;
-        assert_int_equal(read_all(IB_DECODER_CUDA, card, &info, ISOBATH_OK), FRAMES);
+        assert_int_equal(read_all(IB_DECODER_CUDA, card, &info), FRAMES);
         int first = 0;
         while (first < FRAMES && card[first].on_card) first++;
         assert_true(first > 36 && first <= 41); /* B-frames are decoded after frames that are shown later */
@@ -113,7 +119,7 @@ static void test_blind(void **state)
     frame card[FRAMES];
     ib_media_info info;
     stub->no_status = 1;
-    assert_int_equal(read_all(IB_DECODER_AUTO, card, &info, ISOBATH_OK), FRAMES);
+    assert_int_equal(read_all(IB_DECODER_AUTO, card, &info), FRAMES);
     stub->no_status = 0;
     assert_true(card[FRAMES - 1].on_card);
     assert_non_null(strstr(info.decoder, "nvdec (damage not seen)"));
@@ -129,7 +135,7 @@ static void test_no_module(void **state)
         setenv("ISOBATH_NVCUVID_MODULE", "/nowhere.so", 1);
         frame card[FRAMES];
         ib_media_info info;
-        int n = read_all(IB_DECODER_AUTO, card, &info, ISOBATH_OK);
+        int n = read_all(IB_DECODER_AUTO, card, &info);
         _exit(n == FRAMES && card[0].on_card && strstr(info.decoder_note, "does not load") ? 0 : 1);
     }
     int status;
@@ -158,16 +164,98 @@ static void test_passes_on(void **state)
     assert_non_null(stub);
 }
 
+/* Several sessions at a time give the frames of one, in its order. */
+static void test_sessions(void **state)
+{
+    (void)state;
+    static frame one[LONG], three[LONG];
+    ib_media_info info;
+    stub->most_decoders = 0;
+    assert_int_equal(read_file(long_path, IB_DECODER_AUTO, 1, LONG, one, &info), LONG);
+    assert_int_equal(stub->most_decoders, 1);
+    stub->polls = 20; /* slow enough for everyone to get work */
+    assert_int_equal(read_file(long_path, IB_DECODER_AUTO, 3, LONG, three, &info), LONG);
+    stub->polls = 0;
+    /* one waits, with the first frame, for the day that it is needed; libavcodec makes a new one before it drops the old one */
+    assert_in_range(stub->most_decoders, 4, 8);
+    for (int i = 0; i < LONG; i++) {
+        assert_int_equal(three[i].pts_us, one[i].pts_us);
+        assert_true(three[i].on_card && one[i].on_card);
+        assert_memory_equal(three[i].y, one[i].y, 4);
+    }
+    assert_int_equal(stub->decoders, 0);
+    stub->most_decoders = 0;
+    assert_int_equal(read_file(raw_path, IB_DECODER_AUTO, 3, FRAMES, one, &info), FRAMES); /* packets without times */
+    assert_int_equal(stub->decoders, 0);
+}
+
+/* Damage in a session: one decoder takes over, which meets it itself. */
+static void test_sessions_damage(void **state)
+{
+    (void)state;
+    static frame soft[LONG], three[LONG];
+    ib_media_info info;
+    assert_int_equal(read_file(long_path, IB_DECODER_SOFTWARE, 0, LONG, soft, &info), LONG);
+    for (int damaged = 5; damaged < 400; damaged = damaged * 2 + 1) {
+        stub->damaged_picture = damaged;
+        assert_int_equal(read_file(long_path, IB_DECODER_AUTO, 3, LONG, three, &info), LONG);
+        int on_card = 0;
+        for (int i = 0; i < LONG; i++) {
+            assert_int_equal(three[i].pts_us, soft[i].pts_us);
+            if (three[i].on_card) assert_int_equal(on_card++, i); /* first the card, then software, never back */
+            else assert_memory_equal(three[i].y, soft[i].y, 4);
+        }
+    }
+    stub->damaged_picture = -1;
+    assert_int_equal(stub->decoders, 0);
+}
+
+/* Left in the middle, and gone on with after a jump. */
+static void test_sessions_end(void **state)
+{
+    (void)state;
+    static frame one[LONG];
+    ib_media_info info;
+    ib_media_viewer *viewer = NULL;
+    assert_int_equal(read_file(long_path, IB_DECODER_AUTO, 1, LONG, one, &info), LONG);
+    for (int after = 0; after < 300; after = 2 * after + 1) {
+        ib_diag diag = IB_DIAG_INIT;
+        ib_media *m;
+        ib_media_picture *p;
+        ib_media_frame f;
+        ib_yuv_planes planes;
+        int got;
+        assert_int_equal(ib_media_open(long_path, &(ib_media_options){.decoder = IB_DECODER_AUTO, .sessions = 4}, &diag, &m), ISOBATH_OK);
+        for (int i = 0; i < after; i++) assert_int_equal(ib_media_read(m, NULL, &f, &got), ISOBATH_OK);
+        if (after & 2) {
+            assert_int_equal(ib_media_jump(m, 500, one[500].pts_us), ISOBATH_OK);
+            assert_int_equal(ib_media_read_picture(m, &p, &f, &got), ISOBATH_OK);
+            assert_true(got && f.index == 500 && f.pts_us == one[500].pts_us);
+            assert_int_equal(ib_media_look(&viewer, p, &diag, &planes), ISOBATH_OK);
+            assert_memory_equal(planes.plane[0], one[500].y, 4);
+            ib_media_picture_free(p);
+        }
+        ib_media_close(m);
+        assert_string_equal(diag.text, "");
+    }
+    ib_media_viewer_free(viewer);
+    assert_int_equal(stub->decoders, 0);
+}
+
 static int make_clip(void **state)
 {
     (void)state;
+    clip c = {.encoder = "libx264", .frames = LONG, .width = W, .height = H, .gop = 40, .b_frames = 2, .variable = 1};
+    if (clip_write(long_path, &c) != 0) return -1;
+    c.frames = FRAMES;
+    if (clip_write(raw_path, &c) != 0) return -1;
     return clip_write(path, &(clip){.encoder = "libx264", .frames = FRAMES, .width = W, .height = H, .gop = 12, .b_frames = 2});
 }
 
 static int remove_clip(void **state)
 {
     (void)state;
-    return unlink(path);
+    return unlink(path) | unlink(long_path) | unlink(raw_path);
 }
 
 int main(int argc, char **argv)
@@ -185,6 +273,7 @@ int main(int argc, char **argv)
         return 77;
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_module), cmocka_unit_test(test_passes_on), cmocka_unit_test(test_clean),
-                                       cmocka_unit_test(test_damage), cmocka_unit_test(test_blind)};
+                                       cmocka_unit_test(test_damage), cmocka_unit_test(test_blind), cmocka_unit_test(test_sessions),
+                                       cmocka_unit_test(test_sessions_damage), cmocka_unit_test(test_sessions_end)};
     return cmocka_run_group_tests_name("media_card", tests, make_clip, remove_clip);
 }
