@@ -262,7 +262,7 @@ int main(int argc, char **argv)
 {
     (void)argc;
     const char *libraries = getenv("LD_LIBRARY_PATH");
-    if (!libraries || strcmp(libraries, STUB_DRIVER) != 0) {
+    if (!libraries || strncmp(libraries, STUB_DRIVER, strlen(STUB_DRIVER)) != 0) {
         setenv("LD_LIBRARY_PATH", STUB_DRIVER, 1);
         execv("/proc/self/exe", argv);
         return 1;
