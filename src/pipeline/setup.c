@@ -76,7 +76,7 @@ static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag 
     return ISOBATH_OK;
 }
 
-enum { DECODING_SESSIONS = 3 }; /* on one card: faster than anything behind them (docs/SPEED.md) */
+enum { DECODING_SESSIONS = 1 }; /* on one card */
 
 /* On the card of the network, unless it is said otherwise; networks elsewhere, worker processes and runs that are short of
  * the card's memory take frames from the processor. */
