@@ -209,7 +209,7 @@ static int start(slurm_run *r, isobath_run_options *o, int64_t segments)
         if (code) return code;
         code = isobath_task_progress_read(r->place.folder, o->name, &p, NULL, 0) != ISOBATH_OK;
         if (code) return cli_fail("slurm", ISOBATH_ERR_IO, "the plan that was written cannot be read");
-    } else if (!r->quiet) fprintf(stderr, "going on with the plan that is there (--overwrite makes a new one)\n");
+    } else if (!r->quiet) fprintf(stderr, "going on with the plan that is there and its options (--overwrite makes a new one)\n");
     memmove(r->place.name, p.name, sizeof p.name);
     snprintf(r->place.scripts, sizeof r->place.scripts, "%.4000s/%.255s_isobath.slurm", r->place.folder, p.name);
     if (r->parts <= 0 || r->parts > p.windows) r->parts = p.parts > 0 ? p.parts : p.segments;

@@ -78,6 +78,8 @@ printf 'x' | dd of="$tasks/render_00000_of_00004.bin" bs=1 seek=200 conv=notrunc
 expect 3 "checksum is wrong: to be done again" "$isobath" merge "$dir/b" --finish
 "$isobath" merge "$dir/b" --render 0/4 --quiet || bad "part 0 after damage"
 "$isobath" merge "$dir/b" --finish --quiet > /dev/null || bad "finish"
+expect 0 " frames (100%)" "$isobath" status "$dir/b"
+"$isobath" status "$dir/b" | grep -q "^  0 of" && bad "the end counts no frames" || ok
 same "$dir/b" "merged in parts"
 
 # another input in its place is refused

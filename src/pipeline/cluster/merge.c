@@ -289,6 +289,7 @@ static isobath_status finish(isobath_task *t, output *o, collected *c, int64_t p
     }
     s->sink.resume = NULL;
     if (missing) IB_TRY(write_frames(o, 0, frames));
+    else atomic_store(&t->done, frames); /* by the rendering tasks */
     IB_TRY(fill_run(t, o->chain, c->frames));
     return ib_run_finish(r);
 }
