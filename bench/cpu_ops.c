@@ -1,6 +1,6 @@
 /* Speed of the cpu backend, op by op, on the shapes of a small model at 518x518 (37x37 patches):
  *
- *   cpu_ops [--isa sse4|avx2|avx512] [--bf16] [--threads N | --cpu-time] [--frames T] [--match TEXT]
+ *   cpu_ops [--isa sse4|avx2|avx512|amx] [--bf16] [--threads N | --cpu-time] [--frames T] [--match TEXT]
  *
  * --cpu-time runs one thread and counts its processor time, for a machine that others use at the same time.
  * Each line: the op, how often a new frame runs it ("per frame" counts the parts of the head that every window repeats
@@ -8,8 +8,8 @@
  * same threads. The sum at the end is the network's time per output frame as far as these ops make it up. */
 #include "backend/backend.h"
 #include "base/half.h"
+#include "cpu_peak.h"
 
-#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,70 +36,6 @@ static double now(void)
     struct timespec t;
     clock_gettime(clock_used, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-/* ---- the peak: ten independent chains of multiply-adds in registers -----------------------------------------------
- */
-
-#define PEAK_LOOP(type, op)                                                                                           \
-    type a = zero, b = zero, c = zero, d = zero, e = zero, f = zero, g = zero, h = zero, i = zero, j = zero;          \
-    for (long n = 0; n < 20000000; n++) {                                                                             \
-        a = op(a), b = op(b), c = op(c), d = op(d), e = op(e), f = op(f), g = op(g), h = op(h), i = op(i), j = op(j); \
-        __asm__ volatile(""                                                                                           \
-                         : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), "+v"(i), "+v"(j)); \
-    }
-#define STEP_512(a) _mm512_fmadd_ps(a, x, x)
-#define STEP_BF16(a) _mm512_dpbf16_ps(a, x, x)
-#define STEP_256(a) _mm256_fmadd_ps(a, x, x)
-#define STEP_128(a) _mm_add_ps(_mm_mul_ps(a, x), x)
-
-__attribute__((target("avx512f"))) static void peak_avx512(void)
-{
-    __m512 zero = _mm512_setzero_ps(), x = _mm512_set1_ps(0.5f);
-    PEAK_LOOP(__m512, STEP_512)
-}
-
-__attribute__((target("avx512f,avx512bf16"))) static void peak_bf16(void)
-{
-    __m512 zero = _mm512_setzero_ps();
-    __m512bh x = (__m512bh)_mm512_set1_epi32(0x3f003f00);
-    PEAK_LOOP(__m512, STEP_BF16)
-}
-
-__attribute__((target("avx2,fma"))) static void peak_avx2(void)
-{
-    __m256 zero = _mm256_setzero_ps(), x = _mm256_set1_ps(0.5f);
-    PEAK_LOOP(__m256, STEP_256)
-}
-
-static void peak_sse4(void)
-{
-    __m128 zero = _mm_setzero_ps(), x = _mm_set1_ps(0.5f);
-    PEAK_LOOP(__m128, STEP_128)
-}
-
-static void peak_thread(void *ctx, int64_t i, int thread)
-{
-    (void)i, (void)thread;
-    (*(void (**)(void))ctx)();
-}
-
-static double peak_gflops(const bench *s)
-{
-    void (*run)(void) = peak_sse4;
-    double flops = 8; /* of one step of one chain */
-    if (strstr(s->b->kind, "avx2")) run = peak_avx2, flops = 16;
-    if (strstr(s->b->kind, "avx512")) run = peak_avx512, flops = 32;
-    if (s->b->act == IB_BF16) run = peak_bf16, flops = 64;
-    int threads = ib_pool_threads(s->pool);
-    double best = 1e9;
-    for (int i = 0; i < 3; i++) {
-        double t = now();
-        ib_pool_run(s->pool, threads, peak_thread, &run);
-        t = now() - t;
-        if (t < best) best = t;
-    }
-    return 20e6 * 10 * flops * threads / best / 1e9;
 }
 
 /* ---- the cases
@@ -340,7 +276,7 @@ int main(int argc, char **argv)
     if (ib_pool_create(threads, &diag, &s.pool) != ISOBATH_OK) return fprintf(stderr, "cpu_ops: %s\n", diag.text), 1;
     o.pool = s.pool;
     if (ib_cpu_open(&o, &s.b) != ISOBATH_OK) return fprintf(stderr, "cpu_ops: %s\n", diag.text), 1;
-    s.peak = peak_gflops(&s);
+    s.peak = bench_cpu_peak(s.b, clock_used);
     printf("%s, %d threads, %lld frames a call; measured peak %.0f GFLOP/s\n", s.b->kind, threads, (long long)s.frames,
            s.peak);
     encoder(&s);
