@@ -54,6 +54,7 @@ __attribute__((target("amx-tile,amx-bf16"))) static void peak_amx(void)
         uint8_t rows[16];
     } config = {.palette = 1};
     for (int i = 0; i < 8; i++) config.row_bytes[i] = 64, config.rows[i] = 16;
+    __asm__ volatile("" : : "m"(config)); /* the intrinsic names its first bytes only */
     _tile_loadconfig(&config);
     _tile_zero(0);
     _tile_zero(1);

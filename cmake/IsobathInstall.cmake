@@ -25,7 +25,7 @@ add_custom_target(isobath_installed ALL DEPENDS ${CMAKE_BINARY_DIR}/libisobath.a
 
 # The library is static, so its users link what it stands on: everything is in Requires and Libs. Paths are relative to the
 # .pc file: the installation may be moved.
-set(pc_libs "-ldnnl")
+set(pc_libs "")
 if(OPENEXR_FOUND)
   string(APPEND pc_libs " -lOpenEXRCore")
 endif()

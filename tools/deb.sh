@@ -51,7 +51,7 @@ Section: video
 Priority: optional
 Installed-Size: $(du -sk "$stage/usr" | cut -f1)
 Depends: $depends
-Suggests: libavformat-dev, libavcodec-dev, libswscale-dev, libdnnl-dev, libopenexr-dev, libpng-dev, libisal-dev, libdeflate-dev, libjansson-dev, libcurl4-openssl-dev, libssl-dev
+Suggests: libavformat-dev, libavcodec-dev, libswscale-dev, libopenexr-dev, libpng-dev, libisal-dev, libdeflate-dev, libjansson-dev, libcurl4-openssl-dev, libssl-dev
 Description: temporally consistent depth from video
  Turns a video of any length into one depth map per frame with Video Depth
  Anything checkpoints: 16-bit PNG, NPZ, EXR, preview video. The suggested

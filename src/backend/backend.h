@@ -15,7 +15,7 @@ typedef struct ib_backend_options {
 /* The scalar oracle; f32 only (other act: ISOBATH_ERR_UNSUPPORTED), but f16/bf16 tensors are read and written, so that
  * checkop can compare: every op accepts act = any float type and computes in double. */
 isobath_status ib_ref_open(const ib_backend_options *options, ib_backend **out);
-/* oneDNN and vector code. ISOBATH_ERR_UNSUPPORTED when `isa` or `act` is not available on this machine. */
+/* Vector code. ISOBATH_ERR_UNSUPPORTED when `isa` or `act` is not available on this machine. */
 isobath_status ib_cpu_open(const ib_backend_options *options, ib_backend **out);
 /* Validates nothing more than op.c, computes nothing, counts. Buffers are fake addresses that must not be touched. */
 isobath_status ib_null_open(const ib_backend_options *options, ib_backend **out);

@@ -321,7 +321,7 @@ struct ib_backend {
     ib_diag *diag;  /* where errors are recorded; not owned */
     ib_pool *pool;  /* host threads for CPU backends; may be NULL; not owned */
     int64_t fetched[2]; /* of op/transfer.c on backends without transfers of their own */
-    char kind[128]; /* what contract 2 calls a kind: "cpu avx512 bf16 onednn-2.6.3", "cuda sm_90 fp16 13.0" ... */
+    char kind[128]; /* what contract 2 calls a kind: "cpu avx512 bf16", "cuda sm_90 fp16 13.0" ... */
 };
 
 /* What every packed weight starts with, whatever the backend. */

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const char *const ck_isas[] = {"sse4", "avx2", "avx512", "amx", "onednn", NULL};
+const char *const ck_isas[] = {"sse4", "avx2", "avx512", "amx", "tiles", NULL};
 
 static const char usage[] =
     "usage: checkop [check] --backend cpu|cuda|ref|null [--isa PATH] [--act f32|f16|bf16] [--op NAME]\n"

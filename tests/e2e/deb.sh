@@ -14,7 +14,7 @@ fail() {
 deb=$("$source/tools/deb.sh" "$build" "$dir") || exit 1
 dpkg-deb -x "$deb" "$dir/root" || exit 1
 depends=$(dpkg-deb -f "$deb" Depends)
-for name in libavformat libavcodec libswscale libdnnl libjansson libisal 'libc6 (>= '; do
+for name in libavformat libavcodec libswscale libjansson libisal 'libc6 (>= '; do
     case $depends in *"$name"*) ;; *) fail "Depends lacks $name: $depends" ;; esac
 done
 for file in usr/bin/isobath usr/lib/libisobath.a usr/lib/pkgconfig/isobath.pc usr/include/isobath/session.h usr/share/man/man1/isobath-run.1.gz \

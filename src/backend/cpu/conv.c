@@ -61,7 +61,7 @@ isobath_status ib_cpu_conv3x3(ib_backend *b, const ib_conv3x3_args *a)
     size_t row = (size_t)((a->x.dim[2] + 2) * j.w->k) * ib_dtype_size(b->act);
     int64_t fit = ((int64_t)(262144 / row) - 3) / a->stride + 1;
     j.band = fit < 1 ? 1 : ib_cpu_min(fit, 16);
-    int64_t want = ib_cpu_ceil(4 * (int64_t)cpu->threads, a->x.dim[0]);
+    int64_t want = ib_cpu_ceil((cpu->k->inner > 2 ? 2 : 4) * (int64_t)cpu->threads, a->x.dim[0]);
     j.bands = ib_cpu_ceil(j.height, j.band);
     if (j.bands < want) j.bands = ib_cpu_min(want, j.height);
     int64_t tallest = ib_cpu_ceil(j.height, j.bands);

@@ -64,7 +64,6 @@ static void close_cpu(ib_backend *b)
     ib_cpu *cpu = ib_cpu_of(b);
     free(cpu->local);
     free(cpu->shared);
-    ib_onednn_close(cpu->onednn);
     free(cpu);
 }
 
@@ -104,31 +103,29 @@ static int has_amx(void)
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-/* An instruction path: its kernels, and whether linear layers are oneDNN's. */
+/* An instruction path. */
 typedef struct path {
     const ib_cpu_kernels *k;
-    int onednn;
     const char *name, *why; /* why: what is missing, when k is NULL */
 } path;
 
-/* bf16: avx512 (with AVX512_BF16), or amx: the same but for linear layers, which oneDNN computes with AMX. "onednn" is
- * the path amx on any processor with AVX512_BF16, so that its code can be tested there; it is never chosen by itself.
- */
+/* bf16: avx512 (with AVX512_BF16), or amx: products by tiles. "tiles" is the path amx with vector instructions in the
+ * place of AMX, so that its code can be tested on any processor with AVX512_BF16; it is never chosen by itself. */
 static path choose_bf16(const char *isa)
 {
-    path p = {.name = "avx512", .why = "bf16 needs a processor with AVX512_BF16"};
-    if (isa && strcmp(isa, "avx512") != 0 && strcmp(isa, "amx") != 0 && strcmp(isa, "onednn") != 0) {
+    path p = {.why = "bf16 needs a processor with AVX512_BF16"};
+    if (!isa) isa = has_amx() ? "amx" : "avx512";
+    p.name = isa;
+    if (strcmp(isa, "avx512") == 0)
+        p.k = has_bf16() ? &ib_cpu_kernels_avx512_bf16 : NULL;
+    else if (strcmp(isa, "tiles") == 0)
+        p.k = has_bf16() ? &ib_cpu_kernels_amx_test : NULL;
+    else if (strcmp(isa, "amx") != 0)
         p.why = "only the paths avx512 and amx compute in bf16";
-        return p;
-    }
-    if (isa && strcmp(isa, "amx") == 0 && !has_amx()) {
+    else if (has_amx())
+        p.k = &ib_cpu_kernels_amx;
+    else
         p.why = "this processor has no AMX";
-        return p;
-    }
-    if (!has_bf16()) return p;
-    p.onednn = isa ? strcmp(isa, "avx512") != 0 : has_amx();
-    p.k = !p.onednn ? &ib_cpu_kernels_avx512_bf16 : isa && strcmp(isa, "onednn") == 0 ? &ib_cpu_kernels_amx_test : &ib_cpu_kernels_amx;
-    if (p.onednn) p.name = isa ? isa : "amx";
     return p;
 }
 
@@ -166,21 +163,7 @@ isobath_status ib_cpu_open(const ib_backend_options *options, ib_backend **out)
     cpu->k = p.k;
     cpu->f32 = act == IB_BF16 ? &ib_cpu_kernels_avx512 : p.k;
     cpu->threads = ib_pool_threads(options->pool);
-    if (p.onednn) { /* without it a path that nobody asked for is avx512 */
-        isobath_status st = ib_onednn_open(cpu->threads, options->isa ? options->diag : NULL, &cpu->onednn);
-        if (st != ISOBATH_OK && options->isa) {
-            free(cpu);
-            return st;
-        }
-        if (st != ISOBATH_OK) {
-            p.name = "avx512";
-            cpu->k = &ib_cpu_kernels_avx512_bf16;
-        }
-    }
-    char version[32] = "";
-    if (cpu->onednn) ib_onednn_version(version, sizeof version);
-    snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s%s%s", p.name, ib_dtype_name(act),
-             cpu->onednn ? " onednn-" : "", version);
+    snprintf(cpu->base.kind, sizeof cpu->base.kind, "cpu %s %s", p.name, ib_dtype_name(act));
     *out = &cpu->base;
     return ISOBATH_OK;
 }

@@ -12,7 +12,6 @@
 #define IB_BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
-#include "backend/cpu/onednn.h"
 
 #define IB_CPU_KEY_BLOCK 512 /* keys per step of the online softmax; a multiple of every panel width */
 #define IB_CPU_NORM_BLOCK 64 /* pixels whose sums groupnorm adds in f32 before it goes on in f64 */
@@ -24,7 +23,7 @@ typedef struct ib_cpu_product {
     int64_t rows;
     int64_t tap[9];
     int taps;
-    int64_t k;     /* inner size of one tap; even for bf16 */
+    int64_t k;     /* inner size of one tap, a multiple of `inner` */
     const void *b; /* first panel of the weight */
     int64_t first_panel, panels;
     int64_t columns; /* of the whole weight; GEGLU: outputs, not twice that */
@@ -61,13 +60,11 @@ typedef struct ib_cpu_kernels {
     ib_dtype act;
     int vector;      /* floats in a vector */
     int row_tile;    /* most rows of a register tile */
+    int inner;       /* inner sizes are padded to multiples of this: 1, 2 (bf16) or 32 (tiles) */
     int query_tile;  /* the same of attention within a frame */
     int panel_width; /* columns of a weight panel and keys of a panel of packed keys */
 
     void (*product)(const ib_cpu_product *p);
-    /* Only what follows the sums, which are there: rows of values, then gates (GEGLU); a vector beyond the last row is
-     * read. */
-    void (*finish_rows)(const ib_cpu_product *p, const float *sums, int64_t lds);
     /* dst (rows of `width` pixels of cpad channels, one zero pixel before and after) <- one source row of a map; relu
      * on the way. src == NULL: a row of zeros. */
     void (*pad_row)(void *dst, const void *src, int64_t width, int64_t c, int64_t cpad, int relu);
@@ -129,11 +126,10 @@ extern const ib_cpu_kernels ib_cpu_kernels_sse4, ib_cpu_kernels_avx2, ib_cpu_ker
 typedef struct ib_cpu_weight {
     ib_weight base;
     int taps;
-    int64_t k;      /* per tap, rounded up to even for bf16 */
+    int64_t k;      /* per tap, rounded up to a multiple of `inner` */
     int64_t panels; /* of one tap group: CONVT has kernel*kernel groups */
     size_t panel_bytes;
     void *data;
-    ib_onednn_product *onednn; /* LINEAR and GEGLU on the path amx; else NULL */
     float *wino; /* CONV3X3 and HEAD where channels allow: [36][panel][Ci][column], transformed; else NULL */
     float *head; /* HEAD: the 32 weights of the 1x1 */
 } ib_cpu_weight;
@@ -142,7 +138,6 @@ typedef struct ib_cpu {
     ib_backend base;
     const ib_cpu_kernels *k;
     const ib_cpu_kernels *f32; /* of the same path: its `panel` */
-    ib_onednn *onednn;         /* path amx; else NULL */
     int threads;
     void *local, *shared; /* scratch: local_bytes for each thread; shared_bytes for all of them */
     size_t local_bytes, shared_bytes;

@@ -107,41 +107,28 @@ static inline void finish(const ib_cpu_product *p, int64_t row, int64_t c, int64
     any_st(p->y, row * p->ldy + c, p->y_f32, v, n);
 }
 
-/* Bias, activation, residuals and store of columns [c0, c1) of rows [row, row + rows). s: their sums from column c0 on,
- * row stride lds; a gate is `gate` floats behind its value. */
-static inline __attribute__((always_inline)) void finish_columns(const ib_cpu_product *p, int64_t row, int64_t rows,
-                                                                 int64_t c0, int64_t c1, const float *sums, int64_t lds,
-                                                                 int64_t gate)
-{
-    for (int64_t c = c0; c < c1; c += VL) {
-        int64_t n = ib_cpu_min(VL, p->columns - c);
-        const float *s = sums + (c - c0);
-        vf bias = p->bias ? any_ld(p->bias, c, 1, n) : VSET1(0.0f);
-        if (p->act == IB_ACT_GEGLU) {
-            vf gate_bias = !p->bias ? VSET1(0.0f) : any_ld(p->bias, p->columns + c, 1, n);
-            for (int64_t i = 0; i < rows; i++)
-                finish(p, row + i, c, n, (VLD(s + i * lds) + bias) * vgelu(VLD(s + i * lds + gate) + gate_bias));
-        } else if (p->act == IB_ACT_GELU) {
-            for (int64_t i = 0; i < rows; i++) finish(p, row + i, c, n, vgelu(VLD(s + i * lds) + bias));
-        } else if (p->act == IB_ACT_RELU) {
-            for (int64_t i = 0; i < rows; i++) finish(p, row + i, c, n, vrelu(VLD(s + i * lds) + bias));
-        } else {
-            for (int64_t i = 0; i < rows; i++) finish(p, row + i, c, n, VLD(s + i * lds) + bias);
-        }
-    }
-}
+static inline vf gelu_for(const ib_cpu_product *p, vf x) { return p->y_f32 ? vgelu(x) : vgelu_act(x); }
 
-/* The same for a tile of `mr` rows of panel `panel`, whose sums are in t (row stride NR). */
+/* Bias, activation, residuals and store of a tile of `mr` rows of panel `panel`, whose sums are in t (row stride NR). */
 static void epilogue(const ib_cpu_product *p, int64_t row, int mr, int64_t panel, const float *t)
 {
     int64_t width = p->act == IB_ACT_GEGLU ? VL : NR, c0 = panel * width;
-    finish_columns(p, row, mr, c0, ib_cpu_min(p->columns, c0 + width), t, NR, VL);
-}
-
-/* The same for whole rows, gates behind all values. */
-static void k_finish_rows(const ib_cpu_product *p, const float *sums, int64_t lds)
-{
-    finish_columns(p, 0, p->rows, 0, p->columns, sums, lds, p->columns);
+    for (int64_t c = c0; c < ib_cpu_min(p->columns, c0 + width); c += VL) {
+        int64_t n = ib_cpu_min(VL, p->columns - c);
+        const float *s = t + (c - c0);
+        vf bias = p->bias ? any_ld(p->bias, c, 1, n) : VSET1(0.0f);
+        if (p->act == IB_ACT_GEGLU) { /* the panel's second vector holds the gates */
+            vf gate_bias = !p->bias ? VSET1(0.0f) : any_ld(p->bias, p->columns + c, 1, n);
+            for (int i = 0; i < mr; i++)
+                finish(p, row + i, c, n, (VLD(s + i * NR) + bias) * gelu_for(p, VLD(s + i * NR + VL) + gate_bias));
+        } else if (p->act == IB_ACT_GELU) {
+            for (int i = 0; i < mr; i++) finish(p, row + i, c, n, gelu_for(p, VLD(s + i * NR) + bias));
+        } else if (p->act == IB_ACT_RELU) {
+            for (int i = 0; i < mr; i++) finish(p, row + i, c, n, vrelu(VLD(s + i * NR) + bias));
+        } else {
+            for (int i = 0; i < mr; i++) finish(p, row + i, c, n, VLD(s + i * NR) + bias);
+        }
+    }
 }
 
 /* Vectors that the panel holds: the last one of a weight may have only one. GEGLU panels always have both. */
@@ -150,6 +137,7 @@ static inline int panel_vectors(const ib_cpu_product *p, int64_t panel)
     return p->act != IB_ACT_GEGLU && p->columns - panel * NR <= VL ? 1 : NV;
 }
 
+#ifndef IB_CPU_TILES
 static void k_product(const ib_cpu_product *p)
 {
     float t[ROW_TILE * NR] __attribute__((aligned(64)));
@@ -164,6 +152,7 @@ static void k_product(const ib_cpu_product *p)
         }
     }
 }
+#endif
 
 static void k_pad_row(void *dst, const void *src, int64_t width, int64_t c, int64_t cpad, int relu)
 {

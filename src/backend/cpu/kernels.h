@@ -1,5 +1,5 @@
 /* Assembles the templates into one table; included once by every isa_*.c, which defines IB_CPU_TABLE (the table's
- * name), IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16; IB_CPU_TILES and IB_CPU_AMX: k_attend_amx.h. */
+ * name), IB_CPU_ISA (a string) and, for bfloat16 activations, IB_CPU_BF16; IB_CPU_TILES and IB_CPU_AMX: k_tiles.h. */
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/vec.h"
@@ -8,6 +8,8 @@
 
 #include "backend/cpu/k_attention.h"
 #ifdef IB_CPU_TILES
+#include "backend/cpu/k_tiles.h"
+
 #include "backend/cpu/k_attend_amx.h"
 #endif
 #include "backend/cpu/k_image.h"
@@ -18,10 +20,16 @@ const ib_cpu_kernels IB_CPU_TABLE = {
     .isa = IB_CPU_ISA,
     .act = ACT_TYPE,
     .vector = VL,
-    .row_tile = ROW_TILE,
     .panel_width = NR,
+#ifdef IB_CPU_TILES
+    .row_tile = 2 * TILE,
+    .inner = 2 * TILE,
+    .product = k_product_tiles,
+#else
+    .row_tile = ROW_TILE,
+    .inner = ACT_PAIR,
     .product = k_product,
-    .finish_rows = k_finish_rows,
+#endif
     .pad_row = k_pad_row,
     .wino_input = k_wino_input,
 #ifndef IB_CPU_BF16

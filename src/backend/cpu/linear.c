@@ -1,8 +1,6 @@
-/* Linear layers: blocks of rows x groups of weight panels, each a call of the product kernel; on the path amx, tiles of
- * IB_ONEDNN_ROWS rows, each a product of oneDNN. */
+/* Linear layers: blocks of rows x groups of weight panels, each a call of the product kernel. */
 #include "backend/cpu/cpu.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 typedef struct linear_job {
@@ -12,8 +10,7 @@ typedef struct linear_job {
     int64_t outer, rows;                  /* rows of one uniform stride: `outer` runs of `rows` */
     int64_t sx, sres, sy, ox, ores, oy;   /* strides of a row and of a run */
     int64_t block, blocks, group, groups; /* rows of a block; panels of a group */
-    int copy;                             /* rows must be copied: K is odd and read in pairs */
-    atomic_int failed;                    /* oneDNN did */
+    int copy;                             /* rows must be copied: K is padded */
 } linear_job;
 
 /* What the rows [row, row + rows) of run `outer` need, all columns. */
@@ -53,51 +50,12 @@ static void linear_block(void *ctx, int64_t i, int thread)
         uint16_t *t = ib_cpu_local(j->cpu, thread);
         for (int64_t n = 0; n < p.rows; n++) {
             memcpy(t + n * p.k, (const uint16_t *)p.a + n * p.lda, (size_t)k * sizeof *t);
-            t[n * p.k + k] = 0;
+            memset(t + n * p.k + k, 0, (size_t)(p.k - k) * sizeof *t);
         }
         p.a = t;
         p.lda = p.k;
     }
     j->cpu->k->product(&p);
-}
-
-/* Columns of the product: GEGLU has values and gates. */
-static int64_t onednn_columns(const linear_job *j)
-{
-    return j->w->base.out_channels * (j->w->base.kind == IB_WEIGHT_GEGLU ? 2 : 1);
-}
-
-/* One tile of the library's fixed height; rows beyond the last one are zero. */
-static void onednn_tile(void *ctx, int64_t i, int thread)
-{
-    linear_job *j = ctx;
-    int64_t r = i % j->blocks, row = r * IB_ONEDNN_ROWS, k = j->w->base.in_channels;
-    ib_cpu_product p = rows_of(j, i / j->blocks, row, ib_cpu_min(IB_ONEDNN_ROWS, j->rows - row));
-    char *at = ib_cpu_local(j->cpu, thread);
-    uint16_t *src = ib_cpu_take(&at, (size_t)(IB_ONEDNN_ROWS * k) * sizeof *src);
-    float *sums = ib_cpu_take(&at, (size_t)(IB_ONEDNN_ROWS * onednn_columns(j)) * sizeof *sums);
-    for (int64_t n = 0; n < p.rows; n++)
-        memcpy(src + n * k, (const uint16_t *)p.a + n * p.lda, (size_t)k * sizeof *src);
-    memset(src + p.rows * k, 0, (size_t)((IB_ONEDNN_ROWS - p.rows) * k) * sizeof *src);
-    if (ib_onednn_product_run(j->w->onednn, thread, src, sums) != 0)
-        atomic_store(&j->failed, 1);
-    else
-        j->cpu->k->finish_rows(&p, sums, onednn_columns(j));
-}
-
-static isobath_status onednn_linear(linear_job *j)
-{
-    int64_t k = j->w->base.in_channels;
-    size_t vector = (size_t)j->cpu->k->vector * sizeof(float); /* read beyond the last row */
-    IB_TRY(ib_cpu_reserve(j->cpu,
-                          ib_cpu_round((size_t)(IB_ONEDNN_ROWS * k) * 2) +
-                              ib_cpu_round((size_t)(IB_ONEDNN_ROWS * onednn_columns(j)) * sizeof(float)) + vector,
-                          0));
-    j->blocks = ib_cpu_ceil(j->rows, IB_ONEDNN_ROWS);
-    ib_pool_run(j->cpu->base.pool, j->outer * j->blocks, onednn_tile, j);
-    if (!atomic_load(&j->failed)) return ISOBATH_OK;
-    return ib_fail(j->cpu->base.diag, ISOBATH_ERR_INTERNAL, "oneDNN failed in a product of %lld rows by %lldx%lld",
-                   (long long)(j->outer * j->rows), (long long)j->w->base.out_channels, (long long)k);
 }
 
 /* Sets the row strides: one run over all tokens where every tensor allows it, else one run per frame. */
@@ -119,12 +77,26 @@ static void flatten(linear_job *j)
     j->rows = flat ? frames * tokens : tokens;
 }
 
+/* With tiles memory is the limit: a job reads about as many bytes of rows as of panels, and each thread gets several. */
+static void square_jobs(linear_job *j, int64_t tile)
+{
+    const int64_t want = 5 * (int64_t)j->cpu->threads;
+    int64_t rows = 8; /* tiles of a job; a tile has as many bytes as a panel */
+    j->group = j->w->panels;
+    for (;;) {
+        j->blocks = ib_cpu_ceil(j->rows, rows * tile);
+        if (j->outer * j->blocks * ib_cpu_ceil(j->w->panels, j->group) >= want || (rows == 1 && j->group == 1)) break;
+        if (j->group > rows) j->group = ib_cpu_ceil(j->group, 2);
+        else rows /= 2;
+    }
+    j->block = rows * tile;
+}
+
 isobath_status ib_cpu_linear(ib_backend *b, const ib_linear_args *a)
 {
     ib_cpu *cpu = ib_cpu_of(b);
     linear_job j = {.a = a, .cpu = cpu, .w = ib_cpu_weight_of(a->w)};
     flatten(&j);
-    if (j.w->onednn) return onednn_linear(&j);
     /* A block's activations (about 400 KiB) stay in the second-level cache while the panels stream past them. */
     int64_t tile = cpu->k->row_tile, row_bytes = j.w->k * (int64_t)ib_dtype_size(b->act);
     int64_t fit = ib_cpu_min(16, 400 * 1024 / (row_bytes * tile) + 1);
@@ -133,9 +105,10 @@ isobath_status ib_cpu_linear(ib_backend *b, const ib_linear_args *a)
     int64_t jobs = j.outer * j.blocks, want = 12 * (int64_t)cpu->threads;
     j.groups = jobs >= want ? 1 : ib_cpu_min(j.w->panels, ib_cpu_ceil(want, jobs));
     j.group = ib_cpu_ceil(j.w->panels, j.groups);
+    if (cpu->k->inner > 2) square_jobs(&j, tile);
     j.groups = ib_cpu_ceil(j.w->panels, j.group);
     j.copy = j.w->k != j.w->base.in_channels;
     if (j.copy) IB_TRY(ib_cpu_reserve(cpu, (size_t)(j.block * row_bytes), 0));
-    ib_pool_run(b->pool, jobs * j.groups, linear_block, &j);
+    ib_pool_run(b->pool, j.outer * j.blocks * j.groups, linear_block, &j);
     return ISOBATH_OK;
 }

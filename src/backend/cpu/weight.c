@@ -64,8 +64,7 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
     int64_t columns = desc->kind == IB_WEIGHT_GEGLU ? 2 * desc->out_channels : desc->out_channels;
     int64_t width = cpu->k->panel_width, groups = desc->kind == IB_WEIGHT_CONVT ? desc->kernel * desc->kernel : 1;
     w->taps = desc->kind == IB_WEIGHT_CONV3X3 || desc->kind == IB_WEIGHT_HEAD ? 9 : 1;
-    w->k = desc->in_channels;
-    if (b->act == IB_BF16) w->k = (w->k + 1) & ~(int64_t)1;
+    w->k = ib_cpu_ceil(desc->in_channels, cpu->k->inner) * cpu->k->inner;
     /* a GEGLU panel takes half a panel of outputs with their gates */
     w->panels =
         desc->kind == IB_WEIGHT_GEGLU ? ib_cpu_ceil(desc->out_channels, width / 2) : ib_cpu_ceil(columns, width);
@@ -75,19 +74,9 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
                           .in_channels = desc->in_channels,
                           .kernel = desc->kernel,
                           .bytes = w->panel_bytes * (size_t)(w->panels * groups)};
-    /* short rows: the library's call costs more than its tiles save */
-    if (cpu->onednn && desc->in_channels >= 128 && (desc->kind == IB_WEIGHT_LINEAR || desc->kind == IB_WEIGHT_GEGLU)) {
-        isobath_status st = ib_onednn_product_create(cpu->onednn, desc->data, columns, desc->in_channels, b->diag,
-                                                     &w->onednn, &w->base.bytes);
-        if (st == ISOBATH_OK)
-            *out = &w->base;
-        else
-            ib_cpu_weight_destroy(b, &w->base);
-        return st;
-    }
     w->data = aligned_alloc(64, ib_cpu_round(w->base.bytes));
     if (desc->kind == IB_WEIGHT_HEAD) w->head = malloc(32 * sizeof(float));
-    int winograd = w->taps == 9 && desc->in_channels % 16 == 0 && desc->out_channels % 16 == 0;
+    int winograd = cpu->k->inner <= 2 && w->taps == 9 && desc->in_channels % 16 == 0 && desc->out_channels % 16 == 0;
     size_t wino_bytes = (size_t)(36 * w->panels * desc->in_channels * width) * sizeof(float);
     if (winograd) {
         w->wino = aligned_alloc(64, ib_cpu_round(wino_bytes));
@@ -111,7 +100,6 @@ void ib_cpu_weight_destroy(ib_backend *b, ib_weight *weight)
     if (!weight) return;
     ib_cpu_weight *w = (ib_cpu_weight *)weight;
     free(w->data);
-    ib_onednn_product_destroy(w->onednn);
     free(w->wino);
     free(w->head);
     free(w);

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""The network of `vits` on the CPU: isobath beside PyTorch running the reference, ONNX Runtime and OpenVINO, every frame new.
+
+usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads N] [--sizes 518x518,504x280]
+         [--rows isobath,torch,eager,compile,onnx,openvino] [--repeat 3] [--seconds LIMIT] [--export FOLDER]
+
+REFERENCE: a checkout of Video Depth Anything. A window is 32 frames of which 22 are new (isobath encodes only those; the
+reference encodes all). "torch": attention by scaled_dot_product_attention, with and without channels-last; "eager": the
+reference as it is; "compile": the faster of the first two under torch.compile. bf16 is autocast. Weights are random. Prints a line per row (median of
+the repeats, spread), then how often isobath is as fast as the best of each. A row that would pass LIMIT is left out, saying so."""
+import argparse, os, re, statistics, subprocess, sys, time
+
+p = argparse.ArgumentParser(usage=__doc__)
+p.add_argument("reference")
+p.add_argument("--bench")
+p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+p.add_argument("--sizes", default="518x518,504x280")
+p.add_argument("--rows", default="isobath,torch,eager,compile,onnx,openvino")
+p.add_argument("--precisions", default="fp32,bf16")
+p.add_argument("--repeat", type=int, default=3)
+p.add_argument("--seconds", type=float, default=1e9)
+p.add_argument("--export", default="/tmp")
+o = p.parse_args()
+begin = time.time()
+rows, sizes, precisions = o.rows.split(","), o.sizes.split(","), o.precisions.split(",")
+table = {}  # (size, precision, tool) -> [(frames/s, label)]
+
+
+def left():
+    return o.seconds - (time.time() - begin)
+
+
+def note(size, precision, tool, label, rates):
+    rate = statistics.median(rates)
+    table.setdefault((size, precision, tool), []).append((rate, label))
+    print(f"{size:9s} {precision} {label:44s} {rate:8.3f} output frames/s ({min(rates):.3f} .. {max(rates):.3f}, n={len(rates)})", flush=True)
+
+
+def timed(size, precision, tool, label, call):
+    try:
+        start = time.time()
+        call()
+        first = time.time() - start
+        rates = []
+        while len(rates) < o.repeat and left() > first:
+            start = time.time()
+            call()
+            rates.append(22 / (time.time() - start))
+        if rates: note(size, precision, tool, label, rates)
+        else: print(f"{size:9s} {precision} {label}: only a first call of {first:.2f} s, left out")
+    except Exception as e:
+        print(f"{size:9s} {precision} {label}: failed: {repr(e)[:300]}", flush=True)
+
+
+if "isobath" in rows and o.bench:
+    for size in sizes:
+        w, h = size.split("x")
+        for precision in precisions:
+            out = subprocess.run([o.bench, "--model", "vits", "--windows", "1", "--repeat", str(o.repeat), "--threads", str(o.threads), "--act",
+                                  "f32" if precision == "fp32" else "bf16", "--source", size, "--input-size", str(min(int(w), int(h)))],
+                                 capture_output=True, text=True)
+            m = re.search(r"vits\s+(\S+)\s+(.*?)\s+([\d.]+) output frames/s \(([\d.]+) \.\. ([\d.]+)\)", out.stdout)
+            if not m or m[1] != size: sys.exit(f"bench_network: {out.stdout}{out.stderr}")
+            note(size, precision, "isobath", "isobath " + m[2], [float(m[4]), float(m[3]), float(m[5])])
+
+sys.path.insert(0, o.reference)
+import numpy, torch
+import torch.nn.functional as F
+from video_depth_anything import video_depth
+from video_depth_anything.dinov2_layers import attention
+from video_depth_anything.motion_module import attention as temporal
+torch.set_num_threads(o.threads)
+torch.manual_seed(0)
+plain = attention.MemEffAttention.forward, temporal.CrossAttention._attention
+
+
+def fused_attention(self, x, attn_bias=None):
+    b, n, c = x.shape
+    q, k, v = self.qkv(x).reshape(b, n, 3, self.num_heads, c // self.num_heads).permute(2, 0, 3, 1, 4).unbind(0)
+    return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c))
+
+
+def fused_temporal(self, q, k, v, attention_mask=None):
+    return self.reshape_batch_dim_to_heads(F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0])
+
+
+def fuse(on):
+    attention.MemEffAttention.forward, temporal.CrossAttention._attention = (fused_attention, fused_temporal) if on else plain
+
+
+def network(channels_last):
+    m = video_depth.VideoDepthAnything(encoder="vits", features=64, out_channels=[48, 96, 192, 384]).eval()
+    for w in m.parameters():
+        if w.dim() > 1 and w.abs().sum() == 0: torch.nn.init.normal_(w, std=0.02)
+    return m.to(memory_format=torch.channels_last) if channels_last else m
+
+
+def caller(m, x, precision):
+    def call():
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"): return m(x)
+    return call
+
+
+print(f"# torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads", flush=True)
+nets = {False: network(False), True: network(True)}
+for size in sizes:
+    w, h = map(int, size.split("x"))
+    x = torch.randn(1, 32, 3, h, w)
+    for precision in precisions:
+        fuse(True)
+        if "torch" in rows:
+            for last in (True, False):
+                timed(size, precision, "PyTorch", f"torch, fused attention{', channels-last' if last else ''}", caller(nets[last], x, precision))
+        if "compile" in rows:
+            torch._dynamo.reset()
+            torch._dynamo.config.cache_size_limit = 64
+            got = table.get((size, precision, "PyTorch"), [(1, "channels-last")])
+            last = "channels-last" in max(got)[1]
+            m = torch.compile(network(last))
+            start = time.time()
+            try:
+                caller(m, x, precision)()
+                print(f"# compiled in {time.time() - start:.1f} s", flush=True)
+                timed(size, precision, "PyTorch", f"torch, fused{', channels-last' if last else ''}, compile", caller(m, x, precision))
+            except Exception as e: print(f"{size:9s} {precision} compile: failed: {repr(e)[:300]}", flush=True)
+        if "eager" in rows:
+            fuse(False)
+            timed(size, precision, "PyTorch", "torch, eager", caller(nets[False], x, precision))
+    if "onnx" not in rows and "openvino" not in rows: continue
+    fuse(True)
+    path = os.path.join(o.export, f"vits_{size}.onnx")
+    if not os.path.exists(path):
+        with torch.no_grad(): torch.onnx.export(nets[False], (x,), path, opset_version=17, dynamo=False)
+    a, expected = x.numpy(), caller(nets[False], x, "fp32")().numpy()
+
+    def same(tool, y):
+        print(f"# {tool} {size}: largest difference to torch {numpy.abs(y - expected).max() / numpy.abs(expected).max():.1e} of the range", flush=True)
+
+    if "onnx" in rows:
+        try:
+            import onnxruntime
+            s = onnxruntime.SessionOptions()
+            s.intra_op_num_threads = o.threads
+            s = onnxruntime.InferenceSession(path, s, providers=["CPUExecutionProvider"])
+            name = s.get_inputs()[0].name
+            same("onnxruntime " + onnxruntime.__version__, s.run(None, {name: a})[0])
+            timed(size, "fp32", "ONNX Runtime", f"onnxruntime {onnxruntime.__version__}", lambda: s.run(None, {name: a}))
+            del s
+        except ImportError: print("onnxruntime: not installed, left out")
+    if "openvino" in rows:
+        try:
+            import openvino
+            for precision in precisions:
+                m = openvino.Core().compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(o.threads),
+                                                                "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" else "bf16"})
+                same(f"openvino {openvino.__version__.split('-')[0]} {precision}", m(a)[0])
+                timed(size, precision, "OpenVINO", f"openvino {openvino.__version__.split('-')[0]}", lambda: m(a))
+                del m
+        except ImportError: print("openvino: not installed, left out")
+
+for size in sizes:
+    for precision in precisions:
+        ours = table.get((size, precision, "isobath"))
+        for tool in ("PyTorch", "ONNX Runtime", "OpenVINO"):
+            for against in dict.fromkeys((precision, "fp32")):
+                if ours and (size, against, tool) in table:
+                    rate, label = max(table[size, against, tool])
+                    print(f"{size} isobath {precision} {ours[0][0]:.2f}: {ours[0][0] / rate:.2f} times {tool} {against} {rate:.2f} ({label})")
