@@ -274,7 +274,7 @@ static void touched_images(void **state)
     int can_resume;
     isobath_run_options o = options(e, "t");
     o.input = folder;
-    if (run_until(e, &o, 25, 1, &can_resume) != ISOBATH_ERR_INTERRUPTED) fail_msg("was not stopped: %s", e->error);
+    if (e2e_run_until(e, &o, 25, 1, &can_resume) != ISOBATH_ERR_INTERRUPTED) fail_msg("was not stopped: %s", e->error);
     size_t size;
     snprintf(path, sizeof path, "%s/030.ppm", folder);
     uint8_t *bytes = clip_read_file(path, &size);
