@@ -79,29 +79,35 @@ row() { # ok|FAIL|skip|- NAME SECONDS TEXT
     [ "$1" = FAIL ] && failed=1
     return 0
 }
-# One check in the background: passes when the command does and its log has PATTERN (a check that checked nothing fails).
-check() { # NAME LIMIT PATTERN COMMAND...
-    while [ "$(jobs -rp | wc -l)" -ge "${JOBS:-$cores}" ]; do wait -n; done
-    (
-        name=$1 limit=$2 pattern=$3 start=$(date +%s)
-        shift 3
-        timeout -k 5 "$limit" "$@" > "$logs/$name.log" 2>&1
-        rc=$?
-        last=$(grep -v '^$' "$logs/$name.log" | tail -n 1 | cut -c1-150)
-        if [ $rc = 124 ] || [ $rc = 137 ]; then state=FAIL last="stopped after $limit s: $last"
-        elif grep -q 'Device not supported' "$logs/$name.log"; then state=skip last="compute-sanitizer: this driver or virtual machine does not support it"
-        elif [ $rc = 0 ] && grep -Eq "$pattern" "$logs/$name.log"; then state=ok
-        else state=FAIL last="status $rc: $last"; fi
-        printf '%s\t%s\t%s\t%s\n' "$state" "$name" $(($(date +%s) - start)) "$last" > "$work/$name.result"
-    ) &
+# Passes when the command does and its log has PATTERN (a check that checked nothing fails). Prints the line of the table for finish().
+judge() { # NAME LIMIT PATTERN COMMAND...
+    local name=$1 limit=$2 pattern=$3 start rc last bad state
+    start=$(date +%s)
+    shift 3
+    timeout -k 5 "$limit" "$@" > "$logs/$name.log" 2>&1
+    rc=$?
+    last=$(grep -v '^$' "$logs/$name.log" | tail -n 1)
+    bad=$(grep -m 1 -E 'OUT OF BOUNDS|^FAIL|hazard detected|Error:|Invalid' "$logs/$name.log" | sed 's/  */ /g')
+    if [ $rc = 124 ] || [ $rc = 137 ]; then state=FAIL last="stopped after $limit s: $last"
+    elif grep -q 'Device not supported' "$logs/$name.log"; then state=skip last="compute-sanitizer: this driver or virtual machine does not support it"
+    elif [ $rc = 0 ] && grep -Eq "$pattern" "$logs/$name.log"; then state=ok
+    else state=FAIL last="status $rc: ${bad:+$bad: }$last"; fi
+    printf '%s\t%s\t%s\t%s\n' "$state" "$name" $(($(date +%s) - start)) "${last:0:220}"
 }
-finish() { # waits for the checks that run and puts them into the table, in the order of their names
+# Runs a function in the background when one of JOBS places is free; what it prints goes to the table at the place of its start.
+order=0
+start_job() {
+    order=$((order + 1))
+    while [ "$(jobs -rp | wc -l)" -ge "$places" ]; do wait -n; done
+    "$@" > "$work/$(printf %04d $order).result" &
+}
+check() { start_job judge "$@"; }
+finish() { # waits for all that runs and puts it into the table, in the order of starting
     wait
     local file state name seconds text
     for file in "$work"/*.result; do
         [ -e "$file" ] || continue
-        IFS=$'\t' read -r state name seconds text < "$file"
-        row "$state" "$name" "$seconds" "$text"
+        while IFS=$'\t' read -r state name seconds text; do row "$state" "$name" "$seconds" "$text"; done < "$file"
         rm -f "$file"
     done
 }
@@ -119,11 +125,11 @@ for program in "$checkop" "$isobath" "$oracle" "$network"; do
 done
 row - card 0 "$(query name,driver_version,memory.total) MiB, compute capability $(query compute_cap); $cores cores"
 capability=$(query compute_cap)
-code=code_${capability/./}
 paths=simt
 [ "${capability%.*}" -ge 8 ] && paths="simt mma"
 [ "$capability" = 9.0 ] && paths="simt mma wgmma"
 limit=${CHECK_LIMIT:-300}
+places=${JOBS:-$(query memory.total | awk -v cores="$cores" '{n = int($1 / 1500); print n < 1 ? 1 : n < cores ? n : cores}')} # 1,500 MiB a check
 
 # ---- every op on every path, and equal bytes at every batch and position
 if wanted ops; then
@@ -131,7 +137,6 @@ if wanted ops; then
         for path in $paths; do check "checkop-$act-$path" "$limit" "$passed" env ISOBATH_CUDA_PATH=$path "$checkop" --backend cuda --act $act; done
         check "invariance-$act" "$limit" "$passed" "$checkop" invariance --backend cuda --act $act
     done
-    finish
 else
     row skip ops 0 "not among --steps"
 fi
@@ -154,32 +159,27 @@ else
             check "oracle-$name-$act" "$limit" '^ok$' "$program" "$name" --backend cuda --act $act --threads 2 $(half_bounds $act)
         done
     done
-    finish
 fi
 
 # ---- the PTX for the oldest cards, compiled for this one with every other image left out
-if wanted ptx; then
-    if [ -n "$network" ] || [ "$capability" = 7.5 ]; then
-        jit() { env CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_PATH="$work/jit" ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}" "$@"; }
+oldest() {
+    export CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_PATH="$work/jit" ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}"
+    local start first again act
+    for act in first again; do
         start=$(date +%s%N)
-        jit timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 > "$logs/ptx.log" 2>&1
-        first=$(($(date +%s%N) - start)) start=$(date +%s%N)
-        jit timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 >> "$logs/ptx.log" 2>&1
-        again=$(($(date +%s%N) - start))
-        if grep -q 'code_75' "$logs/ptx.log"; then
-            row - ptx-compile $((first / 1000000000)) "compute_75 PTX compiled by the driver in $(((first - again) / 1000000)) ms, once (cached afterwards)"
-            for act in f32 f16; do
-                check "ptx75-checkop-$act" "$limit" "$passed" env CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_PATH="$work/jit" \
-                    ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}" "$checkop" --backend cuda --act $act
-            done
-            finish
-        else
-            row skip ptx 0 "the module holds no PTX of compute_75 (found: $(grep -o 'code_[0-9]*' "$logs/ptx.log" | head -n 1)); PTX_MODULE=FILE names one that does"
-        fi
-    else row skip ptx 0 "the build has no bench_network"; fi
-else
-    row skip ptx 0 "not among --steps"
-fi
+        timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 >> "$logs/ptx.log" 2>&1
+        printf -v $act %d $((($(date +%s%N) - start) / 1000000))
+    done
+    if grep -q code_75 "$logs/ptx.log"; then
+        printf '%s\t%s\t%s\t%s\n' - ptx-compile $((first / 1000)) "the driver compiles the PTX of compute_75 in $((first - again)) ms, once (cached: $again ms for a first run)"
+        for act in f32 f16; do judge "ptx75-checkop-$act" "$limit" "$passed" "$checkop" --backend cuda --act $act; done
+    else
+        printf '%s\t%s\t%s\t%s\n' skip ptx 0 "the module holds no PTX of compute_75 (PTX_MODULE=FILE names one that does): $(tail -n 1 "$logs/ptx.log" | cut -c1-120)"
+    fi
+}
+if ! wanted ptx; then row skip ptx 0 "not among --steps"
+elif [ -z "$network" ]; then row skip ptx 0 "the build has no bench_network"
+else start_job oldest; fi
 
 # ---- compute-sanitizer
 if ! wanted sanitizer; then row skip compute-sanitizer 0 "not among --steps"
@@ -190,8 +190,8 @@ else
             check "$tool-$op" "${SANITIZER_LIMIT:-600}" "$passed" compute-sanitizer --error-exitcode 1 --tool $tool "$checkop" --backend cuda --act f16 --op $op
         done
     done
-    finish
 fi
+finish
 
 # ---- guard and memory: a checkpoint whose activations overflow fp16; the network of VDA-L where 5.5 GiB is all there is
 most_memory() { # COMMAND...: runs it, prints the most memory of the card meanwhile, MiB

@@ -82,10 +82,13 @@ static isobath_status driver_too_old(ib_diag *diag)
                        runtime / 1000);
     version_text(driver, found);
     version_text(runtime, needed);
+    const char *least = runtime >= 13000 ? "580" : "525";
+    if (driver < 12000) /* no toolkit that builds isobath goes with it */
+        return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "cuda: the driver supports CUDA %s, this build needs %s (driver %s or newer): update the driver",
+                       found, needed, least);
     return ib_fail(diag, ISOBATH_ERR_UNSUPPORTED,
-                   "cuda: the driver supports CUDA %s, this build needs %s (driver %s or newer): update the driver, or "
-                   "build isobath with CUDA %d",
-                   found, needed, runtime >= 13000 ? "580" : "525", driver / 1000);
+                   "cuda: the driver supports CUDA %s, this build needs %s (driver %s or newer): update the driver, or build isobath with CUDA %d",
+                   found, needed, least, driver / 1000);
 }
 
 static isobath_status module_device_count(ib_diag *diag, int *count)
