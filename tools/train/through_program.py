@@ -3,7 +3,7 @@
 Renders the clips of test_seeds.txt as evaluate.py does, feeds them to `isobath` as raw video, and prints a table of `isobath
 eval`: offline (run), streaming with each --lags, every frame by itself (run --cuts at each frame), and with --baseline the
 network that was trained without temporal modules (weights.safetensors of train.py --no-temporal, or what export.py makes of
-it). Then what each way costs, alone on the machine."""
+it), and with --metric-model metres. Then what each way costs, alone on the machine."""
 import argparse
 import concurrent.futures
 import json
@@ -44,21 +44,21 @@ def command(a, way, folder, out, threads):
     return [a.isobath, "run", *common] + (["--cuts", f"{folder}/cuts.txt"] if way == "single" else [])
 
 
-def run(a, way, folder, threads, clip="clip.rgb"):
+def run(a, way, folder, threads, clip):
     """One clip one way: the events it printed, by name, with the seconds of CPU time in `cpu_s`."""
     out = f"{folder}/{way}"
-    with open(f"{folder}/{clip}", "rb") as f, open(f"{out}.err", "wb") as err, open(f"{out}.events", "wb") as events:
+    with open(clip, "rb") as f, open(f"{out}.err", "wb") as err, open(f"{out}.events", "wb") as events:
         p = subprocess.Popen(command(a, way, folder, out, threads), stdin=f, stdout=events, stderr=err)
         _, status, used = os.wait4(p.pid, 0)
         p.returncode = os.waitstatus_to_exitcode(status)
-    if p.returncode: raise SystemExit(f"{way}: status {p.returncode}: {open(out + '.err').read()[-600:]}")
+    if p.returncode: raise SystemExit(f"{way}: status {p.returncode}: {open(out + '.err').read()[-600:].strip()}")
     found = {e["event"]: e for e in map(json.loads, open(f"{out}.events"))}
     return found | dict(cpu_s=used.ru_utime + used.ru_stime)
 
 
 def score(a, way, folder):
     """(delta1, AbsRel, TAE) of one clip one way."""
-    run(a, way, folder, a.threads)
+    run(a, way, folder, a.threads, f"{folder}/clip.rgb")
     text = subprocess.run([a.isobath, "eval", f"{folder}/{way}/{way}_depths.npz", f"{folder}/truth.npz", "--camera", f"{folder}/camera.jsonl",
                            "--json"], check=True, capture_output=True, text=True).stdout
     shutil.rmtree(f"{folder}/{way}")
@@ -66,13 +66,43 @@ def score(a, way, folder):
     return r["delta1"], r["abs_rel"], r["tae"]
 
 
-def cost(a, way, folder):
+def cost(a, way, folder, long):
     """GFLOP, ms of CPU time and frames/s of the whole command for a longer clip, nothing else running."""
-    e = run(a, way, folder, a.cores, "long.rgb")
+    e = run(a, way, folder, a.cores, long)
     n = e["done"].get("frames", e["done"].get("frames_done"))
-    flops = e["plan"]["flops_per_frame"] * (32 * 22 / 32 if way == "single" else 1)  # a window of 32 each instead of 32 for 22
     shutil.rmtree(f"{folder}/{way}")
-    return flops / 1e9, e["cpu_s"] / n * 1e3, n / e["done"]["elapsed_s"], e["plan"]["device"]
+    return e["plan"]["flops_per_frame"] / 1e9, e["cpu_s"] / n * 1e3, n / e["done"]["elapsed_s"], e["plan"]["device"]
+
+
+def clips_of(a, root):
+    """(seed, kind, folder) of the held-out clips as they are rendered, or of those that --render-to has left in `root`."""
+    if a.clips_at:
+        for seed, kind, folder in json.load(open(f"{root}/clips.json")): yield seed, kind, f"{root}/{folder}"
+        return
+    clips, done = list(test_clips())[:a.clips or None], []
+    with torch.multiprocessing.get_context("fork").Pool(min(a.cores, 8, len(clips))) as pool:
+        built = pool.imap(build, [(seed, kind, a.frames, a.width, a.height) for seed, kind in clips])
+        dev = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        for seed, kind, parts, P, K, fov in built:
+            rgb, z = make(seed, parts, a.height, a.width, dev)
+            write_clip(f"{root}/{seed}", rgb, z, P, K, fov)
+            done.append((seed, kind, str(seed)))
+            yield seed, kind, f"{root}/{seed}"
+    with open(f"{root}/clips.json", "w") as f: json.dump(done, f)
+
+
+def table(ways, results, costs):
+    """Markdown, of the clips that every way has so far."""
+    have = {(s, k) for s, k, w in results}
+    have = [c for c in have if all((*c, w) in results for w in ways)]
+    kinds = [k for k in KINDS if any(k == c[1] for c in have)]
+    mean = lambda way, i, kind=None: float(np.mean([results[s, k, way][i] for s, k in have if kind in (None, k)]))
+    print("| | delta1: " + " | ".join(kinds) + " | **all** | AbsRel | TAE, % | GFLOP a frame | CPU ms a frame | frames/s |\n|" + "---|" * (len(kinds) + 7))
+    for way in ways:
+        c = "%.1f | %.1f | %.0f" % costs[way][:3] if way in costs else " | | "
+        print(f"| {way} | " + " | ".join(f"{mean(way, 0, k):.3f}" for k in kinds) +
+              f" | {mean(way, 0):.3f} | {mean(way, 1):.3f} | {mean(way, 2):.2f} | {c} |")
+    print(f"{len(have)} clips", flush=True)
 
 
 def main():
@@ -93,49 +123,58 @@ def main():
     p.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--jobs", type=int, default=0, help="programs at once; default: one for each core")
     p.add_argument("--scratch", help="folder for clips and depth, some 200 MB a clip")
+    p.add_argument("--render-to", metavar="FOLDER", help="only render the clips")
+    p.add_argument("--clips-at", metavar="FOLDER", help="clips that --render-to has rendered")
     p.add_argument("--json")
     a = p.parse_args()
     a.jobs = a.jobs or a.cores
     a.threads = max(a.cores // a.jobs, 1)
-    root = tempfile.mkdtemp(prefix="isobath-clips-", dir=a.scratch)
-    if a.weights:
-        export.main(a.weights, root)
-        a.model, a.metric_model = f"{root}/nano.safetensors", f"{root}/nano_metric.safetensors"
-    if a.baseline: a.baseline = export.frame_by_frame(a.baseline, f"{root}/untemporal.safetensors")
-    ways = ["run"] + [f"lag{v}" for v in a.lags.split(",")] + ([] if a.no_single else ["single"]) + (["untemporal"] if a.baseline else []) + (["metric"] if a.metric_model else [])
     started = time.time()
-    clips = list(test_clips())[:a.clips or None]
-    pool = torch.multiprocessing.get_context("fork").Pool(min(a.cores, 8, len(clips)))
-    built = pool.imap(build, [(seed, kind, a.frames, a.width, a.height) for seed, kind in clips])
-    dev = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    say = lambda what: print(f"{what}: {time.time() - started:.0f} s", flush=True)
+    if a.render_to:
+        os.makedirs(a.render_to, exist_ok=True)
+        say(f"{len(list(clips_of(a, a.render_to)))} clips rendered")
+        return
+    root = tempfile.mkdtemp(prefix="isobath-clips-", dir=a.scratch)
     threads = concurrent.futures.ThreadPoolExecutor(a.jobs)
     try:
-        waiting = {}
-        for seed, kind, parts, P, K, fov in built:
-            rgb, z = make(seed, parts, a.height, a.width, dev)
-            write_clip(f"{root}/{seed}", rgb, z, P, K, fov)
-            for way in ways: waiting[seed, kind, way] = threads.submit(score, a, way, f"{root}/{seed}")
-        print(f"{len(clips)} clips rendered: {time.time() - started:.0f} s", flush=True)
-        results = {k: f.result() for k, f in waiting.items()}
-        print(f"computed and judged: {time.time() - started:.0f} s", flush=True)
-        kinds = [k for k in KINDS if any(k == r[1] for r in results)]
-        mean = lambda way, i, kind=None: float(np.mean([v[i] for (_, k, w), v in results.items() if w == way and kind in (None, k)]))
-        first = f"{root}/{clips[0][0]}"
-        with open(f"{first}/long.rgb", "wb") as f:
-            for _ in range(4): f.write(open(f"{first}/clip.rgb", "rb").read())
-        costs = {way: cost(a, way, first) for way in ways if way != "single"}
-        print("| | delta1: " + " | ".join(kinds) + " | **all** | AbsRel | TAE, % | GFLOP a frame | CPU ms a frame | frames/s |\n|" + "---|" * (len(kinds) + 7))
+        if a.weights:
+            export.main(a.weights, root)
+            a.model, a.metric_model = f"{root}/nano.safetensors", f"{root}/nano_metric.safetensors"
+        if a.baseline: a.baseline = export.frame_by_frame(a.baseline, f"{root}/untemporal.safetensors")
+        ways = ["run"] + [f"lag{v}" for v in a.lags.split(",")]
+        if a.baseline: ways.append("untemporal")
+        if a.metric_model: ways.append("metric")
+        if not a.no_single: ways.append("single")
+        clips, waiting, results, costs = list(clips_of(a, a.clips_at or root)), {}, {}, {}
+        say(f"{len(clips)} clips")
         for way in ways:
-            c = "%.1f | %.1f | %.0f" % costs[way][:3] if way in costs else " | | "
-            print(f"| {way} | " + " | ".join(f"{mean(way, 0, k):.3f}" for k in kinds) +
-                  f" | {mean(way, 0):.3f} | {mean(way, 1):.3f} | {mean(way, 2):.2f} | {c} |")
-        print(f"{costs['run'][3]}; {len(clips)} clips of {a.frames} frames {a.width}x{a.height}; {time.time() - started:.0f} s in all", flush=True)
+            for seed, kind, folder in clips: waiting[threads.submit(score, a, way, folder)] = seed, kind, way
+        done = []
+        for f in concurrent.futures.as_completed(waiting):
+            way = waiting[f][2]
+            try: results[waiting[f]] = f.result()
+            except SystemExit as e:
+                if way == "run": raise
+                if way in ways: print(f"left out: {e}", flush=True)
+                ways = [w for w in ways if w != way]
+                continue
+            while len(done) < len(ways) and all((s, k, ways[len(done)]) in results for s, k, _ in clips):
+                done.append(ways[len(done)])
+                say(done[-1])
+                table(done, results, costs)
+        first = clips[0][2]
+        with open(f"{root}/long.rgb", "wb") as f:
+            for _ in range(4): f.write(open(f"{first}/clip.rgb", "rb").read())
+        for way in ways:
+            if way not in ("single", "metric"): costs[way] = cost(a, way, first, f"{root}/long.rgb")
+        table(ways, results, costs)
+        say(f"{costs['run'][3]}; clips of {a.frames} frames {a.width}x{a.height}; in all")
         if a.json:
             with open(a.json, "w") as f:
                 json.dump([dict(seed=s, kind=k, way=w, delta1=v[0], abs_rel=v[1], tae=v[2]) for (s, k, w), v in results.items()], f, indent=0)
     finally:
         threads.shutdown(cancel_futures=True)
-        pool.terminate()
         shutil.rmtree(root, ignore_errors=True)
 
 
