@@ -154,7 +154,7 @@ int cmd_run(int argc, char **argv)
         CLI_INPUT_OPTIONS(o),
         {CLI_STRING, "--list", 0, "FILE", "more inputs, one a line (-: on stdin)", &list},
         CLI_MODEL_OPTIONS(o, metric),
-        {CLI_INT, "--segment-windows", 0, "N", "several devices: windows (of 22 frames) that one computes in a row; fewer take less\nmemory and more time (default: 8, or 4 to 7 where memory is short)", &o.segment_windows},
+        {CLI_INT, "--segment-windows", 0, "N", "several devices: windows (of 22 frames) that one computes in a row; fewer take less\nmemory and more time (default: 8, or 12 where each decodes; fewer where memory is short)", &o.segment_windows},
         {CLI_CALL, "--guard", 0, "on|off", "on (default): a window whose alignment is not sane keeps the last good one;\noff: as the reference does", &o.guard, cli_set_guard},
         {CLI_DOUBLE, "--stabilize", 0, "S", "models that see one frame at a time: smooth scale and shift over S seconds", &o.stabilize_s},
         {CLI_DOUBLE, "--exec-timeout", 0, "S", "seconds that a frame may take when --model is exec:COMMAND (default 60)", &o.exec_timeout_s},

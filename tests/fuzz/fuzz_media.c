@@ -1,6 +1,7 @@
 /* Any bytes as a video or image file, through the whole of ib_media: open, convert, reduce. The first byte chooses the
  * options; the rest is the file. Pictures are capped, frames are few, so that one input takes a moment. */
 #include "accept.h"
+#include "media/index.h"
 #include "media/media.h"
 
 #include <stdio.h>
@@ -38,6 +39,37 @@ static void read_it(const char *path, const ib_media_options *options)
     ib_diag_destroy(&diag);
 }
 
+/* The same file as packets tell it: times that increase, key frames before them; and a jump to the last frame found. */
+static void index_it(const char *path, const ib_media_options *options)
+{
+    ib_diag diag;
+    ib_diag_init(&diag);
+    ib_media_index *index = NULL;
+    ib_media *m = NULL;
+    ib_media_entry entry = {0}, last = {.pts_us = -1};
+    int64_t count = 0;
+    isobath_status st = ib_media_index_open(path, options, 1, &diag, &index);
+    for (int got = 1; st == ISOBATH_OK && got;) {
+        st = ib_media_index_next(index, &entry, &got);
+        if (st != ISOBATH_OK || !got) continue;
+        if (entry.pts_us <= last.pts_us || entry.key_us > entry.pts_us || entry.lead < 0) abort();
+        last = entry;
+        count++;
+    }
+    ib_media_index_close(index);
+    if ((st == ISOBATH_OK) != (diag.text[0] == '\0')) abort();
+    ib_diag_reset(&diag);
+    if (count > 1 && ib_media_open(path, options, &diag, &m) == ISOBATH_OK) {
+        ib_media_frame frame;
+        int arrived, got;
+        if (ib_media_jump_from(m, count - 1, last.pts_us, last.key_us, &arrived) == ISOBATH_OK && arrived &&
+            ib_media_read(m, NULL, &frame, &got) == ISOBATH_OK && got && frame.pts_us != last.pts_us)
+            abort();
+    }
+    ib_media_close(m);
+    ib_diag_destroy(&diag);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1 || size > 1 << 20) return 0;
@@ -64,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         rmdir(folder);
     } else {
         read_it(path, &o);
+        index_it(path, &o);
     }
     close(fd);
     return 0;
