@@ -16,11 +16,9 @@ struct ib_feed {
     ib_media_info info;
     ib_diag diag; /* of the media object */
     ib_media *media;
-    ib_media_viewer *viewer;
     int by_reference;
     int64_t at;
     ib_feed_frames last; /* of the window before */
-    int64_t last_index[IB_PLAN_WINDOW];
     ib_busy busy;
     atomic_int_fast64_t decoded;
 };
@@ -66,7 +64,6 @@ void ib_feed_close(ib_feed *f)
     if (!f) return;
     ib_feed_drop(&f->last);
     ib_media_close(f->media);
-    ib_media_viewer_free(f->viewer);
     ib_diag_destroy(&f->diag);
     free(f);
 }
@@ -101,11 +98,76 @@ static isobath_status move_to(ib_feed *f, int64_t index, int64_t pts_us, const i
     return ISOBATH_OK;
 }
 
-/* Planes of the frame in host memory, without what is beside the picture; none for RGB. */
-static isobath_status look(ib_feed *f, const ib_source_frame *frame, ib_yuv_planes *planes)
+static isobath_status read_frame(ib_feed *f, ib_source_frame **out, ib_media_frame *meta, int *got)
 {
-    *planes = (ib_yuv_planes){0};
-    return frame->planes ? ib_media_look(&f->viewer, frame->picture, &f->diag, planes) : ISOBATH_OK;
+    ib_source_frame *frame = f->by_reference ? ib_frame_pool_by_reference.take(NULL, f->info.width, f->info.height)
+                                             : ib_source_frame_create(f->info.width, f->info.height);
+    *out = frame;
+    if (!frame) return ISOBATH_ERR_MEMORY;
+    if (!f->by_reference) return ib_media_read(f->media, frame->rgb, meta, got);
+    IB_TRY(ib_media_read_picture(f->media, &frame->picture, meta, got));
+    if (*got) frame->planes = ib_media_picture_planes(frame->picture);
+    if (*got) frame->rgb = ib_media_picture_rgb(frame->picture);
+    return ISOBATH_OK;
+}
+
+/* Reads the frame of a slot, which must be the one expected. */
+static isobath_status read_slot(ib_feed *f, const ib_msg_window *w, int slot, ib_feed_frames *out, char why[IB_DIAG_TEXT])
+{
+    ib_media_frame meta;
+    int got = 0;
+    ib_msg_point point = w->point[slot > 0];
+    if (slot > 1) point.lead += (w->index[slot] - w->index[1]) * f->info.stride;
+    IB_TRY(move_to(f, w->index[slot], w->pts_us[slot], &point, why));
+    isobath_status st = read_frame(f, &out->frame[slot], &meta, &got);
+    if (st == ISOBATH_ERR_MEMORY) return st;
+    if (st != ISOBATH_OK) return misfit(f, why, w->index[slot], "cannot be read");
+    if (!got || meta.index != w->index[slot] || meta.pts_us != w->pts_us[slot] || meta.repeated)
+        return misfit(f, why, w->index[slot], got ? "has another time than its packet says" : "is missing");
+    f->at++;
+    atomic_fetch_add_explicit(&f->decoded, 1, memory_order_relaxed);
+    out->frame[slot]->index = meta.index;
+    out->frame[slot]->pts_us = meta.pts_us;
+    return ISOBATH_OK;
+}
+
+/* The frame is there since the window before; NULL: it is not. */
+static ib_source_frame *find(const ib_feed *f, int64_t index)
+{
+    for (int i = 0; i < IB_PLAN_WINDOW; i++)
+        if (f->last.frame[i] && f->last.frame[i]->index == index) return f->last.frame[i];
+    return NULL;
+}
+
+static isobath_status fill(ib_feed *f, const ib_msg_window *w, ib_feed_frames *out, char why[IB_DIAG_TEXT])
+{
+    for (int slot = 0; slot < IB_PLAN_WINDOW; slot++) {
+        int again = slot && w->index[slot] == w->index[slot - 1]; /* behind the end the last frame again */
+        out->frame[slot] = ib_source_frame_ref(again ? out->frame[slot - 1] : find(f, w->index[slot]));
+        if (!out->frame[slot]) IB_TRY(read_slot(f, w, slot, out, why));
+    }
+    if (w->index[IB_PLAN_WINDOW - 1] != w->video_frames - 1 || f->at != w->video_frames) return ISOBATH_OK;
+    ib_media_frame meta; /* the video's last frame: nothing comes after it */
+    int got = 0;
+    isobath_status st = ib_media_read(f->media, NULL, &meta, &got);
+    return st != ISOBATH_OK || got ? misfit(f, why, f->at, "should be the end") : ISOBATH_OK;
+}
+
+static void keep(ib_feed_frames *last, const ib_feed_frames *now)
+{
+    ib_feed_drop(last);
+    *last = *now;
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) ib_source_frame_ref(last->frame[i]);
+}
+
+isobath_status ib_feed_window(ib_feed *f, const ib_msg_window *w, ib_feed_frames *out, char why[IB_DIAG_TEXT])
+{
+    int64_t start = ib_now_us();
+    isobath_status st = fill(f, w, out, why);
+    if (st == ISOBATH_OK) keep(&f->last, out);
+    else ib_feed_drop(out);
+    ib_busy_add(&f->busy, start);
+    return st;
 }
 
 static uint32_t hash_of(const ib_source_frame *frame, const ib_yuv_planes *planes)
@@ -120,99 +182,49 @@ static uint32_t hash_of(const ib_source_frame *frame, const ib_yuv_planes *plane
     return crc;
 }
 
-static isobath_status read_frame(ib_feed *f, ib_source_frame **out, ib_media_frame *meta, int *got)
-{
-    ib_source_frame *frame = f->by_reference ? ib_frame_pool_by_reference.take(NULL, f->info.width, f->info.height)
-                                             : ib_source_frame_create(f->info.width, f->info.height);
-    *out = frame;
-    if (!frame) return ISOBATH_ERR_MEMORY;
-    if (!f->by_reference) return ib_media_read(f->media, frame->rgb, meta, got);
-    IB_TRY(ib_media_read_picture(f->media, &frame->picture, meta, got));
-    if (*got) frame->planes = ib_media_picture_planes(frame->picture);
-    if (*got) frame->rgb = ib_media_picture_rgb(frame->picture);
-    return ISOBATH_OK;
-}
-
 static int is_shared(int slot) { return slot < IB_PLAN_OVERLAP || slot == 12 || slot >= 24; }
 
-/* Reads the frame of a slot, which must be the one expected. */
-static isobath_status read_slot(ib_feed *f, const ib_msg_window *w, int slot, ib_thumb *thumb, ib_feed_frames *out, char why[IB_DIAG_TEXT])
-{
-    ib_media_frame meta;
-    ib_yuv_planes planes;
-    int got = 0;
-    ib_msg_point point = w->point[slot > 0];
-    if (slot > 1) point.lead += (w->index[slot] - w->index[1]) * f->info.stride;
-    IB_TRY(move_to(f, w->index[slot], w->pts_us[slot], &point, why));
-    isobath_status st = read_frame(f, &out->frame[slot], &meta, &got);
-    if (st == ISOBATH_ERR_MEMORY) return st;
-    if (st != ISOBATH_OK) return misfit(f, why, w->index[slot], "cannot be read");
-    if (!got || meta.index != w->index[slot] || meta.pts_us != w->pts_us[slot] || meta.repeated)
-        return misfit(f, why, w->index[slot], got ? "has another time than its packet says" : "is missing");
-    f->at++;
-    atomic_fetch_add_explicit(&f->decoded, 1, memory_order_relaxed);
-    ib_source_frame *frame = out->frame[slot];
-    frame->index = meta.index;
-    frame->pts_us = meta.pts_us;
-    if (!is_shared(slot) && !thumb) return ISOBATH_OK;
-    IB_TRY(look(f, frame, &planes));
-    if (is_shared(slot)) out->hash[slot] = hash_of(frame, &planes);
-    if (thumb && frame->planes) ib_thumb_make_planes(&planes, thumb);
-    else if (thumb) ib_thumb_make(frame->rgb, frame->width, frame->height, thumb);
-    return ISOBATH_OK;
-}
-
-/* The frame is there since the window before. */
-static int find(const ib_feed *f, int64_t index, int slot, ib_feed_frames *out)
+/* Its hash is known since the window before, or since another slot of this one. */
+static int is_hashed(const ib_feed_look *l, const ib_feed_frames *now, int slot, uint32_t *hash)
 {
     for (int i = 0; i < IB_PLAN_WINDOW; i++) {
-        if (!f->last.frame[i] || f->last_index[i] != index || (is_shared(slot) && !is_shared(i))) continue;
-        out->frame[slot] = ib_source_frame_ref(f->last.frame[i]);
-        out->hash[slot] = f->last.hash[i];
-        return 1;
+        if (is_shared(i) && l->last.frame[i] == now->frame[slot]) {
+            *hash = l->last.hash[i];
+            return 1;
+        }
+        if (i < slot && is_shared(i) && now->frame[i] == now->frame[slot]) {
+            *hash = now->hash[i];
+            return 1;
+        }
     }
     return 0;
 }
 
-static isobath_status fill(ib_feed *f, const ib_msg_window *w, ib_thumb *thumbs, ib_feed_frames *out, char why[IB_DIAG_TEXT])
+isobath_status ib_feed_look_at(ib_feed_look *l, const ib_msg_window *w, ib_thumb *thumbs, ib_feed_frames *now, char why[IB_DIAG_TEXT])
 {
-    for (int slot = 0; slot < IB_PLAN_WINDOW; slot++) {
-        if (slot && w->index[slot] == w->index[slot - 1]) { /* behind the end the last frame again */
-            out->frame[slot] = ib_source_frame_ref(out->frame[slot - 1]);
-            if (is_shared(slot) && !is_shared(slot - 1)) {
-                ib_yuv_planes planes;
-                IB_TRY(look(f, out->frame[slot], &planes));
-                out->hash[slot] = hash_of(out->frame[slot], &planes);
-            } else out->hash[slot] = out->hash[slot - 1];
-            continue;
-        }
-        int wanted = thumbs && slot >= w->first && slot < w->end;
-        if (!wanted && find(f, w->index[slot], slot, out)) continue;
-        IB_TRY(read_slot(f, w, slot, wanted ? &thumbs[slot] : NULL, out, why));
+    ib_diag diag = IB_DIAG_INIT;
+    isobath_status st = ISOBATH_OK;
+    for (int slot = 0; slot < IB_PLAN_WINDOW && st == ISOBATH_OK; slot++) {
+        const ib_source_frame *frame = now->frame[slot];
+        ib_yuv_planes planes = {0};
+        int hash = is_shared(slot) && !is_hashed(l, now, slot, &now->hash[slot]), thumb = slot >= w->first && slot < w->end;
+        if ((hash || thumb) && frame->planes) st = ib_media_look(&l->viewer, frame->picture, &diag, &planes);
+        if (st != ISOBATH_OK) break;
+        if (hash) now->hash[slot] = hash_of(frame, &planes);
+        if (thumb && frame->planes) ib_thumb_make_planes(&planes, &thumbs[slot]);
+        else if (thumb) ib_thumb_make(frame->rgb, frame->width, frame->height, &thumbs[slot]);
     }
-    if (w->index[IB_PLAN_WINDOW - 1] != w->video_frames - 1) return ISOBATH_OK;
-    ib_media_frame meta; /* the video's last frame: nothing comes after it */
-    int got = 0;
-    if (f->at != w->video_frames) return ISOBATH_OK;
-    isobath_status st = ib_media_read(f->media, NULL, &meta, &got);
-    if (st != ISOBATH_OK || got) return misfit(f, why, f->at, "should be the end");
-    return ISOBATH_OK;
+    if (st == ISOBATH_OK) keep(&l->last, now);
+    else snprintf(why, IB_DIAG_TEXT, "%s", diag.text);
+    ib_diag_destroy(&diag);
+    return st == ISOBATH_OK || st == ISOBATH_ERR_MEMORY ? st : ISOBATH_ERR_INPUT;
 }
 
-isobath_status ib_feed_window(ib_feed *f, const ib_msg_window *w, ib_thumb *thumbs, ib_feed_frames *out, char why[IB_DIAG_TEXT])
+void ib_feed_look_free(ib_feed_look *l)
 {
-    int64_t start = ib_now_us();
-    isobath_status st = fill(f, w, thumbs, out, why);
-    if (st == ISOBATH_ERR_DEVICE || st == ISOBATH_ERR_UNSUPPORTED) st = misfit(f, why, w->index[0], "cannot be looked at");
-    if (st != ISOBATH_OK) ib_feed_drop(out);
-    ib_feed_drop(&f->last);
-    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK; i++) {
-        f->last.frame[i] = ib_source_frame_ref(out->frame[i]);
-        f->last.hash[i] = out->hash[i];
-        f->last_index[i] = w->index[i];
-    }
-    ib_busy_add(&f->busy, start);
-    return st;
+    ib_feed_drop(&l->last);
+    ib_media_viewer_free(l->viewer);
+    *l = (ib_feed_look){0};
 }
 
 double ib_feed_busy_s(const ib_feed *f)

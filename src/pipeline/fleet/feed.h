@@ -19,10 +19,20 @@ isobath_status ib_feed_open(const ib_msg_open *open, int by_reference, ib_diag *
 void ib_feed_close(ib_feed *feed); /* NULL allowed; frames live on */
 const ib_media_info *ib_feed_info(const ib_feed *feed);
 
-/* Fills `out` (which must be empty) with the window's frames, and thumbnails (32 of them, NULL: not wanted) of those that are new in it.
+/* Fills `out` (which must be empty) with the window's frames; hashes are not there yet.
  * Errors: ISOBATH_ERR_INPUT with the reason in `why` when the input does not give the frames that the run expects (damage, other times,
  * no way to get there): the feed is of no use any more. ISOBATH_ERR_MEMORY. */
-isobath_status ib_feed_window(ib_feed *feed, const ib_msg_window *window, ib_thumb *thumbs, ib_feed_frames *out, char why[IB_DIAG_TEXT]);
+isobath_status ib_feed_window(ib_feed *feed, const ib_msg_window *window, ib_feed_frames *out, char why[IB_DIAG_TEXT]);
+
+/* What must be seen of the pictures, in a thread beside the one that reads: hashes of those that windows share, and thumbnails (32 of them)
+ * of those that are new in the window. Windows in the order in which they were read. Zero it at first. */
+typedef struct ib_feed_look {
+    ib_feed_frames last; /* of the window before */
+    ib_media_viewer *viewer;
+} ib_feed_look;
+/* Errors: as ib_feed_window. */
+isobath_status ib_feed_look_at(ib_feed_look *look, const ib_msg_window *window, ib_thumb *thumbs, ib_feed_frames *frames, char why[IB_DIAG_TEXT]);
+void ib_feed_look_free(ib_feed_look *look);
 void ib_feed_drop(ib_feed_frames *frames);
 
 /* Any thread: seconds spent decoding, and a count that grows with every frame. */

@@ -1,8 +1,9 @@
 /* A worker process: one device of a run; see include/isobath/worker.h and wire.h. One thread listens to the run, the main one computes; where
- * it decodes for itself, a third one reads frames ahead (feed.h).
+ * it decodes for itself, a third one reads frames ahead and a fourth one looks at them (feed.h).
  * When the run goes away, so does this process, at once. */
 #include <isobath/worker.h>
 
+#include "base/channel.h"
 #include "base/clock.h"
 #include "op/transfer.h"
 #include "pipeline/fleet/affinity.h"
@@ -60,10 +61,12 @@ typedef struct remote {
     ib_msg_window queue[QUEUE];
     int queued, bye, rest;
     ib_feed *feed;       /* NULL: frames are in shared memory */
-    task *ready[QUEUE];  /* windows whose frames have been read */
-    int ready_count, reading, starved; /* reading: one is being read; starved: no more are */
+    ib_channel *read;    /* tasks whose frames have been read */
+    ib_feed_look look;
+    task *ready[QUEUE];  /* those that have been looked at, too */
+    int ready_count, feeding, starved; /* feeding: read or looked at, not ready yet; starved: no more come */
     pthread_cond_t fed;
-    pthread_t feeder;
+    pthread_t feeder, looker;
     char held[4200]; /* what device and network are of, while they rest; "": nothing is held */
     flight flight[2]; /* oldest first */
     int flights;
@@ -279,27 +282,46 @@ static int is_place(const remote *r, int raw) { return raw >= 0 && raw < r->layo
 static void *feed_main(void *arg)
 {
     remote *r = arg;
-    pthread_mutex_lock(&r->lock);
     for (isobath_status st = ISOBATH_OK; st == ISOBATH_OK;) {
-        while (!r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
-        if (r->bye || !r->queued) break;
-        task *t = calloc(1, sizeof *t);
-        if (!t) break;
-        t->window = take_message(r);
-        r->reading = 1;
-        pthread_mutex_unlock(&r->lock);
-        st = !is_place(r, t->window.raw) ? ISOBATH_ERR_INTERNAL
-                                         : ib_feed_window(r->feed, &t->window, thumbs_of(r, t->window.raw), &t->frames, t->why);
-        t->status = st;
         pthread_mutex_lock(&r->lock);
-        r->reading = 0;
+        while (!r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
+        task *t = r->bye || !r->queued ? NULL : calloc(1, sizeof *t);
+        if (t) t->window = take_message(r);
+        r->feeding += t != NULL;
+        pthread_mutex_unlock(&r->lock);
+        if (!t) break;
+        st = t->status = is_place(r, t->window.raw) ? ib_feed_window(r->feed, &t->window, &t->frames, t->why) : ISOBATH_ERR_INTERNAL;
+        if (!ib_channel_push(r->read, t, 1)) break; /* without memory for it: it is starved */
+    }
+    ib_channel_close(r->read);
+    return NULL;
+}
+
+/* Looks at what was read, in the same order. */
+static void *look_main(void *arg)
+{
+    remote *r = arg;
+    for (task *t; (t = ib_channel_pop(r->read));) {
+        if (t->status == ISOBATH_OK) t->status = ib_feed_look_at(&r->look, &t->window, thumbs_of(r, t->window.raw), &t->frames, t->why);
+        pthread_mutex_lock(&r->lock);
+        r->feeding--;
         r->ready[r->ready_count++] = t;
         pthread_cond_signal(&r->fed);
+        pthread_mutex_unlock(&r->lock);
     }
+    pthread_mutex_lock(&r->lock);
     r->starved = 1;
     pthread_cond_signal(&r->fed);
     pthread_mutex_unlock(&r->lock);
     return NULL;
+}
+
+static isobath_status start_feed(remote *r)
+{
+    IB_TRY(ib_channel_create(QUEUE, &r->diag, &r->read));
+    if (pthread_create(&r->feeder, NULL, feed_main, r) != 0 || pthread_create(&r->looker, NULL, look_main, r) != 0)
+        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+    return ISOBATH_OK;
 }
 
 static void after_ms(struct timespec *t, long ms)
@@ -317,7 +339,7 @@ static void wait_for_feed(remote *r)
     while (!r->ready_count && !r->starved && !r->bye) {
         struct timespec until;
         after_ms(&until, TICK_US / 1000);
-        if (pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0 || !(r->reading || r->queued)) continue;
+        if (pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0 || !(r->feeding || r->queued)) continue;
         int64_t now = ib_feed_decoded(r->feed);
         if (now != decoded) since = ib_now_us();
         decoded = now;
@@ -470,9 +492,12 @@ static void end_run(remote *r)
         ib_feed_drop(&r->ready[--r->ready_count]->frames);
         free(r->ready[r->ready_count]);
     }
+    ib_channel_destroy(r->read, NULL); /* empty: it was closed and drained */
+    r->read = NULL;
+    ib_feed_look_free(&r->look);
     ib_feed_close(r->feed);
     r->feed = NULL;
-    r->queued = r->rest = r->starved = 0;
+    r->queued = r->rest = r->starved = r->feeding = 0;
 }
 
 static void close_all(remote *r)
@@ -493,12 +518,11 @@ static isobath_status serve_run(remote *r)
     IB_TRY(load_network(r));
     if (pthread_create(&listener, NULL, listen_main, r) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
-    if (r->feed && pthread_create(&r->feeder, NULL, feed_main, r) != 0)
-        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
-    int feeds = r->feed != NULL;
+    if (r->feed) IB_TRY(start_feed(r));
     IB_TRY(serve(r)); /* else the run ends this process, and its threads with it */
     pthread_join(listener, NULL);
-    if (feeds) pthread_join(r->feeder, NULL);
+    if (r->feed) pthread_join(r->feeder, NULL);
+    if (r->feed) pthread_join(r->looker, NULL);
     end_run(r);
     return ISOBATH_OK;
 }

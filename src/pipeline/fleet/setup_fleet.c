@@ -13,7 +13,7 @@
 
 #define SEGMENT_MOST 8
 #define SEGMENT_LEAST 4
-#define SEGMENT_DECODED 12 /* where each one begins with a jump in the video: a group of 250 pictures */
+#define SEGMENT_DECODED 24 /* of cards that decode: each begins with a jump in the video, and decoding is hardly faster than the network */
 #define DECODER_THREADS 16
 #define DECODER_FRAMES 24  /* pictures that a decoder with its threads holds */
 #define START_LIMIT_S 120 /* a driver that wakes a machine's cards takes a while */
@@ -69,7 +69,7 @@ void ib_setup_plan_fleet(ib_setup *s)
 {
     size_t memory, available;
     ib_machine_memory(&memory, &available);
-    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : s->decodes ? SEGMENT_DECODED : SEGMENT_MOST;
+    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : s->decodes && s->device >= 0 ? SEGMENT_DECODED : SEGMENT_MOST;
     /* A twelfth of the machine and a third of what is free, but for short segments (half of what is free), and single windows always. */
     uint64_t limit = memory / 12 < available / 3 ? memory / 12 : available / 3;
     for (;; s->segment--) {
