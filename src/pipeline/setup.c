@@ -247,8 +247,9 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda
 {
     int64_t pixels = (int64_t)(shape->height / 14) * (shape->width / 14);
     int64_t largest = pixels * 64 * config->features * 2; /* bytes of the head's largest map for one frame, in a half type */
-    shape->encode_batch = !gpu ? 1 : act == IB_F32 ? 8 : 11; /* measured: docs/SPEED.md */
-    shape->depth_batch = !gpu || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : 8;
+    /* measured: docs/SPEED.md */
+    shape->encode_batch = !gpu ? act == IB_F32 ? 1 : 4 : act == IB_F32 ? 8 : 11;
+    shape->depth_batch = (!gpu && act == IB_F32) || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : gpu ? 8 : 4;
     shape->temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
     shape->depth_slots = gpu ? 2 : 1;
 }

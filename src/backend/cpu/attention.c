@@ -15,7 +15,7 @@ static size_t values_bytes(const ib_cpu *cpu, int64_t keys, int64_t d) { return 
 typedef struct attention_job {
     const ib_attention_args *a;
     ib_cpu *cpu;
-    int64_t frame, tokens, d, blocks;
+    int64_t tokens, d, blocks;
     size_t kt_bytes, v_bytes;
 } attention_job;
 
@@ -24,8 +24,8 @@ static void pack_head(void *ctx, int64_t i, int thread)
     (void)thread;
     const attention_job *j = ctx;
     const ib_tensor *q = &j->a->qkv;
-    int64_t head = i / 2, c = q->dim[2] / 3, at = j->frame * q->stride[0] + head * j->d;
-    char *kt = (char *)j->cpu->shared + (size_t)head * (j->kt_bytes + j->v_bytes);
+    int64_t t = i / 2 / j->a->heads, head = i / 2 % j->a->heads, c = q->dim[2] / 3, at = t * q->stride[0] + head * j->d;
+    char *kt = (char *)j->cpu->shared + (size_t)(i / 2) * (j->kt_bytes + j->v_bytes);
     if (i % 2 == 0)
         j->cpu->k->pack_keys(kt, ib_cpu_at(q, at + c), q->stride[1], j->tokens, j->d);
     else
@@ -36,10 +36,10 @@ static void attend_rows(void *ctx, int64_t i, int thread)
 {
     const attention_job *j = ctx;
     const ib_tensor *q = &j->a->qkv, *y = &j->a->y;
-    int64_t head = i / j->blocks, row = i % j->blocks * j->tokens / j->blocks;
-    const char *kt = (const char *)j->cpu->shared + (size_t)head * (j->kt_bytes + j->v_bytes);
+    int64_t at = i / j->blocks, frame = at / j->a->heads, head = at % j->a->heads, row = i % j->blocks * j->tokens / j->blocks;
+    const char *kt = (const char *)j->cpu->shared + (size_t)at * (j->kt_bytes + j->v_bytes);
     ib_cpu_attend t = {
-        .q = ib_cpu_at(q, j->frame * q->stride[0] + row * q->stride[1] + head * j->d),
+        .q = ib_cpu_at(q, frame * q->stride[0] + row * q->stride[1] + head * j->d),
         .ldq = q->stride[1],
         .rows = (i % j->blocks + 1) * j->tokens / j->blocks - row,
         .keys = j->tokens,
@@ -47,7 +47,7 @@ static void attend_rows(void *ctx, int64_t i, int thread)
         .scale = 1.0f / __builtin_sqrtf((float)j->d),
         .kt = kt,
         .v = kt + j->kt_bytes,
-        .y = ib_cpu_at(y, j->frame * y->stride[0] + row * y->stride[1] + head * j->d),
+        .y = ib_cpu_at(y, frame * y->stride[0] + row * y->stride[1] + head * j->d),
         .ldy = y->stride[1],
         .scratch = ib_cpu_local(j->cpu, thread),
     };
@@ -61,11 +61,10 @@ isobath_status ib_cpu_attention(ib_backend *b, const ib_attention_args *a)
     j.kt_bytes = keys_bytes(cpu, j.tokens, j.d);
     j.v_bytes = values_bytes(cpu, j.tokens, j.d);
     j.blocks = ib_cpu_ceil(j.tokens, 4 * cpu->k->query_tile);
-    IB_TRY(ib_cpu_reserve(cpu, cpu->k->attend_scratch(j.d), (size_t)a->heads * (j.kt_bytes + j.v_bytes)));
-    for (j.frame = 0; j.frame < a->qkv.dim[0]; j.frame++) {
-        ib_pool_run(b->pool, 2 * a->heads, pack_head, &j);
-        ib_pool_run(b->pool, a->heads * j.blocks, attend_rows, &j);
-    }
+    int64_t heads = a->qkv.dim[0] * a->heads; /* of all frames */
+    IB_TRY(ib_cpu_reserve(cpu, cpu->k->attend_scratch(j.d), (size_t)heads * (j.kt_bytes + j.v_bytes)));
+    ib_pool_run(b->pool, 2 * heads, pack_head, &j);
+    ib_pool_run(b->pool, heads * j.blocks, attend_rows, &j);
     return ISOBATH_OK;
 }
 

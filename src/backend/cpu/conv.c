@@ -7,6 +7,7 @@ typedef struct conv_job {
     ib_cpu *cpu;
     const ib_cpu_weight *w;
     int64_t height, width, band, bands; /* of the output */
+    int64_t groups;                     /* of weight panels */
 } conv_job;
 
 static void conv_band(void *ctx, int64_t i, int thread)
@@ -14,8 +15,8 @@ static void conv_band(void *ctx, int64_t i, int thread)
     const conv_job *j = ctx;
     const ib_conv3x3_args *a = j->a;
     const ib_tensor *x = &a->x, *y = &a->y, *r1 = &a->residual, *r2 = &a->residual2;
-    int64_t t = i / j->bands, first = i % j->bands * j->height / j->bands;
-    int64_t rows = (i % j->bands + 1) * j->height / j->bands - first;
+    int64_t group = i % j->groups, band_index = i / j->groups % j->bands, t = i / j->groups / j->bands;
+    int64_t first = band_index * j->height / j->bands, rows = (band_index + 1) * j->height / j->bands - first;
     int64_t c = x->dim[3], cpad = j->w->k, in_width = x->dim[2], pitch = (in_width + 2) * cpad;
     int64_t size = (int64_t)ib_dtype_size(x->dtype);
     char *band = ib_cpu_local(j->cpu, thread);
@@ -39,7 +40,7 @@ static void conv_band(void *ctx, int64_t i, int thread)
         .ldy = y->stride[2],
     };
     for (int tap = 0; tap < 9; tap++) p.tap[tap] = tap / 3 * pitch + tap % 3 * cpad;
-    for (int64_t panel = 0; panel < j->w->panels; panel++)
+    for (int64_t panel = group * j->w->panels / j->groups; panel < (group + 1) * j->w->panels / j->groups; panel++)
         for (int64_t n = 0; n < rows; n++) {
             int64_t row = first + n;
             p.first_panel = panel;
@@ -64,9 +65,10 @@ isobath_status ib_cpu_conv3x3(ib_backend *b, const ib_conv3x3_args *a)
     int64_t want = ib_cpu_ceil((cpu->k->inner > 2 ? 2 : 4) * (int64_t)cpu->threads, a->x.dim[0]);
     j.bands = ib_cpu_ceil(j.height, j.band);
     if (j.bands < want) j.bands = ib_cpu_min(want, j.height);
+    j.groups = ib_cpu_min(j.w->panels, ib_cpu_ceil(want, j.bands)); /* a low map has too few rows for all threads */
     int64_t tallest = ib_cpu_ceil(j.height, j.bands);
     IB_TRY(ib_cpu_reserve(cpu, row * (size_t)((tallest - 1) * a->stride + 3), 0));
-    ib_pool_run(b->pool, a->x.dim[0] * j.bands, conv_band, &j);
+    ib_pool_run(b->pool, a->x.dim[0] * j.bands * j.groups, conv_band, &j);
     return ISOBATH_OK;
 }
 
