@@ -2,13 +2,15 @@
 """The network of `vits` on the CPU: isobath beside PyTorch running the reference, ONNX Runtime and OpenVINO, every frame new.
 
 usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads N] [--sizes 518x518,504x280]
-         [--rows isobath,torch,eager,compile,onnx,openvino] [--repeat 3] [--seconds LIMIT] [--export FOLDER]
+         [--rows isobath,torch,eager,compile,onnx,openvino] [--precisions fp32,bf16] [--repeat 3] [--seconds LIMIT] [--export FOLDER]
+         [--cpu-time]
 
 REFERENCE: a checkout of Video Depth Anything. A window is 32 frames of which 22 are new (isobath encodes only those; the
 reference encodes all). "torch": attention by scaled_dot_product_attention, with and without channels-last; "eager": the
 reference as it is; "compile": the faster of the first two under torch.compile. bf16 is autocast. Weights are random. Prints a line per row (median of
-the repeats, spread), then how often isobath is as fast as the best of each. A row that would pass LIMIT is left out, saying so."""
-import argparse, os, re, statistics, subprocess, sys, time
+the repeats, spread), then how often isobath is as fast as the best of each. A row that would pass LIMIT is left out, saying so.
+--cpu-time: one thread and its processor time, for a machine that others use at the same time."""
+import argparse, os, re, resource, statistics, subprocess, sys, time
 
 p = argparse.ArgumentParser(usage=__doc__)
 p.add_argument("reference")
@@ -20,7 +22,10 @@ p.add_argument("--precisions", default="fp32,bf16")
 p.add_argument("--repeat", type=int, default=3)
 p.add_argument("--seconds", type=float, default=1e9)
 p.add_argument("--export", default="/tmp")
+p.add_argument("--cpu-time", action="store_true")
 o = p.parse_args()
+clock = time.process_time if o.cpu_time else time.perf_counter
+if o.cpu_time: o.threads = 1
 begin = time.time()
 rows, sizes, precisions = o.rows.split(","), o.sizes.split(","), o.precisions.split(",")
 table = {}  # (size, precision, tool) -> [(frames/s, label)]
@@ -43,25 +48,35 @@ def timed(size, precision, tool, label, call):
         first = time.time() - start
         rates = []
         while len(rates) < o.repeat and left() > first:
-            start = time.time()
+            start = clock()
             call()
-            rates.append(22 / (time.time() - start))
+            rates.append(22 / (clock() - start))
         if rates: note(size, precision, tool, label, rates)
         else: print(f"{size:9s} {precision} {label}: only a first call of {first:.2f} s, left out")
     except Exception as e:
         print(f"{size:9s} {precision} {label}: failed: {repr(e)[:300]}", flush=True)
 
 
+def bench(size, precision, windows, repeat):
+    """(rate, lowest, highest) and the processor time of a call of bench_network"""
+    w, h = map(int, size.split("x"))
+    batch = ["--encode-batch", "4", "--depth-batch", "4"] if precision == "bf16" else [] # as `isobath run`
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out = subprocess.run([o.bench, "--model", "vits", "--windows", str(windows), "--repeat", str(repeat), "--threads", str(o.threads), "--act",
+                          "f32" if precision == "fp32" else "bf16", "--source", size, "--input-size", str(min(w, h)), *batch],
+                         capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    m = re.search(r"vits\s+(\S+)\s+(.*?)\s+([\d.]+) output frames/s \(([\d.]+) \.\. ([\d.]+)\)", out.stdout)
+    if not m or m[1] != size: sys.exit(f"bench_network: {out.stdout}{out.stderr}")
+    return m[2], [float(m[4]), float(m[3]), float(m[5])], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 if "isobath" in rows and o.bench:
     for size in sizes:
-        w, h = size.split("x")
         for precision in precisions:
-            out = subprocess.run([o.bench, "--model", "vits", "--windows", "1", "--repeat", str(o.repeat), "--threads", str(o.threads), "--act",
-                                  "f32" if precision == "fp32" else "bf16", "--source", size, "--input-size", str(min(int(w), int(h)))],
-                                 capture_output=True, text=True)
-            m = re.search(r"vits\s+(\S+)\s+(.*?)\s+([\d.]+) output frames/s \(([\d.]+) \.\. ([\d.]+)\)", out.stdout)
-            if not m or m[1] != size: sys.exit(f"bench_network: {out.stdout}{out.stderr}")
-            note(size, precision, "isobath", "isobath " + m[2], [float(m[4]), float(m[3]), float(m[5])])
+            kind, rates, least = bench(size, precision, 1, 1 if o.cpu_time else o.repeat)
+            if o.cpu_time: rates = [2 * 22 / (bench(size, precision, 3, 1)[2] - least)]
+            note(size, precision, "isobath", "isobath " + kind, rates)
 
 sys.path.insert(0, o.reference)
 import numpy, torch
