@@ -7,13 +7,13 @@
 #   --ready            DIR holds a finished build: nothing is compiled (LD_LIBRARY_PATH names libraries that the system lacks)
 #   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long
 #   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights
-#   --steps LIST       of: ops oracles ptx sanitizer guard speed kernels reference; default all of them
+#   --steps LIST       of: ptx ops oracles sanitizer guard speed whole kernels reference; default all of them
 # Steps have limits of their own, in seconds: BUILD_LIMIT CHECK_LIMIT SANITIZER_LIMIT SPEED_LIMIT WHOLE_LIMIT REFERENCE_LIMIT; JOBS checks run at once.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build-gpu-check
 ready= clip= reference= models="vits vitl"
-steps="ops oracles ptx sanitizer guard speed kernels reference"
+steps="ptx ops oracles sanitizer guard speed whole kernels reference"
 while [ $# -gt 0 ]; do
     case $1 in
     --ready) ready=1 ;;
@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 for step in $steps; do
-    case " ops oracles ptx sanitizer guard speed kernels reference " in *" $step "*) ;; *) echo "gpu-check: no step is called $step" >&2; exit 2 ;; esac
+    case " ptx ops oracles sanitizer guard speed whole kernels reference " in *" $step "*) ;; *) echo "gpu-check: no step is called $step" >&2; exit 2 ;; esac
 done
 wanted() { case " $steps " in *" $1 "*) return 0 ;; esac; return 1; }
 
@@ -70,6 +70,7 @@ rm -rf "$logs"
 mkdir -p "$logs" || exit 1
 work=$(mktemp -d /dev/shm/isobath-check-XXXXXX) || work=$(mktemp -d) || exit 1
 trap 'kill $(jobs -p) 2> /dev/null; rm -rf "$work"' EXIT
+trap 'row FAIL gpu-check "" "stopped from outside"; finish; conclude' TERM INT
 began=$(date +%s)
 
 # ---- results: a line of the table each, kept in files so that checks may run side by side
@@ -84,7 +85,8 @@ judge() { # NAME LIMIT PATTERN COMMAND...
     local name=$1 limit=$2 pattern=$3 start rc last bad state
     start=$(date +%s)
     shift 3
-    timeout -k 5 "$limit" "$@" > "$logs/$name.log" 2>&1
+    if [ "$1" = ptx ]; then shift && ptx timeout -k 5 "$limit" "$@" > "$logs/$name.log" 2>&1
+    else timeout -k 5 "$limit" "$@" > "$logs/$name.log" 2>&1; fi
     rc=$?
     last=$(grep -v '^$' "$logs/$name.log" | tail -n 1)
     bad=$(grep -m 1 -E 'OUT OF BOUNDS|^FAIL|hazard detected|Error:|Invalid' "$logs/$name.log" | sed 's/  */ /g')
@@ -111,6 +113,16 @@ finish() { # waits for all that runs and puts it into the table, in the order of
         rm -f "$file"
     done
 }
+conclude() { # the table and the verdict
+    echo
+    echo "gpu-check: $(date -u +%Y-%m-%d), $(git -C "$root" rev-parse --short HEAD 2> /dev/null || echo "no commit known"), $(($(date +%s) - began)) s"
+    cat "$logs/table.txt"
+    echo
+    local counts
+    counts=$(awk '{n[$1]++} END {printf "%d ok, %d failed, %d skipped", n["ok"], n["FAIL"], n["skip"]}' "$logs/table.txt")
+    if [ $failed = 0 ]; then echo "gpu-check: $counts"; else echo "gpu-check: $counts; logs in $logs"; fi
+    exit $failed
+}
 passed='^[1-9][0-9]* passed, 0 failed'
 
 isobath=$(find_program isobath)
@@ -130,6 +142,25 @@ paths=simt
 [ "$capability" = 9.0 ] && paths="simt mma wgmma"
 limit=${CHECK_LIMIT:-300}
 places=${JOBS:-$(query memory.total | awk -v cores="$cores" '{n = int($1 / 1500); print n < 1 ? 1 : n < cores ? n : cores}')} # 1,500 MiB a check
+
+# ---- the PTX for the oldest cards, compiled for this one with every other image left out
+ptx() { env CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_DISABLE=1 ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}" "$@"; }
+compile_ptx() { # the same short run with the module's own code and with its PTX
+    local start times=() how
+    for how in env ptx; do
+        start=$(date +%s%N)
+        $how timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 > "$logs/ptx-$how.log" 2>&1
+        times+=($((($(date +%s%N) - start) / 1000000)))
+    done
+    printf '%s\t%s\t%s\t%s\n' - ptx-compile $((times[1] / 1000)) "a short run takes ${times[0]} ms, ${times[1]} ms where the driver compiles the PTX of compute_75 first (once: it keeps the result)"
+}
+if ! wanted ptx; then row skip ptx 0 "not among --steps"
+elif ! cuobjdump --list-ptx "${PTX_MODULE:-$ISOBATH_CUDA_MODULE}" 2> /dev/null | grep -q sm_75; then
+    row skip ptx 0 "the module holds no PTX of compute_75 (PTX_MODULE=FILE names one that does), or there is no cuobjdump to tell"
+else
+    [ -z "$network" ] || start_job compile_ptx
+    for act in f32 f16; do check "ptx75-checkop-$act" "$limit" "$passed" ptx "$checkop" --backend cuda --act $act; done
+fi
 
 # ---- every op on every path, and equal bytes at every batch and position
 if wanted ops; then
@@ -161,26 +192,6 @@ else
     done
 fi
 
-# ---- the PTX for the oldest cards, compiled for this one with every other image left out
-oldest() {
-    export CUDA_FORCE_PTX_JIT=1 CUDA_CACHE_PATH="$work/jit" ISOBATH_CUDA_MODULE="${PTX_MODULE:-$ISOBATH_CUDA_MODULE}"
-    local start first again act
-    for act in first again; do
-        start=$(date +%s%N)
-        timeout "$limit" "$network" --backend cuda --model tiny --source 98x98 --windows 2 --repeat 1 >> "$logs/ptx.log" 2>&1
-        printf -v $act %d $((($(date +%s%N) - start) / 1000000))
-    done
-    if grep -q code_75 "$logs/ptx.log"; then
-        printf '%s\t%s\t%s\t%s\n' - ptx-compile $((first / 1000)) "the driver compiles the PTX of compute_75 in $((first - again)) ms, once (cached: $again ms for a first run)"
-        for act in f32 f16; do judge "ptx75-checkop-$act" "$limit" "$passed" "$checkop" --backend cuda --act $act; done
-    else
-        printf '%s\t%s\t%s\t%s\n' skip ptx 0 "the module holds no PTX of compute_75 (PTX_MODULE=FILE names one that does): $(tail -n 1 "$logs/ptx.log" | cut -c1-120)"
-    fi
-}
-if ! wanted ptx; then row skip ptx 0 "not among --steps"
-elif [ -z "$network" ]; then row skip ptx 0 "the build has no bench_network"
-else start_job oldest; fi
-
 # ---- compute-sanitizer
 if ! wanted sanitizer; then row skip compute-sanitizer 0 "not among --steps"
 elif ! command -v compute-sanitizer > /dev/null; then row skip compute-sanitizer 0 "is not on PATH"
@@ -207,7 +218,7 @@ most_memory() { # COMMAND...: runs it, prints the most memory of the card meanwh
 if ! wanted guard; then row skip guard 0 "not among --steps"
 elif [ -z "$isobath" ] || [ -z "$synth" ]; then row skip guard 0 "the build has no isobath, only the ops"
 else
-    "$synth" frames 1 "$work/clip.rgb" 70 360 640
+    "$synth" frames 1 "$work/clip.rgb" 44 360 640
     guarded() { # NAME CHECKPOINT ARGUMENTS...
         local name=$1 checkpoint=$2
         shift 2
@@ -256,18 +267,20 @@ else
         for source in 518x518 924x518; do net "$model" $source f16 $windows; done
         [ "$model" = vits ] && net vits 518x518 f32 20 "--encode-batch 8"
     done
-    if [ -n "$isobath" ]; then
-        start=$(date +%s)
-        MODELS="$models" timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
-        rc=$?
-        while read -r word rest; do
-            case $word in
-            ok | FAIL) row "$word" "whole-command" "" "$rest" ;;
-            *) row - "whole-$word" "" "$(echo "$rest" | sed 's/  */ /g')" ;;
-            esac
-        done < "$logs/whole-command.log"
-        [ $rc = 0 ] || row FAIL whole-command $(($(date +%s) - start)) "status $rc (124: stopped after ${WHOLE_LIMIT:-600} s)"
-    fi
+fi
+if ! wanted whole; then row skip whole-command 0 "not among --steps"
+elif [ -z "$isobath" ]; then row skip whole-command 0 "the build has no isobath, only the ops"
+else
+    start=$(date +%s)
+    MODELS="$models" timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
+    rc=$?
+    while read -r word rest; do
+        case $word in
+        ok | FAIL) row "$word" "whole-command" "" "$rest" ;;
+        *) row - "whole-$word" "" "$(echo "$rest" | sed 's/  */ /g')" ;;
+        esac
+    done < "$logs/whole-command.log"
+    [ $rc = 0 ] || row FAIL whole-command $(($(date +%s) - start)) "status $rc (124: stopped after ${WHOLE_LIMIT:-600} s)"
 fi
 if ! wanted kernels; then row skip kernels 0 "not among --steps"
 else
@@ -302,10 +315,4 @@ else
     done < <(grep '^reference vit' "$logs/reference.log")
 fi
 
-echo
-echo "gpu-check: $(date -u +%Y-%m-%d), $(git -C "$root" rev-parse --short HEAD 2> /dev/null || echo "no commit known"), $(($(date +%s) - began)) s"
-cat "$logs/table.txt"
-echo
-counts=$(awk '{n[$1]++} END {printf "%d ok, %d failed, %d skipped", n["ok"], n["FAIL"], n["skip"]}' "$logs/table.txt")
-if [ $failed = 0 ]; then echo "gpu-check: $counts"; else echo "gpu-check: $counts; logs in $logs"; fi
-exit $failed
+conclude
