@@ -20,13 +20,13 @@ static struct {
     ib_op_table outer;
     ib_backend *null;
     row rows[MAX_ROWS];
-    int count;
+    int count, clock;
 } profile;
 
-static double now(void)
+double bench_profile_now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime((clockid_t)profile.clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -62,7 +62,7 @@ static void label(char *buf, size_t size, const char *op, const ib_tensor *x, co
 static isobath_status add(isobath_status st, const char *name, double start)
 {
     row *r = row_named(name);
-    r->seconds += now() - start;
+    r->seconds += bench_profile_now() - start;
     r->flops += ib_null_get_counts(profile.null).flops;
     r->calls++;
     ib_null_reset_counts(profile.null);
@@ -75,7 +75,7 @@ static isobath_status add(isobath_status st, const char *name, double start)
         char name[80];                                                       \
         label(name, sizeof name, #op, x, y, more);                           \
         profile.null->ops->op(profile.null, a);                              \
-        double start = now();                                                \
+        double start = bench_profile_now();                                                \
         return add(profile.inner->op(b, a), name, start);                    \
     }
 PROFILE(patchify, &a->x, &a->y, "")
@@ -98,8 +98,9 @@ PROFILE(preprocess, &a->x, &a->y, "")
 PROFILE(render, &a->a, &a->y, "")
 PROFILE(fit_sums, &a->p[0], &a->r[0], "")
 
-isobath_status bench_profile_attach(ib_backend *b)
+isobath_status bench_profile_attach(ib_backend *b, int clock)
 {
+    profile.clock = clock;
     ib_backend_options o = {.act = b->act, .diag = b->diag};
     IB_TRY(ib_null_open(&o, &profile.null));
     profile.inner = b->ops;

@@ -43,10 +43,9 @@ def note(size, precision, tool, label, rates):
 
 def timed(size, precision, tool, label, call):
     try:
-        start = time.time()
-        call()
+        start, rates = time.time(), []
+        if not o.cpu_time: call() # the first call prepares: little of the minutes that it takes on one thread
         first = time.time() - start
-        rates = []
         while len(rates) < o.repeat and left() > first:
             start = clock()
             call()
