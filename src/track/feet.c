@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum { FEW = 10, FEW_OF_TRACK = 5 }; /* pairs of body and feet below which nothing is concluded */
-#define LEANS 0.9
+#define LEANS 0.96
 
 typedef struct pair {
     int64_t id;

@@ -49,7 +49,7 @@ typedef struct ib_feet {
 } ib_feet;
 
 /* A depth map with blurred edges takes bodies for what is behind them: they lean to it, the ground at their feet does not. AUTO
- * takes the feet where that is so (at least 10 boxes, lean < 0.9), BODY and FEET do as they say. With the feet, a box has the
+ * takes the feet where that is so (at least 10 boxes, lean < 0.96), BODY and FEET do as they say. With the feet, a box has the
  * nearer of body and feet, and a box whose feet are not seen its body's disparity over the lean of its track (of all, where the
  * track has fewer than 5). `measures` by detection of `tracks`. 0: out of memory. */
 int ib_measure_feet(const ib_tracks *tracks, ib_depth_at at, ib_measure *measures, ib_feet *out);
