@@ -1,5 +1,5 @@
 /* Speed and size of the sinks on real depth: png16 and exr on one thread, in processor time; npz on two, by the clock. OpenEXRCore's
- * own ZIP stands beside ours; OpenCV and NumPy do in bench/peers.py, which reads what --keep leaves.
+ * own ZIP stands beside ours; the preview's finishing pass on two; OpenCV and NumPy do in bench/peers.py, which reads what --keep leaves.
  *
  * usage: bench_sinks DEPTH [--frames N] [--keep FOLDER]
  *   DEPTH: any result that isobath reads, best one of 1280x720 from a real model. Medians of three. */
@@ -88,6 +88,31 @@ static timing run_sink(const video *v, const char *format, int threads, const ch
     t.bytes = json_number_value(json_object_get(j, "bytes"));
     json_decref(j);
     f->close(sink);
+    return t;
+}
+
+/* What comes behind the last frame, once png16 has them all: drawing and encoding the video. */
+static timing preview_alone(const video *v, int threads, const char *folder)
+{
+    const ib_sink_format *formats[2] = {ib_sink_format_find("png16"), ib_sink_format_find("preview")};
+    ib_sink_config c = {.folder = folder, .name = "bench", .width = v->width, .height = v->height, .frames_hint = v->count, .fps = 25,
+                        .threads = threads, .png16_present = 1};
+    ib_diag diag = IB_DIAG_INIT;
+    ib_sink *sinks[2];
+    for (int k = 0; k < 2; k++)
+        if (formats[k]->open(&c, &diag, &sinks[k]) != ISOBATH_OK) die(diag.text);
+    for (int i = 0; i < v->count; i++)
+        for (int k = 0; k < 2; k++)
+            if (formats[k]->push(sinks[k], v->frames[i]) != ISOBATH_OK) die(diag.text);
+    if (formats[0]->finish(sinks[0]) != ISOBATH_OK) die(diag.text);
+    timing t = {.cpu_s = -now(CLOCK_PROCESS_CPUTIME_ID), .wall_s = -now(CLOCK_MONOTONIC)};
+    if (formats[1]->finish(sinks[1]) != ISOBATH_OK) die(diag.text);
+    t.cpu_s += now(CLOCK_PROCESS_CPUTIME_ID);
+    t.wall_s += now(CLOCK_MONOTONIC);
+    json_t *j = formats[1]->describe(sinks[1]);
+    t.bytes = json_number_value(json_object_get(j, "bytes"));
+    json_decref(j);
+    for (int k = 0; k < 2; k++) formats[k]->close(sinks[k]);
     return t;
 }
 
@@ -227,6 +252,8 @@ int main(int argc, char **argv)
         for (int r = 0; r < ROUNDS; r++) t[r] = run_sink(&v, sinks[s].name, sinks[s].threads, keep);
         report(sinks[s].name, sinks[s].threads, &v, t);
     }
+    for (int r = 0; r < ROUNDS; r++) t[r] = preview_alone(&v, 2, keep);
+    report("preview, behind the last frame", 2, &v, t);
     for (int r = 0; r < ROUNDS; r++) t[r] = png_alone(&v, keep);
     report("png16, encoder alone", 1, &v, t);
     timing both[2];

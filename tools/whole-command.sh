@@ -2,8 +2,9 @@
 # The speed of the whole command on a card: an H.264 file to 16-bit PNG files on a memory-backed disk, decoder by decoder, and the
 # files against each other and (a short piece, fp32) against the CPU's. Needs the built programs isobath and isobath_synth.
 # usage: tools/whole-command.sh BUILD_DIR [CLIP]    MODELS="vits vitl" CORES=0-15 DEVICE=cuda:0 FRAMES=6400 REPEAT=16 CAP=1100M vary it
-# A CLIP of raw H.264 (ffmpeg -i clip.mp4 -c copy -bsf:v h264_mp4toannexb clip.h264) is put behind itself REPEAT times. Without CLIP one of
-# 220 frames is made: enough to compare files, too short for a rate. Exits non-zero when files differ that must not.
+# A CLIP of raw H.264 (ffmpeg -i clip.mp4 -c copy -bsf:v h264_mp4toannexb clip.h264) is put behind itself REPEAT times; it has no times,
+# so that one session decodes it. Without CLIP one of 220 frames is made: enough to compare files, too short for a rate. With vitl among
+# MODELS, also its run within 5.5 GiB of the card. Exits non-zero when files differ that must not, or the card holds more than it may.
 set -u
 build=${1:?usage: tools/whole-command.sh BUILD_DIR [CLIP]}
 clip=${2:-}
@@ -95,6 +96,19 @@ done
 
 # Results by value: an overflowing checkpoint (fp16 alone would give NaN) against its own fp32, whole and within a memory cap that
 # does not hold both networks; and fp32 and fp16 on the card against fp32 on the CPU.
+case " $MODELS " in
+*" vitl "*)
+    "$synth" vitl-overflow 1 "$work/overflow-l.safetensors" || exit 1
+    large="$clip --format png16 --max-frames 40 --devices $device --model $work/overflow-l.safetensors"
+    run vitl-overflow-5.5GiB $large --precision fp16 --device-memory 5.5G
+    most=$(cat "$work/running.most")
+    if [ "$most" -le 5632 ]; then echo "ok    vitl-overflow-5.5GiB: $most MiB of the card at most"
+    else echo "FAIL  vitl-overflow-5.5GiB: $most MiB of the card, 5632 allowed"; failed=1; fi
+    run vitl-overflow-fp32 $large --precision fp32
+    same vitl-overflow-5.5GiB vitl-overflow-fp32
+    rm -rf "$work/vitl-overflow-5.5GiB" "$work/vitl-overflow-fp32" "$work/overflow-l.safetensors"
+    ;;
+esac
 compare=$(find_program compare_depth)
 against() { # NAME OTHER MEDIAN P9999 WORST
     local line
