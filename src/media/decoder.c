@@ -644,6 +644,6 @@ const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
 void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)
 {
     unsigned v = avcodec_version();
-    snprintf(buf, size, "%s%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", !d->hw ? "" : ib_hw_blind(d->hw)[0] ? " nvdec (damage not seen)" : " nvdec",
+    snprintf(buf, size, "%s%s libavcodec %u.%u.%u", d->codec ? d->codec->codec->name : "none", !d->hw ? "" : ib_hw_blind(d->hw)[0] ? " nvdec " IB_DAMAGE_NOT_SEEN : " nvdec",
              v >> 16, v >> 8 & 255, v & 255);
 }

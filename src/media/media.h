@@ -46,6 +46,9 @@ typedef struct ib_media_options {
     int64_t max_pixels; /* larger pictures are refused; 0: libav's limit */
 } ib_media_options;
 
+/* Part of ib_media_info.decoder where a card decodes and does not tell of damage inside of pictures. */
+#define IB_DAMAGE_NOT_SEEN "(damage not seen)"
+
 /* What is known before the first frame. Sizes are after rotation and max_res: the "source size" of all that follows. */
 typedef struct ib_media_info {
     int width, height;             /* of the RGB frames that ib_media_read returns */

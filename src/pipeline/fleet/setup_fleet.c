@@ -131,6 +131,9 @@ static void settle_decoders(ib_setup *s, const ib_msg_opened *answers)
     if (!*line) {
         snprintf(s->decoder, sizeof s->decoder, "%s", answers->decoder);
         snprintf(s->colour, sizeof s->colour, "%s", answers->colour);
+        if (strstr(s->decoder, IB_DAMAGE_NOT_SEEN) && s->options.note)
+            s->options.note(s->options.note_ctx, "decoder: on the cards, where damage inside of pictures is concealed without a word: "
+                                                 "--decoder software finds it");
         return;
     }
     char text[600];
