@@ -50,6 +50,7 @@ typedef struct isobath_run_options {
     const char *upsample;    /* "bilinear" (NULL) or "guided": edges from the picture (docs/MODEL.md, "Guided upsampling") */
     size_t device_memory;    /* bytes that this process may take of a GPU in all, 0: no limit. Less memory makes smaller batches,
                                 not another result. On the CPU: of the network's memory */
+    int decoder_sessions;    /* on a card, at a time, for one input; 0: one. The frames are the same (docs/SPEED.md says when it pays) */
     const char *decoder;     /* NULL or "auto": the network's GPU where it can, "software", "cuda" (or fail) */
     const char *decoders;    /* several devices: "one" decoder for all, "each" its own; NULL or "auto": each, where the run itself needs no
                                 pictures and the input can be read more than once. Never changes a byte */

@@ -76,8 +76,6 @@ static isobath_status parse_crop(const char *text, ib_media_options *m, ib_diag 
     return ISOBATH_OK;
 }
 
-enum { DECODING_SESSIONS = 1 }; /* on one card */
-
 /* On the card of the network, unless it is said otherwise; networks elsewhere, worker processes and runs that are short of
  * the card's memory take frames from the processor. */
 static isobath_status choose_decoder(const ib_setup *s, ib_media_options *m, ib_diag *diag)
@@ -85,7 +83,9 @@ static isobath_status choose_decoder(const ib_setup *s, ib_media_options *m, ib_
     const char *d = s->options.decoder ? s->options.decoder : "auto";
     int on_card = !ib_setup_is_exec(s) && !s->fleet && s->device >= 0;
     m->cuda_device = on_card ? s->device : 0;
-    m->sessions = on_card ? DECODING_SESSIONS : 0;
+    m->sessions = on_card ? s->options.decoder_sessions : 0;
+    if (s->options.decoder_sessions < 0 || s->options.decoder_sessions > 8)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoder-sessions %d: expected 1 to 8", s->options.decoder_sessions);
     if (strcmp(d, "software") == 0) m->decoder = IB_DECODER_SOFTWARE;
     else if (strcmp(d, "auto") == 0) m->decoder = on_card && !s->options.device_memory ? IB_DECODER_AUTO : IB_DECODER_SOFTWARE;
     else if (strcmp(d, "cuda") == 0) m->decoder = IB_DECODER_CUDA;
