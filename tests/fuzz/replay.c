@@ -43,7 +43,7 @@ static int replay(const char *path)
     free(data);
     const char *slash = strrchr(path, '/');
     if (strncmp(slash ? slash + 1 : path, "good", 4) == 0 && !fuzz_accepted) {
-        fprintf(stderr, "replay: %s is not accepted any more: make it anew\n", path);
+        fprintf(stderr, "replay: %s is not accepted any more: a file of this corpus needs what the format has gained since\n", path);
         exit(1);
     }
     return 1;
