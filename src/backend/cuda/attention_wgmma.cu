@@ -245,7 +245,8 @@ __global__ void __launch_bounds__(THREADS, 4 / GROUPS)
     ib_wgmma_wait<0>();
     settle(o);
 
-    /* Each warp writes its rows over its own queries, then stores them 16 bytes at a time. */
+    /* Each warp writes its rows over its own queries, then stores them 16 bytes at a time. All its lanes have read theirs. */
+    __syncwarp();
 #pragma unroll
     for (int r = 0; r < 2; r++) {
         float sum = row_sum[r];
