@@ -19,7 +19,6 @@ o.add_argument("--variants", default="plain,fused,compiled")
 o.add_argument("--limit", type=float, default=1e9)
 o.add_argument("--device", default="cuda")
 o = o.parse_args()
-began = time.monotonic()
 
 try:
     import easydict
@@ -36,6 +35,7 @@ from video_depth_anything.dinov2_layers import attention
 from video_depth_anything.motion_module import attention as motion
 
 WINDOW, NEW = 32, 22
+began = time.monotonic()  # importing may take half a minute
 SIZES = {"vits": dict(encoder="vits", features=64, out_channels=[48, 96, 192, 384]),
          "vitb": dict(encoder="vitb", features=128, out_channels=[96, 192, 384, 768]),
          "vitl": dict(encoder="vitl", features=256, out_channels=[256, 512, 1024, 1024])}
