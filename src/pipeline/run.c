@@ -426,7 +426,8 @@ static isobath_status render_all(ib_run *r)
         const isobath_run_options *o = &r->setup->options;
         int part = o->start_s > 0 || o->end_s > 0 || o->start_frame > 0 || o->end_frame > 0;
         r->empty = 1;
-        return ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames%s", o->input, part ? " between --start and --end" : "");
+        return part ? ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames between --start and --end", o->input)
+                    : ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", o->input);
     }
     report_cuts(r);
     return ISOBATH_OK;
