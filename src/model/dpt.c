@@ -2,6 +2,8 @@
  * the resize's weights sum to one, so the value is the same and the product is four times smaller. */
 #include "model/dpt.h"
 
+#include "model/lanes.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,21 +170,33 @@ static isobath_status add_forward(ib_backend *be, const ib_tensor *path, const i
     return ib_add(be, &(ib_add_args){ib_tensor_as_tokens(path), ib_tensor_as_tokens(skip), ib_tensor_as_tokens(u)});
 }
 
+typedef struct depth_job {
+    const ib_dpt *d;
+    ib_backend *be;
+    ib_arena *arena;
+    const ib_dpt_features *f;
+    const ib_dpt_shape *s;
+    const ib_tensor *path3, *depth;
+} depth_job;
+
 /* The frame-wise end of the head for `count` frames from `first` on. */
-static isobath_status depth_piece(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_dpt_features *f,
-                                  const ib_dpt_shape *s, const ib_tensor *path3, int64_t first, int64_t count,
-                                  const ib_tensor *depth)
+static isobath_status depth_piece(void *ctx, int64_t first, int64_t count)
 {
+    const depth_job *job = ctx;
+    const ib_dpt *d = job->d;
+    ib_backend *be = job->be;
+    ib_arena *arena = job->arena;
+    const ib_dpt_features *f = job->f;
+    const ib_dpt_shape *s = job->s;
     int64_t F = d->config->features;
-    size_t mark = ib_arena_mark(arena);
     ib_tensor u1, p1, o, u2;
     /* path_1 is the largest; what comes before it is freed as soon as it can be */
     IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F, &p1));
     IB_TRY(ib_arena_4d(arena, be->act, count, s->h[0], s->w[0], F, &u1));
     size_t inner = ib_arena_mark(arena);
     IB_TRY(ib_arena_4d(arena, be->act, count, s->h[1], s->w[1], F, &u2));
-    ib_tensor p3 = ib_tensor_slice(path3, first, count), skip2 = ib_tensor_slice(&f->skip[1], first, count);
-    ib_tensor skip1 = ib_tensor_slice(&f->skip[0], first, count), y = ib_tensor_slice(depth, first, count);
+    ib_tensor p3 = ib_tensor_slice(job->path3, first, count), skip2 = ib_tensor_slice(&f->skip[1], first, count);
+    ib_tensor skip1 = ib_tensor_slice(&f->skip[0], first, count), y = ib_tensor_slice(job->depth, first, count);
     IB_TRY(add_forward(be, &p3, &skip2, &u2));
     IB_TRY(refine_forward(&d->refine[1], be, arena, &u2, &u1)); /* path_2 = refinenet2(path_3, layer_2_rn) */
     ib_arena_release(arena, inner);
@@ -190,9 +204,7 @@ static isobath_status depth_piece(const ib_dpt *d, ib_backend *be, ib_arena *are
     IB_TRY(refine_forward(&d->refine[0], be, arena, &u1, &p1)); /* path_1 = refinenet1(path_2, layer_1_rn) */
     IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F / 2, &o));
     IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = p1, .w = d->output1, .bias = d->output1_b, .stride = 1, .y = o}));
-    IB_TRY(ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y, d->config->max_depth}));
-    ib_arena_release(arena, mark);
-    return ISOBATH_OK;
+    return ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y, d->config->max_depth});
 }
 
 static isobath_status motion_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int i, const ib_tensor *map,
@@ -242,8 +254,8 @@ static isobath_status depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *a
     ib_arena_release(arena, inner);
     ib_tap_show(tap, "refinenet3", &path3, 0);
     IB_TRY(motion_forward(d, be, arena, 3, &path3, piece, past, tap));
-    for (int64_t first = 0; first < T; first += micro_batch)
-        IB_TRY(depth_piece(d, be, arena, f, s, &path3, first, T - first < micro_batch ? T - first : micro_batch, depth));
+    IB_TRY(ib_lanes_run(be, arena, T, micro_batch, ib_lanes_gain(d->config->width), depth_piece,
+                        &(depth_job){d, be, arena, f, s, &path3, depth}));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;
 }

@@ -2,6 +2,7 @@
 #include "model/vda_internal.h"
 
 #include "backend/backend.h"
+#include "model/lanes.h"
 #include "op/transfer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -46,21 +47,33 @@ isobath_status ib_vda_create_network(ib_vda *v, const ib_checkpoint *checkpoint)
     return upload_positions(v);
 }
 
-isobath_status ib_vda_encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)
+typedef struct encode_job {
+    ib_vda *v;
+    const ib_tensor *input;
+    int64_t first_slot;
+} encode_job;
+
+static isobath_status encode_piece(void *ctx, int64_t first, int64_t T)
 {
+    const encode_job *job = ctx;
+    ib_vda *v = job->v;
     ib_backend *be = v->backend;
-    int64_t T = input->dim[0], N = (int64_t)(v->shape.height / IB_PATCH) * (v->shape.width / IB_PATCH);
-    size_t mark = ib_arena_mark(&v->arena);
-    if (first_slot < v->fresh) v->fresh = first_slot;
+    ib_tensor input = ib_tensor_slice(job->input, first, T);
+    int64_t first_slot = job->first_slot + first, N = (int64_t)(v->shape.height / IB_PATCH) * (v->shape.width / IB_PATCH);
     ib_tensor taps[4];
     for (int i = 0; i < 4; i++) IB_TRY(ib_arena_3d(&v->arena, be->act, T, N, v->config->width, &taps[i]));
-    IB_TRY(ib_vit_encode(&v->vit, be, &v->arena, input, &v->pos, taps, &v->tap, first_slot));
+    IB_TRY(ib_vit_encode(&v->vit, be, &v->arena, &input, &v->pos, taps, &v->tap, first_slot));
     ib_dpt_features out = {
         .skip = {ib_tensor_slice(&v->features.skip[0], first_slot, T), ib_tensor_slice(&v->features.skip[1], first_slot, T)},
         .layer = {ib_tensor_slice(&v->features.layer[0], first_slot, T), ib_tensor_slice(&v->features.layer[1], first_slot, T)}};
-    IB_TRY(ib_dpt_features_forward(&v->dpt, be, &v->arena, taps, &v->maps, &out, &v->tap, first_slot));
-    ib_arena_release(&v->arena, mark);
-    return ISOBATH_OK;
+    return ib_dpt_features_forward(&v->dpt, be, &v->arena, taps, &v->maps, &out, &v->tap, first_slot);
+}
+
+isobath_status ib_vda_encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)
+{
+    if (first_slot < v->fresh) v->fresh = first_slot;
+    return ib_lanes_run(v->backend, &v->arena, input->dim[0], v->shape.encode_batch, ib_lanes_gain(v->config->width),
+                        encode_piece, &(encode_job){v, input, first_slot});
 }
 
 /* What a call of the public functions does at most; for planning, and for sizing the arena. */

@@ -312,6 +312,7 @@ typedef struct ib_op_table {
 #undef IB_OP_MEMBER
     /* NULL: not there. *done = 0: not for this shape, and nothing ran. */
     isobath_status (*temporal_block)(ib_backend *, const ib_temporal_block_args *, int *done);
+    isobath_status (*lane)(ib_backend *, int lane); /* NULL: not there. ib_lane of op/transfer.h */
 } ib_op_table;
 
 /* What every backend object starts with; backends embed it as their first member. */

@@ -57,3 +57,10 @@ isobath_status ib_stage_upload(ib_backend *be, void *device_dst, const void *hos
 isobath_status ib_stage_end(ib_backend *be, int slot) { return be->ops->stage_end ? be->ops->stage_end(be, slot) : ISOBATH_OK; }
 
 isobath_status ib_stage_used(ib_backend *be, int slot) { return be->ops->stage_used ? be->ops->stage_used(be, slot) : ISOBATH_OK; }
+
+isobath_status ib_lane(ib_backend *b, int lane)
+{
+    if (!b->ops->lane || lane < IB_LANES_JOIN || lane >= IB_LANES)
+        return ib_fail(b->diag, ISOBATH_ERR_INTERNAL, "lane %d: %s has %s", lane, b->kind, b->ops->lane ? "0 and 1" : "none");
+    return b->ops->lane(b, lane);
+}

@@ -36,4 +36,12 @@ isobath_status ib_stage_upload(ib_backend *backend, void *device_dst, const void
 isobath_status ib_stage_end(ib_backend *backend, int slot);
 isobath_status ib_stage_used(ib_backend *backend, int slot);
 
+/* Two lanes of work that the device may overlap, where ib_has_lanes. What is enqueued after ib_lane(0) or ib_lane(1) goes to
+ * that lane, in order within it; both begin after everything enqueued before the first such call. ib_lane(IB_LANES_JOIN) ends
+ * them: what follows comes after both, and an error on the way must not keep the caller from it. Between, only ops without
+ * host results, and no lane may touch memory that the other one writes. */
+enum { IB_LANES_JOIN = -1, IB_LANES = 2 };
+static inline int ib_has_lanes(const ib_backend *backend) { return backend->ops->lane != NULL; }
+isobath_status ib_lane(ib_backend *backend, int lane);
+
 #endif

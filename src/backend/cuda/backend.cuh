@@ -47,6 +47,10 @@ typedef struct ib_cuda_backend {
     cudaStream_t stage_stream; /* frames come up on it beside the main stream */
     cudaEvent_t stage_ready[IB_STAGE_SLOTS], stage_used[IB_STAGE_SLOTS];
     int fetch_tensors[IB_FETCH_SLOTS];
+    cudaStream_t lane_stream[IB_LANES]; /* `stream` is one of these; [0] outside of lanes */
+    void *lane_workspace[IB_LANES];     /* likewise `workspace` */
+    cudaEvent_t lane_event[IB_LANES];   /* where lanes begin, where lane 1 ends */
+    int in_lanes;
 } ib_cuda_backend;
 
 /* A packed weight on the device: rows of output channels, `k_pad` values of the activation type each, zero beyond
@@ -94,6 +98,7 @@ isobath_status ib_cuda_stage_begin(ib_backend *, int slot);
 isobath_status ib_cuda_stage_upload(ib_backend *, void *device_dst, const void *host_src, size_t bytes);
 isobath_status ib_cuda_stage_end(ib_backend *, int slot);
 isobath_status ib_cuda_stage_used(ib_backend *, int slot);
+isobath_status ib_cuda_lane(ib_backend *, int lane);
 /* Streams, events and staging memory of the transfers; freed by ib_cuda_transfers_close, which may follow a failure. */
 isobath_status ib_cuda_transfers_open(ib_backend *);
 void ib_cuda_transfers_close(ib_backend *);

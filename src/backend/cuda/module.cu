@@ -30,9 +30,13 @@ static void close_backend(ib_backend *backend)
     ib_cuda_backend *be = ib_cuda(backend);
     if (!be) return;
     cudaSetDevice(be->device);
-    if (be->stream) {
-        cudaStreamSynchronize(be->stream);
-        cudaStreamDestroy(be->stream);
+    for (int i = 0; i < IB_LANES; i++) {
+        cudaStream_t stream = i == 0 && !be->lane_stream[0] ? be->stream : be->lane_stream[i];
+        if (stream) {
+            cudaStreamSynchronize(stream);
+            cudaStreamDestroy(stream);
+        }
+        if (be->lane_event[i]) cudaEventDestroy(be->lane_event[i]);
     }
     ib_cuda_transfers_close(backend);
     if (be->workspace) cudaFree(be->workspace);
@@ -61,7 +65,8 @@ static const ib_op_table cuda_ops = {"cuda",
                                      ib_cuda_stage_upload,
                                      ib_cuda_stage_end,
                                      ib_cuda_stage_used,
-                                     IB_OPS(IB_CUDA_ENTRY) ib_cuda_temporal_block};
+                                     IB_OPS(IB_CUDA_ENTRY) ib_cuda_temporal_block,
+                                     ib_cuda_lane};
 #undef IB_CUDA_ENTRY
 
 /* "13.0" from CUDA's 13000. */
@@ -158,12 +163,18 @@ static isobath_status open_device(ib_cuda_backend *be)
         return ib_fail(base->diag, ISOBATH_ERR_DEVICE, "cuda:%d has compute capability %d.%d, 7.5 or newer is needed",
                        be->device, major, minor);
     IB_TRY(ib_cuda_check(base, cudaStreamCreateWithFlags(&be->stream, cudaStreamNonBlocking), "creating the stream"));
-    IB_TRY(ib_cuda_check(base, cudaMalloc(&be->workspace, IB_CUDA_WORKSPACE_BYTES), "allocating the workspace"));
+    IB_TRY(ib_cuda_check(base, cudaMalloc(&be->workspace, IB_LANES * IB_CUDA_WORKSPACE_BYTES), "allocating the workspace"));
     IB_TRY(ib_cuda_check(base, cudaHostAlloc(&be->host_results, IB_CUDA_HOST_BYTES, cudaHostAllocDefault),
                          "allocating pinned memory"));
     IB_TRY(ib_cuda_transfers_open(base));
     IB_TRY(choose_path(be));
     be->early_launch = be->code_arch >= 900;
+    be->lane_stream[0] = be->stream;
+    be->lane_workspace[0] = be->workspace;
+    be->lane_workspace[1] = (char *)be->workspace + IB_CUDA_WORKSPACE_BYTES;
+    IB_TRY(ib_cuda_check(base, cudaStreamCreateWithFlags(&be->lane_stream[1], cudaStreamNonBlocking), "creating a stream"));
+    for (int i = 0; i < IB_LANES; i++)
+        IB_TRY(ib_cuda_check(base, cudaEventCreateWithFlags(&be->lane_event[i], cudaEventDisableTiming), "creating an event"));
     version_text(runtime, version);
     snprintf(base->kind, sizeof base->kind, "cuda sm_%d%d %s %s code_%d %s", major, minor,
              path_names[be->path], ib_dtype_name(base->act), be->code_arch / 10, version);

@@ -178,6 +178,14 @@ static isobath_status null_fit_sums(ib_backend *b, const ib_fit_sums_args *a)
     return count(b, 0, NULL, (const ib_tensor *const[]){&a->p[0], &a->p[1], &a->r[0], &a->r[1], NULL});
 }
 
+/* Plans for devices that have lanes hold for those that have none. */
+static isobath_status null_lane(ib_backend *b, int lane)
+{
+    (void)b;
+    (void)lane;
+    return ISOBATH_OK;
+}
+
 static const ib_op_table null_ops = {.name = "null",
                                      .buffer_alloc = buffer_alloc,
                                      .buffer_free = buffer_free,
@@ -190,6 +198,7 @@ static const ib_op_table null_ops = {.name = "null",
 #define IB_NULL_ENTRY(op) .op = null_##op,
                                      IB_OPS(IB_NULL_ENTRY)
 #undef IB_NULL_ENTRY
+                                     .lane = null_lane,
 };
 
 isobath_status ib_null_open(const ib_backend_options *options, ib_backend **out)
