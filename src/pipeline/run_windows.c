@@ -105,8 +105,7 @@ static isobath_status reopen_input(ib_run *r)
 static isobath_status hire_worker(ib_run *r)
 {
     ib_setup *s = r->setup;
-    char kind[sizeof s->plan.device], decoder[sizeof s->decoder], colour[sizeof s->colour], line[IB_DIAG_TEXT + 128];
-    memcpy(kind, s->plan.device, sizeof kind);
+    char kinds[sizeof s->plan.device] = "", decoder[sizeof s->decoder], colour[sizeof s->colour], line[IB_DIAG_TEXT + 128];
     memcpy(decoder, s->decoder, sizeof decoder);
     memcpy(colour, s->colour, sizeof colour);
     snprintf(line, sizeof line, "%s; a worker process goes on from frame %lld", r->device_diag.text, (long long)r->frame_count);
@@ -115,9 +114,8 @@ static isobath_status hire_worker(ib_run *r)
     s->decodes = ib_setup_may_decode_apart(s);
     ib_setup_plan_fleet(s);
     ib_diag attempt = IB_DIAG_INIT;
-    isobath_status st = ib_setup_open_children(s, &attempt);
-    int same = strcmp(kind, s->plan.device) == 0;
-    memcpy(s->plan.device, kind, sizeof kind);
+    isobath_status st = ib_setup_open_children(s, kinds, &attempt);
+    int same = strcmp(kinds, s->plan.device) == 0;
     memcpy(s->decoder, decoder, sizeof decoder); /* as the run began and its journal says */
     memcpy(s->colour, colour, sizeof colour);
     if (st == ISOBATH_OK && !same) st = ib_fail(&attempt, ISOBATH_ERR_DEVICE, "it is another kind of device now");

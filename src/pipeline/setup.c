@@ -428,7 +428,11 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     fill_sink_config(s);
     IB_TRY(plan_memory(s, diag));
     if (s->exec) return ISOBATH_OK;
-    if (s->fleet) return ib_setup_open_children(s, diag);
+    if (s->fleet) {
+        IB_TRY(ib_setup_open_children(s, s->plan.device, diag));
+        s->plan.host_bytes += s->fleet_bytes;
+        return ISOBATH_OK;
+    }
     ib_backend *probe; /* what cannot run is told before anything is written */
     IB_TRY(ib_setup_open_backend(s, s->act, NULL, diag, &probe));
     snprintf(s->plan.device, sizeof s->plan.device, "%s", probe->kind);

@@ -41,7 +41,7 @@ typedef struct ib_setup {
     int fleet;  /* 1: every device is a worker process; the members below count then */
     int decodes;             /* 1: worker processes read the input, each for itself; 0: this one reads it for all */
     char decoder[96], colour[96]; /* as of ib_media_info: of whoever decodes */
-    size_t fleet_bytes;      /* of plan.host_bytes: what worker processes and shared memory take */
+    size_t fleet_bytes;      /* what worker processes and shared memory take; of plan.host_bytes */
     int segment;             /* windows of a segment at most */
     ib_shared_layout shared; /* look-ahead and results */
     char program[4096];      /* of worker processes */
@@ -91,9 +91,10 @@ isobath_status ib_setup_hash_model(ib_setup *setup, ib_diag *diag, char sha256[6
 /* Do sinks, or the upsampling, want pictures? */
 int ib_setup_wants_rgb(const ib_setup *setup);
 
-/* setup_fleet.c: look-ahead and memory; worker processes that say what they are (plan.device); what each is told; its threads. */
+/* setup_fleet.c: look-ahead and memory (fleet_bytes); worker processes that say what they are; what each is told; its threads. Beside a run
+ * that goes on they leave the plan alone. */
 void ib_setup_plan_fleet(ib_setup *setup);
-isobath_status ib_setup_open_children(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_open_children(ib_setup *setup, char kinds[128], ib_diag *diag);
 void ib_setup_shared_places(const ib_setup *setup, int *frames, int *raws); /* that a video of the hinted length uses */
 ib_msg_open ib_setup_child_open(const ib_setup *setup, int device);
 int ib_setup_threads_of(const ib_setup *setup, int device);

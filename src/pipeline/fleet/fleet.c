@@ -30,10 +30,11 @@ void ib_fleet_drop_frames(ib_source_frame *frames[IB_PLAN_WINDOW])
     }
 }
 
+/* Of the assembler. */
 static int is_stopped(void *ctx)
 {
     ib_fleet *f = ctx;
-    return atomic_load(&f->stopping) || atomic_load(&f->misfits) || (f->o.cancelled && atomic_load(f->o.cancelled));
+    return f->index.failed || atomic_load(&f->stopping) || atomic_load(&f->misfits) || (f->o.cancelled && atomic_load(f->o.cancelled));
 }
 
 /* One more window for the schedule; waits for room. 0: stopped. */
@@ -68,6 +69,7 @@ static void *assemble_main(void *arg)
         do st = ib_reader_next(&f->reader, &w);
         while (st == ISOBATH_OK && w && append(f, w));
     pthread_mutex_lock(&f->lock);
+    f->cut_short = f->index.failed;
     if (st == ISOBATH_OK && ib_diag_status(f->o.diag) == ISOBATH_OK && !is_stopped(f)) f->schedule.ended = 1;
     else if (!is_stopped(f)) f->over = 1;
     pthread_cond_broadcast(&f->changed);
@@ -118,8 +120,9 @@ static ib_window *fleet_next(ib_window_stream *s)
     }
     pthread_mutex_lock(&f->lock);
     ib_schedule *q = &f->schedule;
-    while (!ib_schedule_ready(q) && !f->over && !(q->ended && q->out == q->appended) && !atomic_load(&f->stopping))
+    while (!ib_schedule_ready(q) && !f->over && !((q->ended || f->cut_short) && q->out == q->appended) && !atomic_load(&f->stopping))
         pthread_cond_wait(&f->changed, &f->lock);
+    if (f->cut_short && q->out == q->appended && !atomic_load(&f->stopping)) ib_fleet_set_misfit(f, f->index.diag.text);
     int ready = ib_schedule_ready(q) && !atomic_load(&f->stopping) && follows(f, &f->jobs[q->out % q->capacity]);
     if (!ready && !f->source && q->ended && q->out == q->appended) ib_fleet_look_at(f, 0, -1, -1, NULL);
     if (ready) {

@@ -38,9 +38,6 @@ static ib_source_frame *read_entry(ib_fleet *f)
     if (!p) ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for the look-ahead");
     else if (ib_media_index_next(x->index, &p->entry, &got) != ISOBATH_OK) {
         x->failed = 1;
-        pthread_mutex_lock(&f->lock);
-        ib_fleet_set_misfit(f, x->diag.text);
-        pthread_mutex_unlock(&f->lock);
     } else if (!got) x->video_frames = x->next;
     if (!got) {
         free(p);

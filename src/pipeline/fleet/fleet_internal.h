@@ -96,6 +96,7 @@ struct ib_fleet {
     int64_t decoded;             /* new frames of finished windows */
     char misfit[IB_DIAG_TEXT];   /* "": none */
     atomic_int misfits;          /* 1: there is one */
+    int cut_short;               /* 1: packets tell no more windows than were appended */
     uint32_t after[IB_PLAN_OVERLAP]; /* of the window that was handed on last, window k of its shot */
     int64_t after_shot, after_k; /* after_k -1: nothing was */
     ib_fleet_device device[IB_MAX_DEVICES];
