@@ -182,7 +182,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--model", required=True)
     p.add_argument("--baseline", help="a second weights.safetensors, of the network trained without temporal modules")
-    p.add_argument("--size", type=int, default=196)
+    p.add_argument("--size", type=int, default=280)
     p.add_argument("--sizes", default="", help="further input sizes for the relative depth, such as 140,252")
     p.add_argument("--kinds-of-number", action="store_true", help="also in float16 and float32")
     p.add_argument("--sheet")

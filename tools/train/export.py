@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 METRIC_SCALE = 8.0  # as in train.py
-INPUT_SIZE = 196
+INPUT_SIZE = 280
 
 
 def read(path):
