@@ -28,7 +28,9 @@ expect 0 "frames    150, from 3 chunks with 182" "$isobath" join "$dir/c/walk_sp
     --format png16,npz,ffv1,preview
 expect 0 "150 frames" "$isobath" check "$dir/out"
 expect 8 "exists already" "$isobath" join "$dir/c/walk_split.json" ${d}0_depths.npz ${d}1_depths.npz ${d}2_depths.npz -o "$dir/out"
-expect 3 "do not agree where they overlap" "$isobath" join "$dir/c/walk_split.json" ${d}1_depths.npz ${d}0_depths.npz ${d}2_depths.npz -o "$dir/bad"
+# the depth of something else: a quarter of the picture
+expect 0 "" "$isobath" run "$dir/c/walk_chunk_001.mp4" -o "$dir/e" --crop 320x180+0+0 --input-size 98 --output-size model --format npz --quiet
+expect 3 "do not agree where they overlap" "$isobath" join "$dir/c/walk_split.json" ${d}0_depths.npz "$dir/e/walk_chunk_001_depths.npz" ${d}2_depths.npz -o "$dir/bad"
 expect 3 "a video of yuv420p pictures" "$isobath" join "$dir/c/walk_split.json" "$dir/out/walk_vis.mp4" ${d}1_depths.npz ${d}2_depths.npz -o "$dir/bad"
 expect 2 "--input-scale furlong" "$isobath" join "$dir/c/walk_split.json" ${d}0_depths.npz ${d}1_depths.npz ${d}2_depths.npz -o "$dir/bad" --input-scale furlong
 [ -e "$dir/bad" ] && { echo "FAILED: a mistake left a folder"; failed=$((failed + 1)); }
