@@ -276,6 +276,8 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
     if (!s->exec) {
         ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
+        /* Memory that is limited by hand is for both networks in turn (a window that is redone): no larger batches on a CPU then. */
+        if (s->device < 0 && s->options.device_memory) s->shape.encode_batch = s->shape.depth_batch = 1;
         IB_TRY(limit_memory(s, diag));
         IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     }
