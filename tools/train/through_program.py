@@ -39,6 +39,7 @@ def command(a, way, folder, out, threads):
               "--json", "--devices", a.device, "--threads", str(threads)]
     common += ["--model", a.baseline if way == "untemporal" else a.metric_model if way == "metric" else a.model]
     if way == "metric": common += ["--metric", "--hfov", open(f"{folder}/hfov").read()]
+    if a.input_size: common += ["--input-size", str(a.input_size)]
     if a.precision: common += ["--precision", a.precision]
     if way.startswith("lag"): return [a.isobath, "stream", *common, "--lag", way[3:]]
     return [a.isobath, "run", *common] + (["--cuts", f"{folder}/cuts.txt"] if way == "single" else [])
@@ -113,6 +114,7 @@ def main():
     p.add_argument("--metric-model", help="also in metres without a fit, the field of view given")
     p.add_argument("--baseline", help="weights of the network trained without temporal modules")
     p.add_argument("--device", default="cpu")
+    p.add_argument("--input-size", type=int, default=0, help="default: the model's")
     p.add_argument("--precision", help="default: the program's choice")
     p.add_argument("--lags", default="0,4,8,16")
     p.add_argument("--no-single", action="store_true", help="not every frame by itself (32 times the work)")
