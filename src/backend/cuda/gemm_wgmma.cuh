@@ -32,6 +32,45 @@ void ib_gemm_run_wgmma_bf16(const ib_cuda_backend *be, const ib_gemm &g, int tap
 /* Two more ways out: gemm_stream.cuh, gemm_half.cuh. */
 enum { IB_WGMMA_STREAM = IB_GEMM_GATED + 1, IB_WGMMA_HALF };
 
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+/* The feeder's warpgroup, of which one thread works: the stages of every tile of this block, in order. A stage is BM rows of A, then
+ * BN of W, 64 values each; the stages begin at `base`, their barriers lie behind them, the full ones first. */
+template <bool WINDOWS, int BM, int BN, int STAGES>
+__device__ __forceinline__ void ib_wgmma_feed(const ib_gemm &g, const CUtensorMap &x_map, const CUtensorMap &w_map, uint32_t base,
+                                              uint32_t tiles, uint32_t tiles_n, int channels, int steps)
+{
+    constexpr int STAGE = (BM + BN) * 128;
+    const uint32_t full = base + STAGES * STAGE, empty = full + 8 * STAGES;
+    int s = 0;
+    uint32_t parity = 1; /* of the phase before the first: passes */
+    for (uint32_t tile = blockIdx.x; (int)threadIdx.x == 256 && tile < tiles; tile += gridDim.x) {
+        const uint32_t row0 = tile / tiles_n * BM;
+        const int col0 = (int)(tile % tiles_n) * BN;
+        const ib_gemm_row r = ib_gemm_row_at(g, row0);
+        int tap = 0, c = 0;
+        for (int step = 0; step < steps; step++) {
+            const uint32_t a = base + s * STAGE, barrier = full + 8 * s;
+            ib_mbarrier_wait(empty + 8 * s, parity);
+            ib_mbarrier_expect(barrier, STAGE);
+            if (WINDOWS)
+                ib_tma_windows(a, &x_map, barrier, c, r.j * g.stride - 1, r.i * g.stride - 1, r.t, tap % 3, tap / 3);
+            else
+                ib_tma_rows(a, &x_map, barrier, c, (int)row0);
+            ib_tma_rows(a + BM * 128, &w_map, barrier, tap * channels + c, col0);
+            c += 64;
+            if (c >= channels) {
+                c = 0;
+                tap++;
+            }
+            if (++s == STAGES) {
+                s = 0;
+                parity ^= 1;
+            }
+        }
+    }
+}
+#endif
+
 /* WINDOWS: a 3x3 convolution, `x_map` holds windows; else rows. RELU: of the input, so A passes through registers.
  * WAY_OUT: ib_gemm_way_out, or one of the two above. */
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT, int BN>
@@ -64,33 +103,7 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
 
     if (warp >= 8) { /* the feeder: one thread of a warpgroup that gives its registers to the others */
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");
-        int s = 0;
-        uint32_t parity = 1; /* of the phase before the first: passes */
-        for (uint32_t tile = blockIdx.x; tid == 256 && tile < tiles; tile += gridDim.x) {
-            const uint32_t row0 = tile / tiles_n * IB_WGMMA_BM;
-            const int col0 = (int)(tile % tiles_n) * BN;
-            const ib_gemm_row r = ib_gemm_row_at(g, row0);
-            int tap = 0, c = 0;
-            for (int step = 0; step < steps; step++) {
-                const uint32_t a = base + s * STAGE, barrier = full + 8 * s;
-                ib_mbarrier_wait(empty + 8 * s, parity);
-                ib_mbarrier_expect(barrier, STAGE);
-                if (WINDOWS)
-                    ib_tma_windows(a, &x_map, barrier, c, r.j * g.stride - 1, r.i * g.stride - 1, r.t, tap % 3, tap / 3);
-                else
-                    ib_tma_rows(a, &x_map, barrier, c, (int)row0);
-                ib_tma_rows(a + IB_WGMMA_BM * 128, &w_map, barrier, tap * channels + c, col0);
-                c += 64;
-                if (c >= channels) {
-                    c = 0;
-                    tap++;
-                }
-                if (++s == STAGES) {
-                    s = 0;
-                    parity ^= 1;
-                }
-            }
-        }
+        ib_wgmma_feed<WINDOWS, IB_WGMMA_BM, BN, STAGES>(g, x_map, w_map, base, tiles, tiles_n, channels, steps);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n");
         const int group = warp / 4, group_warp = warp % 4; /* the warpgroup, and the warp in it */

@@ -47,33 +47,7 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
 
     if (warp >= 8) { /* the feeder: one thread of a warpgroup that gives its registers to the others */
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");
-        int s = 0;
-        uint32_t parity = 1; /* of the phase before the first: passes */
-        for (uint32_t tile = blockIdx.x; tid == 256 && tile < tiles; tile += gridDim.x) {
-            const uint32_t row0 = tile / tiles_n * IB_WIDE_BM;
-            const int col0 = (int)(tile % tiles_n) * BN;
-            const ib_gemm_row r = ib_gemm_row_at(g, row0);
-            int tap = 0, c = 0;
-            for (int step = 0; step < steps; step++) {
-                const uint32_t a = base + s * STAGE, barrier = full + 8 * s;
-                ib_mbarrier_wait(empty + 8 * s, parity);
-                ib_mbarrier_expect(barrier, STAGE);
-                if (WINDOWS)
-                    ib_tma_windows(a, &x_map, barrier, c, r.j * g.stride - 1, r.i * g.stride - 1, r.t, tap % 3, tap / 3);
-                else
-                    ib_tma_rows(a, &x_map, barrier, c, (int)row0);
-                ib_tma_rows(a + IB_WIDE_BM * 128, &w_map, barrier, tap * channels + c, col0);
-                c += 64;
-                if (c >= channels) {
-                    c = 0;
-                    tap++;
-                }
-                if (++s == STAGES) {
-                    s = 0;
-                    parity ^= 1;
-                }
-            }
-        }
+        ib_wgmma_feed<WINDOWS, IB_WIDE_BM, BN, STAGES>(g, x_map, w_map, base, tiles, tiles_n, channels, steps);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n");
         const int group = warp / 4;
