@@ -29,19 +29,21 @@ int64_t ib_decoder_frames_hint(const ib_decoder *decoder);   /* -1: unknown */
 const int32_t *ib_decoder_matrix(const ib_decoder *decoder); /* display matrix of the stream, or NULL */
 /* Width / height of a pixel of `frame`; 1: square or unknown. */
 double ib_decoder_pixel_aspect(const ib_decoder *decoder, const AVFrame *frame);
-/* After the first frame: goes near the start that the options ask for (start_s, start_frame), so that the next frame is one
- * before it or it itself; numbers, times and pictures from there on are those of a decoder that began at the beginning.
- * Where that cannot be shown it begins again. *moved = 0: nothing was done. Errors: as ib_decoder_next. */
+/* After the first frame: goes near the start that the options ask for (start_s, start_frame), so that the next frame is
+ * one before it or it itself; numbers, times and pictures from there on are those of a decoder that began at the
+ * beginning. Where that cannot be shown it begins again. *moved = 0: nothing was done. Errors: as ib_decoder_next. */
 isobath_status ib_decoder_skip(ib_decoder *decoder, int *moved);
 /* Number of the frame that decoding began at: 0, or where ib_decoder_skip went. */
 int64_t ib_decoder_began_at(const ib_decoder *decoder);
 /* Goes to about `fraction` (0..1) of the input, so that the next frame is one from there; times and numbers of frames
  * mean nothing after it. 0 when the input cannot do that. */
 int ib_decoder_jump(ib_decoder *decoder, double fraction);
-/* Goes to frame `index` at pts_us, as an earlier reading of the same input had it, without decoding all that is before it; it is *out, as
- * after ib_decoder_next; from the key frame at key_us, where that is known (else < 0). *arrived = 0: that cannot be done here, or other times are there; the decoder must then be opened anew. Damage
- * behind it is an error: only a reading from the start knows what it does to frames. Errors: ISOBATH_ERR_MEMORY. */
-isobath_status ib_decoder_seek(ib_decoder *decoder, int64_t index, int64_t pts_us, int64_t key_us, ib_decoded *out, int *arrived);
+/* Goes to frame `index` at pts_us, as an earlier reading of the same input had it, without decoding all that is before
+ * it; it is *out, as after ib_decoder_next; from the key frame at key_us, where that is known (else < 0). *arrived = 0:
+ * that cannot be done here, or other times are there; the decoder must then be opened anew. Damage behind it is an
+ * error: only a reading from the start knows what it does to frames. Errors: ISOBATH_ERR_MEMORY. */
+isobath_status ib_decoder_seek(ib_decoder *decoder, int64_t index, int64_t pts_us, int64_t key_us, ib_decoded *out,
+                               int *arrived);
 int ib_decoder_can_seek(const ib_decoder *decoder);
 /* "h264 libavcodec 59.37.100", "h264 nvdec libavcodec 59.37.100", "vp9 nvdec (damage not seen) libavcodec ..." */
 void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
