@@ -43,9 +43,9 @@ def temporal(p, g, m, limit):
     return ((dp - dg).abs() * k).sum() / k.sum().clamp(min=1)
 
 
-def relative(p, z, far, parts):
+def relative(p, z, far, parts, steady=4.0):
     """p: predicted disparity; z: metres in the canonical camera, 0 for the sky (whose disparity is 0); far (B, 1, 1, 1):
-    how far away things count."""
+    how far away things count; steady: weight of the temporal losses."""
     g = torch.where(z > 0, 1 / z.clamp(min=0.1), 0)
     m = ((z > 0) & (z < far)).float()
     one = torch.ones_like(g)
@@ -65,11 +65,11 @@ def relative(p, z, far, parts):
     if p.shape[1] > 1:
         tgm, lt = temporal(pn, gn, one, 0.05), temporal(lp, lg, m, 0.05)
         parts.update(tgm=tgm, lt=lt)
-        total = total + 4 * tgm + 4 * lt
+        total = total + steady * (tgm + lt)
     return total
 
 
-def metric(p, z, parts):
+def metric(p, z, parts, steady=4.0):
     """p: metres in the canonical camera; z: the same, 0 for the sky (pushed beyond 80 m)."""
     m = ((z > 0) & (z < 100)).float()
     lp, lz = torch.log(p + 0.05), torch.log(z.clamp(min=0.1) + 0.05)
@@ -79,5 +79,5 @@ def metric(p, z, parts):
     sky = (F.relu(4.4 - lp) * (z == 0)).mean()
     parts.update(mlog=log, mgrad=grad)
     total = 1.5 * log + 0.5 * grad + 0.2 * sky
-    if p.shape[1] > 1: total = total + 4 * temporal(lp, lz, m, 0.05)
+    if p.shape[1] > 1: total = total + steady * temporal(lp, lz, m, 0.05)
     return total

@@ -33,6 +33,9 @@ PLANS = {
                Part("frames", 280, 504, 64, 1, False, True, .3)],
     "clips": [Part("frames", 280, 504, 48, 1, True, False, .25), Part("clips", 196, 350, 128, 8, True, False, .35),
               Part("clips", 280, 504, 64, 8, True, False, .25), Part("clips", 196, 350, 128, 32, True, False, .15)],
+    "longer": [Part("frames", 280, 504, 48, 1, True, False, .25), Part("clips", 196, 350, 128, 8, True, False, .2),
+               Part("clips", 280, 504, 64, 8, True, False, .2), Part("clips", 196, 350, 128, 32, True, False, .15),
+               Part("clips", 280, 504, 64, 32, True, False, .2)],
     "flat": [Part("frames", 280, 504, 48, 1, False, False, .4), Part("frames", 196, 350, 96, 1, False, False, .6)],
     "toy": [Part("frames", 70, 126, 8, 1, False, True, .4), Part("clips", 70, 126, 8, 4, True, False, .4),
             Part("clips", 70, 126, 32, 32, True, False, .2)],
@@ -42,8 +45,8 @@ PLANS = {
 class Step:
     """Forward, loss and backward of one part of a plan on inputs of fixed shape, recorded when the device can."""
 
-    def __init__(self, net, opt, part, data):
-        self.net, self.opt, self.part, self.data, self.graph, self.total = net, opt, part, data, None, 0
+    def __init__(self, net, opt, part, data, steady):
+        self.net, self.opt, self.part, self.data, self.steady, self.graph, self.total = net, opt, part, data, steady, None, 0
         self.mean, self.std = (torch.tensor(v, device=data.dev).view(1, 1, 3, 1, 1) for v in (MEAN, STD))
         self.inputs = [v.clone() for v in self.make()]
         self.parts, self.sums = [], {}
@@ -62,7 +65,8 @@ class Step:
         x, z, far, slots = self.inputs
         d, m = self.net(x, slots, ("relative", "metric"), self.part.temporal, self.part.small)
         parts = {}
-        loss = losses.relative(d.float() * RELATIVE_SCALE, z, far, parts) + losses.metric(m.float() * METRIC_SCALE, z, parts)
+        loss = losses.relative(d.float() * RELATIVE_SCALE, z, far, parts, self.steady)
+        loss = loss + losses.metric(m.float() * METRIC_SCALE, z, parts, self.steady)
         loss.backward()
         self.opt.grad[:-1].copy_(self.opt.work_grad)
         for k, v in parts.items():
@@ -149,7 +153,7 @@ def work(rank, world, a):
         torch.cuda.synchronize()
         return round((time.time() - t) / n * 1e3, 1)
     for p in plan:
-        with torch.no_grad(): s = Step(net, opt, p, data)
+        with torch.no_grad(): s = Step(net, opt, p, data, a.steady)
         s.record()
         steps.append(s)
         if cuda and rank == 0:  # where the time goes
@@ -246,6 +250,7 @@ def main():
     p.add_argument("--clip", type=float, default=5.0)
     p.add_argument("--warmup", type=int, default=200)
     p.add_argument("--end", type=float, default=0.0, help="the learning rate falls linearly to this part of --lr")
+    p.add_argument("--steady", type=float, default=4, help="weight of the temporal losses")
     p.add_argument("--average", type=float, default=0.999)
     p.add_argument("--least", type=int, default=400, help="scenes to wait for before the first step")
     p.add_argument("--every", type=float, default=5)
