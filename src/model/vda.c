@@ -216,6 +216,10 @@ int ib_vda_shape_shrink(ib_vda_shape *shape)
     return 1;
 }
 
+int ib_vda_shrink(ib_vda *v) { return ib_vda_shape_shrink(&v->shape); }
+
+int ib_vda_depth_slots(const ib_vda *v) { return v->shape.depth_slots; }
+
 void ib_vda_destroy(ib_vda *v)
 {
     if (!v) return;

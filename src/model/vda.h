@@ -45,6 +45,9 @@ int ib_vda_shape_shrink(ib_vda_shape *shape);
  * hold nothing then. Errors of ib_vda_reload: as of ib_vda_create; the object stays unloaded. */
 void ib_vda_unload(ib_vda *vda);
 isobath_status ib_vda_reload(ib_vda *vda, const ib_checkpoint *checkpoint);
+/* ib_vda_shape_shrink for the network's own shape, from the next ib_vda_reload on. */
+int ib_vda_shrink(ib_vda *vda);
+int ib_vda_depth_slots(const ib_vda *vda); /* how many windows' depth may be in flight */
 /* Where errors go from now on. */
 void ib_vda_set_diag(ib_vda *vda, ib_diag *diag);
 

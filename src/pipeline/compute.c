@@ -24,6 +24,7 @@ struct ib_compute {
     ib_vda *redo_vda;
     ib_backend *redo_backend;
     int crowded;     /* both networks together do not fit */
+    int starved;     /* ib_compute_starve */
     int64_t shot, k; /* the window that the network's slots hold; k -1: none */
     flight flights[MAX_FLIGHT]; /* oldest first */
     int flight_count;
@@ -101,29 +102,6 @@ static isobath_status encode_slots(ib_compute *c, ib_vda *vda, ib_source_frame *
     return ISOBATH_OK;
 }
 
-isobath_status ib_compute_begin(ib_compute *c, int64_t shot, int64_t k, ib_source_frame *const frames[IB_PLAN_WINDOW], float *raw)
-{
-    int first = 0;
-    if (c->k >= 0 && shot == c->shot && k == c->k + 1) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
-        IB_TRY(ib_vda_advance(c->o.vda));
-        first = IB_PLAN_OVERLAP;
-    }
-    c->k = -1;
-    IB_TRY(encode_slots(c, c->o.vda, frames, first));
-    if (must_stop(c)) return ISOBATH_ERR_INTERRUPTED;
-    c->shot = shot;
-    c->k = k;
-    int64_t start = ib_now_us();
-    flight *f = &c->flights[c->flight_count];
-    *f = (flight){.raw = raw, .k = k, .slot = c->turn};
-    c->turn = (c->turn + 1) % c->shape.depth_slots;
-    IB_TRY(ib_vda_depth_begin(c->o.vda, f->slot, raw));
-    for (int i = 0; i < IB_PLAN_WINDOW; i++) f->frames[i] = ib_source_frame_ref(frames[i]);
-    c->flight_count++;
-    ib_busy_add(&c->busy, start);
-    return ISOBATH_OK;
-}
-
 static isobath_status wait_flight(ib_compute *c, flight *f)
 {
     if (f->done) return ISOBATH_OK;
@@ -131,30 +109,95 @@ static isobath_status wait_flight(ib_compute *c, flight *f)
     return ib_vda_depth_end(c->o.vda, f->slot, &f->nonfinite);
 }
 
-/* Opens the fp32 network; without the memory for both, instead of the fast one. *swapped: the fast one is to be reloaded. */
-static isobath_status open_redo(ib_compute *c, int *swapped)
+/* Waits for what the device computes still, and gives back all that the fast network holds there. */
+static isobath_status unload(ib_compute *c)
 {
-    *swapped = 0;
-    if (c->redo_vda) return ISOBATH_OK;
-    ib_diag attempt = IB_DIAG_INIT;
-    isobath_status st = ISOBATH_ERR_MEMORY;
-    if (!c->crowded) st = c->o.redo.open(c->o.redo.ctx, &attempt, &c->redo_backend, &c->redo_vda);
-    if (st == ISOBATH_ERR_MEMORY && c->o.redo.reload) {
-        for (int i = 0; i < c->flight_count; i++) IB_TRY(wait_flight(c, &c->flights[i]));
-        ib_vda_unload(c->o.vda);
-        c->k = -1;
-        c->crowded = *swapped = 1;
-        ib_diag_reset(&attempt);
-        st = c->o.redo.open(c->o.redo.ctx, &attempt, &c->redo_backend, &c->redo_vda);
+    for (int i = 0; i < c->flight_count; i++) IB_TRY(wait_flight(c, &c->flights[i]));
+    ib_vda_unload(c->o.vda);
+    c->k = -1;
+    return ISOBATH_OK;
+}
+
+/* Takes it again: as it was, or the next smaller plan that there is room for now. Errors go to `attempt`. */
+static isobath_status load(ib_compute *c, int smaller, ib_diag *attempt)
+{
+    isobath_status st;
+    while ((st = c->o.redo.reload(c->o.redo.ctx, c->o.vda, smaller)) == ISOBATH_ERR_MEMORY && ib_vda_shrink(c->o.vda)) {
+        ib_diag_reset(attempt);
+        smaller = 1;
     }
-    if (st == ISOBATH_OK) {
+    return st;
+}
+
+/* Where errors of the fast network go. */
+static void set_diag(ib_compute *c, ib_diag *diag)
+{
+    c->o.backend->diag = diag;
+    ib_vda_set_diag(c->o.vda, diag);
+}
+
+/* Ends a piece of work whose errors went to `attempt`, the last of which counts. */
+static isobath_status conclude(ib_compute *c, isobath_status st, const char *what, ib_diag *attempt)
+{
+    set_diag(c, c->o.diag);
+    if (c->redo_vda) {
         c->redo_backend->diag = c->o.diag;
         ib_vda_set_diag(c->redo_vda, c->o.diag);
-    } else {
-        st = ib_fail(c->o.diag, st, "a window must be redone in fp32: %s", attempt.text);
     }
-    ib_diag_destroy(&attempt);
+    if (st != ISOBATH_OK && st != ISOBATH_ERR_INTERRUPTED)
+        ib_fail(c->o.diag, st, "%s%s", what, *attempt->text ? attempt->text : isobath_status_name(st));
+    ib_diag_destroy(attempt);
     return st;
+}
+
+static isobath_status try_begin(ib_compute *c, int64_t shot, int64_t k, ib_source_frame *const frames[IB_PLAN_WINDOW], float *raw)
+{
+    int first = 0;
+    if (c->starved) {
+        c->starved = 0;
+        return ib_fail(c->o.backend->diag, ISOBATH_ERR_MEMORY, "out of memory on purpose");
+    }
+    if (c->k >= 0 && shot == c->shot && k == c->k + 1) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
+        IB_TRY(ib_vda_advance(c->o.vda));
+        first = IB_PLAN_OVERLAP;
+    }
+    c->k = -1;
+    IB_TRY(encode_slots(c, c->o.vda, frames, first));
+    if (must_stop(c)) return ISOBATH_ERR_INTERRUPTED;
+    int slots = ib_vda_depth_slots(c->o.vda), slot = c->turn % slots;
+    for (int i = 0; i < c->flight_count; i++) /* fewer than there were, when the plan has shrunk */
+        if (c->flights[i].slot == slot) IB_TRY(wait_flight(c, &c->flights[i]));
+    int64_t start = ib_now_us();
+    IB_TRY(ib_vda_depth_begin(c->o.vda, slot, raw));
+    c->shot = shot;
+    c->k = k;
+    c->turn = (slot + 1) % slots;
+    flight *f = &c->flights[c->flight_count++];
+    *f = (flight){.raw = raw, .k = k, .slot = slot};
+    for (int i = 0; i < IB_PLAN_WINDOW; i++) f->frames[i] = ib_source_frame_ref(frames[i]);
+    ib_busy_add(&c->busy, start);
+    return ISOBATH_OK;
+}
+
+/* After ISOBATH_ERR_MEMORY in mid-run: the fp32 network goes, if there is one, and the fast one becomes smaller. */
+static isobath_status shrink(ib_compute *c, ib_diag *attempt)
+{
+    int gained = c->redo_vda != NULL;
+    close_redo(c);
+    if (!c->o.redo.reload || !(ib_vda_shrink(c->o.vda) || gained)) return ISOBATH_ERR_MEMORY;
+    ib_diag_reset(attempt);
+    IB_TRY(unload(c));
+    return load(c, 1, attempt);
+}
+
+isobath_status ib_compute_begin(ib_compute *c, int64_t shot, int64_t k, ib_source_frame *const frames[IB_PLAN_WINDOW], float *raw)
+{
+    ib_diag attempt = IB_DIAG_INIT;
+    set_diag(c, &attempt);
+    isobath_status st;
+    while ((st = try_begin(c, shot, k, frames, raw)) == ISOBATH_ERR_MEMORY)
+        if ((st = shrink(c, &attempt)) != ISOBATH_OK) break;
+    return conclude(c, st, "", &attempt);
 }
 
 static void close_redo(ib_compute *c)
@@ -166,24 +209,43 @@ static void close_redo(ib_compute *c)
 }
 
 /* The whole window again in fp32, from its source frames. */
-static isobath_status redo_window(ib_compute *c, flight *f)
+static isobath_status try_redo(ib_compute *c, const flight *f, ib_diag *attempt, int64_t *nonfinite)
 {
-    int swapped;
+    if (!c->redo_vda) IB_TRY(c->o.redo.open(c->o.redo.ctx, attempt, &c->redo_backend, &c->redo_vda));
+    c->redo_backend->diag = attempt;
+    ib_vda_set_diag(c->redo_vda, attempt);
+    IB_TRY(encode_slots(c, c->redo_vda, f->frames, 0));
+    return ib_vda_depth(c->redo_vda, f->raw, nonfinite);
+}
+
+/* Without the memory for both networks the fp32 one takes the place of the fast one, which comes back afterwards. */
+static isobath_status redo_window(ib_compute *c, const flight *f)
+{
     int64_t left = 0;
+    int swapped = 0;
     if (!c->o.redo.open)
         return ib_fail(c->o.diag, ISOBATH_ERR_MODEL,
                        "window %lld: %lld values are not finite although it was computed in fp32: the checkpoint is damaged "
                        "(try: isobath doctor)", (long long)f->k, (long long)f->nonfinite);
-    IB_TRY(open_redo(c, &swapped));
-    IB_TRY(encode_slots(c, c->redo_vda, f->frames, 0));
-    IB_TRY(ib_vda_depth(c->redo_vda, f->raw, &left));
-    if (left)
-        return ib_fail(c->o.diag, ISOBATH_ERR_MODEL,
-                       "window %lld: %lld values are not finite, and %lld in fp32: the checkpoint is damaged (try: isobath "
-                       "doctor)", (long long)f->k, (long long)f->nonfinite, (long long)left);
-    if (!swapped) return ISOBATH_OK;
-    close_redo(c);
-    return c->o.redo.reload(c->o.redo.ctx, c->o.vda);
+    ib_diag attempt = IB_DIAG_INIT;
+    set_diag(c, &attempt);
+    isobath_status st = c->crowded ? ISOBATH_ERR_MEMORY : try_redo(c, f, &attempt, &left);
+    if (st == ISOBATH_ERR_MEMORY && c->o.redo.reload) {
+        ib_diag_reset(&attempt);
+        close_redo(c);
+        st = unload(c);
+        c->crowded = swapped = 1;
+        if (st == ISOBATH_OK) st = try_redo(c, f, &attempt, &left);
+    }
+    if (st == ISOBATH_OK && left)
+        st = ib_fail(&attempt, ISOBATH_ERR_MODEL,
+                     "window %lld: %lld values are not finite, and %lld in fp32: the checkpoint is damaged (try: isobath "
+                     "doctor)", (long long)f->k, (long long)f->nonfinite, (long long)left);
+    if (st == ISOBATH_OK && swapped) {
+        close_redo(c);
+        st = load(c, 0, &attempt);
+    }
+    return conclude(c, st, st == ISOBATH_ERR_MEMORY ? "a window must be redone in fp32: " : "", &attempt);
 }
 
 isobath_status ib_compute_finish(ib_compute *c, int *redone, int64_t *nonfinite)
@@ -203,6 +265,8 @@ isobath_status ib_compute_finish(ib_compute *c, int *redone, int64_t *nonfinite)
     drop_flight(&f);
     return st;
 }
+
+void ib_compute_starve(ib_compute *c) { c->starved = 1; }
 
 int ib_compute_in_flight(const ib_compute *c) { return c->flight_count; }
 

@@ -9,11 +9,13 @@
 #include "pipeline/source.h"
 
 /* How to make the network again in fp32, should a window need it; open NULL: it is in fp32. When open says
- * ISOBATH_ERR_MEMORY (and leaves the diag alone), the fast network makes room: it is unloaded, and brought back by `reload` when
- * the window is done. */
+ * ISOBATH_ERR_MEMORY, the fast network makes room: it is unloaded, and brought back by `reload` when the window is done. The same
+ * when the device has no more memory in the middle of a run: the network is unloaded and comes back as the next smaller plan that
+ * there is room for (ib_vda_shrink), and the window begins again; same bytes. Errors of both go to the network's diag and are the
+ * run's only when nothing smaller helps. `smaller`: it is another plan than before. */
 typedef struct ib_compute_redo {
     isobath_status (*open)(void *ctx, ib_diag *diag, ib_backend **backend, ib_vda **vda);
-    isobath_status (*reload)(void *ctx, ib_vda *vda);
+    isobath_status (*reload)(void *ctx, ib_vda *vda, int smaller);
     void *ctx;
 } ib_compute_redo;
 
@@ -36,11 +38,13 @@ void ib_compute_destroy(ib_compute *compute); /* NULL allowed */
 /* Starts window k of a shot on its 32 frames (clamped ones are the last frame again); they are kept until it is finished. When the
  * window before it was the last one begun only slots 10..31 are encoded, else all 32: the same bits. The depth goes to `raw`,
  * f32 (32,height,width), preferably from ib_host_alloc. At most shape.depth_slots windows may be in flight.
- * ISOBATH_ERR_INTERRUPTED: `tick` said stop. */
+ * ISOBATH_ERR_INTERRUPTED: `tick` said stop; ISOBATH_ERR_MEMORY: not even the smallest plan fits (any more). */
 isobath_status ib_compute_begin(ib_compute *compute, int64_t shot, int64_t k, ib_source_frame *const frames[IB_PLAN_WINDOW],
                                 float *raw);
 /* Waits for the oldest window in flight, checks it and redoes it if it must be. */
 isobath_status ib_compute_finish(ib_compute *compute, int *redone, int64_t *nonfinite);
+/* For tests: to the next window the device has no memory left, once. */
+void ib_compute_starve(ib_compute *compute);
 int ib_compute_in_flight(const ib_compute *compute);
 
 /* Any thread: FLOPs of the network so far, and seconds busy. */

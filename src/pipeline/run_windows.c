@@ -21,10 +21,18 @@ static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, 
     return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, diag, backend, vda, NULL);
 }
 
-static isobath_status reload_network(void *ctx, ib_vda *vda)
+static void tell(ib_run *r, const char *event, const char *text)
+{
+    const isobath_run_options *o = &r->setup->options;
+    ib_log_event(r->log, event, json_pack("{s:o}", "text", json_string_nocheck(text)));
+    if (o->note) o->note(o->note_ctx, text);
+}
+
+static isobath_status reload_network(void *ctx, ib_vda *vda, int smaller)
 {
     ib_run *r = ctx;
-    ib_log_event(r->log, "reloaded", json_pack("{s:s}", "why", "the fp32 network did not fit beside the fast one"));
+    if (smaller) tell(r, "smaller_plan", "memory is short on the device: smaller batches from here on, the same result");
+    else ib_log_event(r->log, "reloaded", json_pack("{s:s}", "why", "the fp32 network did not fit beside the fast one"));
     return ib_setup_reload_network(r->setup, vda, r->diag);
 }
 
@@ -80,13 +88,6 @@ int64_t ib_run_likely_cuts(const ib_run *r)
         count += stats.likely_cuts;
     }
     return count;
-}
-
-static void tell(ib_run *r, const char *event, const char *text)
-{
-    const isobath_run_options *o = &r->setup->options;
-    ib_log_event(r->log, event, json_pack("{s:o}", "text", json_string_nocheck(text)));
-    if (o->note) o->note(o->note_ctx, text);
 }
 
 /* The input again, for one decoder of this process that has nothing to do with a card. */

@@ -129,6 +129,42 @@ static void redo_without_room(void **state)
     assert_true(reloaded > 0); /* the least memory is too little for both */
 }
 
+/* The device has no memory left in mid-run, in this process and in worker processes: a smaller plan, the same bytes, and a line about it;
+ * and when there is no smaller plan, one line and no result. */
+static void memory_runs_short(void **state)
+{
+    e2e *e = *state;
+    char want[65], got[65], input[512], output[512];
+    e2e_clip(e, "s.mkv", 70, 0);
+    isobath_run_options o = e2e_options(e, "s.mkv", "short");
+    o.input = strcpy(input, o.input);
+    o.output = strcpy(output, o.output);
+    o.formats = "npz";
+    o.input_size = 168; /* more than the least piece of a temporal module, so that there is a smaller plan */
+    o.overwrite = 1;
+    o.program = ISOBATH_BINARY;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_OK);
+    e2e_digest(e2e_path(e, "short/clip_depths.npz"), want);
+    setenv("ISOBATH_WORKER_TEST", "always,window=1,short", 1);
+    for (int i = 0; i < 2; i++) {
+        o.devices = i ? "cpu,cpu" : "cpu";
+        if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+        e2e_digest(e2e_path(e, "short/clip_depths.npz"), got);
+        assert_string_equal(got, want);
+        size_t size;
+        char *log = (char *)clip_read_file(e2e_path(e, "short/clip_isobath.log.jsonl"), &size);
+        assert_non_null(log);
+        assert_int_equal(memmem(log, size, "smaller_plan", 12) != NULL, !i);
+        free(log);
+    }
+    o.devices = "cpu";
+    o.input_size = 28;
+    assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_MEMORY);
+    assert_non_null(strstr(e->error, "out of memory on purpose"));
+    assert_int_equal(e2e_count_files(output, ".npz") + e2e_count_files(output, ".tmp"), 0);
+    unsetenv("ISOBATH_WORKER_TEST");
+}
+
 /* NaN in the weights themselves: fp32 cannot help; the run fails with a line and leaves no result. */
 static void nan_in_fp32_is_an_error(void **state)
 {
@@ -194,7 +230,7 @@ static void cancel_leaves_complete_files_or_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nan_is_redone_in_fp32),
-                                       cmocka_unit_test(nan_is_redone_by_worker_processes), cmocka_unit_test(redo_without_room),
+                                       cmocka_unit_test(nan_is_redone_by_worker_processes), cmocka_unit_test(redo_without_room), cmocka_unit_test(memory_runs_short),
                                        cmocka_unit_test(nan_in_fp32_is_an_error),
                                        cmocka_unit_test(existing_result_is_refused),
                                        cmocka_unit_test(cancel_leaves_complete_files_or_none)};

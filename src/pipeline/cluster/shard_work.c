@@ -32,9 +32,10 @@ static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, 
     return ib_setup_open_network(&t->setup, IB_F32, w->pool, diag, backend, vda, NULL);
 }
 
-static isobath_status reload_network(void *ctx, ib_vda *vda)
+static isobath_status reload_network(void *ctx, ib_vda *vda, int smaller)
 {
     isobath_task *t = ((work *)ctx)->task;
+    if (smaller && t->options.note) t->options.note(t->options.note_ctx, "memory is short on the device: smaller batches from here on, the same result");
     return ib_setup_reload_network(&t->setup, vda, &t->diag);
 }
 

@@ -177,9 +177,10 @@ static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, 
     return ib_setup_open_network(&r->setup, IB_F32, r->pool, diag, backend, vda, NULL);
 }
 
-static isobath_status reload_network(void *ctx, ib_vda *vda)
+static isobath_status reload_network(void *ctx, ib_vda *vda, int smaller)
 {
     remote *r = ctx;
+    (void)smaller;
     tell_tick(r, REDO_GRACE_S);
     return ib_setup_reload_network(&r->setup, vda, &r->diag);
 }
@@ -419,6 +420,7 @@ static isobath_status begin_window(remote *r, task *t)
     if (!is_place(r, w->raw)) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
     for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK && !r->feed; i++) st = find_frame(r, w->frame[i], w->index[i], &t->frames.frame[i]);
     ib_sabotage_before(&r->sabotage, w->order);
+    if (ib_sabotage_starves(&r->sabotage, w->order)) ib_compute_starve(r->compute);
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
     if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, t->frames.frame, raw_place(r, w->raw));
     if (st == ISOBATH_OK) {

@@ -11,7 +11,7 @@
 
 void ib_sabotage_init(ib_sabotage *s)
 {
-    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise", "hash", "broken", "poison"};
+    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise", "hash", "broken", "poison", "short"};
     char text[512], *save = NULL;
     *s = (ib_sabotage){.state = (uint32_t)getpid() * 2654435761u};
     const char *named = getenv("ISOBATH_WORKER_TEST");
@@ -49,6 +49,8 @@ isobath_status ib_sabotage_fails(ib_sabotage *s, int64_t order, ib_diag *diag)
 {
     return strikes(s, "oom", order) ? ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory on purpose") : ISOBATH_OK;
 }
+
+int ib_sabotage_starves(ib_sabotage *s, int64_t order) { return strikes(s, "short", order); }
 
 isobath_status ib_sabotage_breaks(ib_sabotage *s, int64_t order, ib_backend *backend, ib_diag *diag)
 {

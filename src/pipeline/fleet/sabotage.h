@@ -9,6 +9,7 @@
  *   die | hang | oom | nan | place | noise | hash
  *                 it kills itself; stops; says that memory is out; writes NaN; names another place; sends bytes that are no message; read
  *                 other pictures than its neighbours
+ *   short         the device has no memory left for this window, until the network has taken a smaller plan
  *   broken | poison
  *                 in the run's own process (worker.c): the device fails; a kernel is made to fail that the device does not survive */
 #ifndef IB_PIPELINE_FLEET_SABOTAGE_H
@@ -26,6 +27,8 @@ typedef struct ib_sabotage {
 void ib_sabotage_init(ib_sabotage *sabotage);
 void ib_sabotage_before(ib_sabotage *sabotage, int64_t order);
 isobath_status ib_sabotage_fails(ib_sabotage *sabotage, int64_t order, ib_diag *diag);
+/* In any process: ib_compute_starve is to be called before this window. */
+int ib_sabotage_starves(ib_sabotage *sabotage, int64_t order);
 /* In the run's own process: the device fails at this window of the stream, by itself or by a kernel that reads where nothing is. */
 isobath_status ib_sabotage_breaks(ib_sabotage *sabotage, int64_t order, ib_backend *backend, ib_diag *diag);
 void ib_sabotage_result(ib_sabotage *sabotage, int fd, ib_msg_result *result, float *raw);
