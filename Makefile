@@ -19,7 +19,8 @@ demo: all
 	@tools/demo.sh $(abspath $(BUILD))
 
 # Everything through CTest: the plain build, then ASan/UBSan without the big oracles, then TSan on the pipeline.
-test:
+test: setup
+	@tools/setup.sh tools/packages-tests.txt || echo "some tests will be skipped"
 	@$(MAKE) --no-print-directory all TARGET=all
 	ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
 	@$(MAKE) --no-print-directory test-asan test-tsan

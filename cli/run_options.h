@@ -24,7 +24,7 @@
     {CLI_STRING, "--decoders", 0, "auto|one|each", "several devices: one decoder for all, or each its own (auto: each, where that is possible;\nthe same bytes)", &(o).decoders}, \
     {CLI_STRING, "--decoder", 0, "auto|software|cuda", "who decodes the video: the GPU of the network where it can (auto),\nthe processor, or the GPU or nobody", &(o).decoder}, \
     {CLI_INT, "--decoder-sessions", 0, "N", "decoders of the GPU at a time for one file (default 1, at most 8):\nfor large pictures, where decoding is the slowest stage", &(o).decoder_sessions}, \
-    {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30;\nfor a camera (/dev/video0): the mode to ask it for", &(o).raw_format}
+    {CLI_STRING, "--raw", 0, "WxH:FMT:FPS", "stdin is headerless video, e.g. 1280x720:rgb24:30;\nfor a camera (/dev/video0): the mode to ask it for, e.g. 1280x720:mjpeg:30", &(o).raw_format}
 
 #define CLI_MODEL_OPTIONS(o, metric) \
     {CLI_HEADING, .help = "Model"}, \

@@ -36,6 +36,26 @@ static int set_pipe(void *target, const char *arg)
     return -1;
 }
 
+/* --video-size, --input-format and --framerate as FFmpeg names them; together they are what --raw says. */
+typedef struct camera_mode {
+    const char *size, *format;
+    double fps;
+    char raw[128];
+} camera_mode;
+
+/* 0: what to say is in *raw (NULL: nothing was said). */
+static int join_mode(camera_mode *m, const char **raw)
+{
+    char fps[32] = "";
+    if (!m->size && !m->format && m->fps == 0) return 0;
+    if (*raw) return cli_fail("stream", ISOBATH_ERR_USAGE, "--raw says all of --video-size, --input-format and --framerate: one or the other");
+    if (m->fps != 0) snprintf(fps, sizeof fps, "%.9g", m->fps);
+    if (snprintf(m->raw, sizeof m->raw, "%s:%s:%s", m->size ? m->size : "", m->format ? m->format : "", fps) >= (int)sizeof m->raw)
+        return cli_fail("stream", ISOBATH_ERR_USAGE, "--video-size, --input-format: too long");
+    *raw = m->raw;
+    return 0;
+}
+
 typedef struct reporter {
     int json, terminal;
     double next_s; /* of the stream's time */
@@ -117,22 +137,29 @@ int cmd_stream(int argc, char **argv)
     isobath_stream_options_init(&o);
     double range[2] = {0, 0};
     int metric = 0, json = 0, quiet = 0;
+    camera_mode mode = {0};
     static const cli_command command = {
         .name = "stream",
         .usage = "stream INPUT|- [-o OUT] [--pipe FORM] [options]",
         .summary = "depth of a live source, frame by frame",
         .description = "One frame in, its depth out at once, against 31 earlier frames: for cameras and for whoever cannot wait.\n"
-                       "INPUT is a file, a URL (RTSP, HTTP ...), a folder or pattern of images, or - for Y4M or raw video on stdin.\n"
+                       "INPUT is a camera (/dev/video0), a URL (RTSP, HTTP ...), a file, a folder or pattern of images, or - for Y4M or raw\n"
+                       "video on stdin.\n"
                        "No look-ahead and no alignment: run is steadier over long videos. Ctrl-C ends the stream; the result is complete.",
-        .examples = "  isobath stream rtsp://camera/1 -o out --when-slow drop --reconnect 60\n"
+        .examples = "  isobath stream /dev/video0 -o out --video-size 1280x720 --input-format mjpeg --framerate 30\n"
+                    "  isobath stream rtsp://camera/1 -o out --when-slow drop --reconnect 60\n"
                     "  isobath stream clip.mp4 --pipe y4m | ffmpeg -i - -c:v ffv1 depth.mkv\n"
                     "  ffmpeg -i rtsp://... -f yuv4mpegpipe - | isobath stream - -o out --name camera --format png16\n"};
     const cli_option options[] = {
         CLI_INPUT_OPTIONS(o.run),
         CLI_MODEL_OPTIONS(o.run, metric),
+        {CLI_HEADING, .help = "Camera"},
+        {CLI_STRING, "--video-size", 0, "WxH", "the size to ask a camera for (default: the one it is set to)", &mode.size},
+        {CLI_STRING, "--input-format", 0, "F", "its format: yuyv422, mjpeg, h264 ... (default: the first that libav knows)", &mode.format},
+        {CLI_DOUBLE, "--framerate", 0, "FPS", "its frames per second; a mode that it does not have is refused with a list\nof those that it has", &mode.fps},
         {CLI_HEADING, .help = "Streaming"},
         {CLI_CALL, "--pipe", 0, "f32|u16|y4m", "depth on stdout: raw float32, raw uint16, or Y4M of 16-bit grey", &o.pipe, set_pipe},
-        {CLI_CALL, "--when-slow", 0, "block|drop", "block (default): the source waits; drop: the newest frame is next, and a\nfile plays at its own pace", &o.drop, set_when_slow},
+        {CLI_CALL, "--when-slow", 0, "block|drop", "block: the source waits; drop: the newest frame is next, and a file plays\nat its own pace (default: drop for a camera, else block)", &o.drop, set_when_slow},
         {CLI_INT, "--lag", 0, "L", "frames of look-ahead, 0 to 16: better depth, later and for more work (default 0)", &o.lag},
         {CLI_DOUBLE, "--reconnect", 0, "S", "a source that ends or breaks off is opened again for S seconds (default 0)", &o.reconnect_s},
         CLI_SINK_OPTIONS(o.run, range),
@@ -149,6 +176,7 @@ int cmd_stream(int argc, char **argv)
     if (json && o.pipe) return cli_fail("stream", ISOBATH_ERR_USAGE, "--json and --pipe both want stdout");
     if (o.pipe && isatty(STDOUT_FILENO)) return cli_fail("stream", ISOBATH_ERR_USAGE, "--pipe: stdout is a terminal");
     if (o.reconnect_s < 0) return cli_fail("stream", ISOBATH_ERR_USAGE, "--reconnect: expected seconds, 0 or more");
+    if ((code = join_mode(&mode, &o.run.raw_format))) return code;
     o.run.input = argv[1];
     if (metric) o.run.metric = 1;
     if (o.run.max_res < 0) o.run.max_res = 0;

@@ -29,6 +29,9 @@ done
 libc=$(dpkg-query -W -f '${Version}' libc6 | sed 's/-.*//')
 depends=$(printf '%s' "$depends" | sed "s/libc6\(,\|\$\)/libc6 (>= $libc)\1/")
 
+# Loaded when the input is a camera: no dependency, because it brings sound servers and window systems along.
+camera=$(printf '%s' "$depends" | sed -n 's/.*libavformat\([0-9]*\).*/libavdevice\1, /p')
+
 doc=$stage/usr/share/doc/isobath
 {
     echo "isobath is under the Apache License 2.0. This package links FFmpeg as the distribution builds it."
@@ -51,11 +54,12 @@ Section: video
 Priority: optional
 Installed-Size: $(du -sk "$stage/usr" | cut -f1)
 Depends: $depends
-Suggests: libavformat-dev, libavcodec-dev, libswscale-dev, libopenexr-dev, libpng-dev, libisal-dev, libdeflate-dev, libjansson-dev, libcurl4-openssl-dev, libssl-dev
+Suggests: ${camera}libavformat-dev, libavcodec-dev, libswscale-dev, libopenexr-dev, libpng-dev, libisal-dev, libdeflate-dev, libjansson-dev, libcurl4-openssl-dev, libssl-dev
 Description: temporally consistent depth from video
  Turns a video of any length into one depth map per frame with Video Depth
- Anything checkpoints: 16-bit PNG, NPZ, EXR, preview video. The suggested
- packages are needed to link programs with libisobath.a.
+ Anything checkpoints: 16-bit PNG, NPZ, EXR, preview video. Of the suggested
+ packages libavdevice is for cameras (isobath stream /dev/video0), the others
+ to link programs with libisobath.a.
 END
 (cd "$stage" && find usr -type f | sort | xargs md5sum) > "$stage/DEBIAN/md5sums"
 mkdir -p "$out"

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs what is missing of tools/packages.txt (Debian, Ubuntu); as root, or through sudo. Quiet when all is there.
+# Installs what is missing of tools/packages.txt (Debian, Ubuntu), or of another list; as root, or through sudo. Quiet when all is there.
+# usage: setup.sh [LIST]
 set -eu
-list=$(dirname "$0")/packages.txt
+list=${1:-$(dirname "$0")/packages.txt}
 missing=
 for package in $(grep -v '^#' "$list"); do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

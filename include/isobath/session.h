@@ -54,7 +54,8 @@ typedef struct isobath_run_options {
     const char *decoder;     /* NULL or "auto": the network's GPU where it can, "software", "cuda" (or fail) */
     const char *decoders;    /* several devices: "one" decoder for all, "each" its own; NULL or "auto": each, where the run itself needs no
                                 pictures and the input can be read more than once. Never changes a byte */
-    const char *raw_format;  /* "WIDTHxHEIGHT:PIXFMT:FPS" of headerless raw video on stdin */
+    const char *raw_format;  /* "WIDTHxHEIGHT:PIXFMT:FPS" of headerless raw video on stdin; of a camera: its mode, where parts may be
+                              * empty and the format may be a codec (":mjpeg:30") */
     int on_error_repeat;     /* 1: damaged frames repeat the last good one; 0: stop */
     /* formats' own options, see docs/FORMATS.md */
     int start_number;

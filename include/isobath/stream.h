@@ -35,7 +35,7 @@ typedef struct isobath_stream_options {
     isobath_stream_pipe pipe;
     int pipe_fd;              /* init: 1, stdout */
     int drop;                 /* too slow: 1: frames are dropped and the newest is next, and a file plays at its own pace;
-                               * 0: the source waits */
+                               * 0: the source waits; init: -1: 1 for a camera, else 0 */
     int lag;                  /* frames of look-ahead, 0..16: 0: depth at once, as the reference streams; else a window every `lag`
                                * frames, so that a frame waits for up to lag - 1 others: better depth for more work */
     double reconnect_s;       /* a source that ends or breaks off is opened again for so long; 0: it is the end */
@@ -51,7 +51,8 @@ typedef struct isobath_stream isobath_stream;
 /* As isobath_session_create. */
 isobath_status isobath_stream_create(const isobath_stream_options *options, isobath_stream **out);
 const isobath_plan *isobath_stream_plan(const isobath_stream *stream);
-/* Runs until the source ends or isobath_stream_stop; blocks. */
+/* Runs until the source ends or isobath_stream_stop; blocks. A live source (no file) that breaks off: ISOBATH_ERR_INPUT and its line, and
+ * the result of the frames before that is complete. */
 isobath_status isobath_stream_run(isobath_stream *stream);
 /* Ends the stream after the frame in work: the result is complete, as if the source had ended. Async-signal-safe, any
  * thread. */

@@ -2,10 +2,10 @@
 #include "media/input.h"
 #include "media/compat.h"
 #include "media/device.h"
+#include "media/raw.h"
 
 #include <errno.h>
 #include <libavutil/opt.h>
-#include <libavutil/pixdesc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,28 +16,6 @@ static const char *av_text(int err, char *buf, size_t size)
 {
     if (av_strerror(err, buf, size) < 0) snprintf(buf, size, "libav error %d", err);
     return buf;
-}
-
-/* "640x480:rgb24:30" to options of libav's rawvideo demuxer. */
-static isobath_status raw_options(const char *spec, AVDictionary **dict, ib_diag *diag)
-{
-    int width = 0, height = 0, used = 0;
-    char format[32];
-    double fps = 0;
-    if (sscanf(spec, "%dx%d:%31[^:]:%lf%n", &width, &height, format, &fps, &used) != 4 || spec[used] || width <= 0 ||
-        height <= 0 || !(fps > 0 && fps <= 1e6))
-        return ib_fail(diag, ISOBATH_ERR_USAGE,
-                       "raw video is described as WIDTHxHEIGHT:PIXFMT:FPS (640x480:rgb24:30), not %s", spec);
-    if (av_get_pix_fmt(format) == AV_PIX_FMT_NONE)
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "raw video format %s: %s is not a pixel format of libav", spec, format);
-    char text[64];
-    snprintf(text, sizeof text, "%dx%d", width, height);
-    int err = av_dict_set(dict, "video_size", text, 0);
-    AVRational rate = av_d2q(fps, 1000000);
-    snprintf(text, sizeof text, "%d/%d", rate.num, rate.den);
-    if (err >= 0) err = av_dict_set(dict, "framerate", text, 0);
-    if (err >= 0) err = av_dict_set(dict, "pixel_format", format, 0);
-    return err < 0 ? ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory") : ISOBATH_OK;
 }
 
 /* Packets are not frames, so this is an estimate only. */
@@ -99,7 +77,7 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     int is_mp4 = 0;
     if (exists && S_ISREG(sb.st_mode) && !options->raw_format) look_at_head(in, name, sb.st_size, &is_mp4);
     char *url = is_pipe ? strdup("pipe:0") : NULL;
-    int is_device = exists && ib_device_is(name);
+    int is_device = in->is_device = exists && ib_device_is(name);
     if (exists && !is_device && asprintf(&url, "file:%s", name) < 0)
         url = NULL; /* a ':' in a name is not a protocol */
     else if (!is_pipe && (!exists || is_device))
@@ -108,20 +86,21 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
 
     AVDictionary *dict = NULL;
     const AVInputFormat *demuxer = NULL;
+    ib_raw raw;
     isobath_status st = ISOBATH_OK;
     char text[128];
     int err;
-    if (is_device) IB_TRY_GOTO(st, ib_device_demuxer(name, in->diag, &demuxer), done);
     if (options->raw_format) {
         if (!is_device) demuxer = av_find_input_format("rawvideo"); /* a camera is asked for that size, format and rate */
-        IB_TRY_GOTO(st, raw_options(options->raw_format, &dict, in->diag), done);
+        IB_TRY_GOTO(st, (is_device ? ib_raw_parse_mode : ib_raw_parse)(options->raw_format, in->diag, &raw), done);
+        IB_TRY_GOTO(st, ib_raw_options(&raw, &dict, in->diag), done);
     }
+    if (is_device) IB_TRY_GOTO(st, ib_device_demuxer(name, in->diag, &demuxer), done);
     err = avformat_open_input(&in->format, url, demuxer, &dict);
     if (err == AVERROR(ENOMEM))
         st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
     else if (err < 0 && is_device)
-        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: no picture from this camera: %s (--raw WIDTHxHEIGHT:PIXFMT:FPS asks for a mode)", in->name,
-                     av_text(err, text, sizeof text));
+        st = ib_device_refused(name, options->raw_format ? &raw : NULL, err, in->diag);
     else if (err < 0 && is_pipe)
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT,
                      "standard input: %s; Y4M or a container was expected, and --raw WIDTHxHEIGHT:PIXFMT:FPS describes "
@@ -138,6 +117,11 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     else if (err < 0)
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "cannot open %s: %s", in->name, av_text(err, text, sizeof text));
     if (st != ISOBATH_OK) goto done;
+    if (is_device && options->raw_format && !ib_device_gives(in->format->streams[0], &raw)) {
+        avformat_close_input(&in->format);
+        st = ib_device_refused(name, &raw, AVERROR(EINVAL), in->diag);
+        goto done;
+    }
 
     err = avformat_find_stream_info(in->format, NULL);
     if (err < 0) {
@@ -243,6 +227,19 @@ static ib_packet_result next_image(ib_input *in, AVPacket *packet, char *text, s
     return result;
 }
 
+/* A camera's picture lies in the driver's memory, which is gone when the device is closed, and of which there is little. */
+static int own_data(AVPacket *packet)
+{
+    AVBufferRef *own = av_buffer_alloc((size_t)packet->size + AV_INPUT_BUFFER_PADDING_SIZE);
+    if (!own) return AVERROR(ENOMEM);
+    memcpy(own->data, packet->data, (size_t)packet->size);
+    memset(own->data + packet->size, 0, AV_INPUT_BUFFER_PADDING_SIZE);
+    av_buffer_unref(&packet->buf);
+    packet->buf = own;
+    packet->data = own->data;
+    return 0;
+}
+
 /* libav's Y4M reader takes a frame that is cut short for the end; the bytes behind the last frame tell. */
 static int is_cut(const ib_input *in)
 {
@@ -256,6 +253,8 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
     if (!in->format) return next_image(in, packet, text, text_size);
     for (int retries = 0;;) {
         int err = av_read_frame(in->format, packet);
+        if (err >= 0 && in->is_device && packet->size == 0) continue; /* the driver says that it is damaged */
+        if (err >= 0 && in->is_device) err = own_data(packet);
         if (err == AVERROR(EAGAIN) && ++retries < 1000) continue;
         if (err == AVERROR_EOF) {
             /* some demuxers report a failed read as the end; the I/O layer knows better */
@@ -276,6 +275,10 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
             if (in->missing_bytes > 0) {
                 snprintf(text, text_size, "the file is cut short: its last %lld bytes are missing",
                          (long long)in->missing_bytes);
+                return IB_PACKET_DAMAGED;
+            }
+            if (in->is_device) {
+                snprintf(text, text_size, "the camera gives no more: %s", av_text(err, why, sizeof why));
                 return IB_PACKET_DAMAGED;
             }
             snprintf(text, text_size, "it cannot be read on near byte %lld, after packet %lld: %s", (long long)pos,

@@ -16,6 +16,7 @@ typedef struct ib_input {
     ib_image_list images;
     AVRational time_base;
     AVCodecParameters *codec; /* of the next packet; owned by the stream or (images) by this object */
+    int is_device;            /* a camera */
     int reopenable;           /* 0: a pipe or live source, which can be read once only */
     int64_t packets;          /* of the video stream that were read */
     int64_t missing_bytes;    /* that the container's header promises behind the end of the file; 0: none known */

@@ -163,6 +163,16 @@ void ib_media_close(ib_media *m)
     free(m);
 }
 
+void ib_media_hang_up(ib_media *m)
+{
+    ib_team_close(m->team);
+    ib_decoder_close(m->decoder);
+    m->team = NULL;
+    m->decoder = NULL;
+    m->have_first = 0;
+    m->done = 1;
+}
+
 const ib_media_info *ib_media_get_info(const ib_media *m) { return &m->info; }
 
 static uint64_t add_to_trail(uint64_t trail, const ib_decoded *d) { return (trail ^ (uint64_t)d->pts_us) * 0x100000001b3u; }

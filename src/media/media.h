@@ -30,7 +30,8 @@ typedef struct ib_media_options {
         end_s; /* presentation times from the first frame; end_s <= 0: to the end; start inclusive, end exclusive */
     ib_on_error on_error;
     double image_fps;       /* frame rate of image sequences, default 30 when 0 */
-    const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL */
+    const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL. For a
+                             * camera: what to ask it for, where parts may be empty and FORMAT may be a codec (":mjpeg") */
     int threads;            /* decoder threads; 0: as many as CPUs, at most 16 */
     ib_pool *pool;          /* for colour conversion and resize; NULL: the calling thread */
     int64_t start_frame, end_frame; /* the same range by frame number of the input; end exclusive, 0: to the end */
@@ -77,6 +78,8 @@ typedef struct ib_media_frame {
  * ISOBATH_ERR_MEMORY. One thread at a time per object. */
 isobath_status ib_media_open(const char *input, const ib_media_options *options, ib_diag *diag, ib_media **out);
 void ib_media_close(ib_media *media); /* NULL allowed */
+/* Gives file, device or connection back: no frames come any more; what ib_media_get_info says stays. */
+void ib_media_hang_up(ib_media *media);
 const ib_media_info *ib_media_get_info(const ib_media *media);
 
 /* Reads the next kept frame into rgb (height*width*3 bytes, contiguous; NULL: the picture is not wanted and not converted).

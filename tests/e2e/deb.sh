@@ -17,6 +17,7 @@ depends=$(dpkg-deb -f "$deb" Depends)
 for name in libavformat libavcodec libswscale libjansson libisal 'libc6 (>= '; do
     case $depends in *"$name"*) ;; *) fail "Depends lacks $name: $depends" ;; esac
 done
+case $(dpkg-deb -f "$deb" Suggests) in libavdevice[0-9]*) ;; *) fail "Suggests has no libavdevice" ;; esac
 for file in usr/bin/isobath usr/lib/libisobath.a usr/lib/pkgconfig/isobath.pc usr/include/isobath/session.h usr/share/man/man1/isobath-run.1.gz \
     usr/share/doc/isobath/copyright usr/share/doc/isobath/examples/depth.c usr/share/bash-completion/completions/isobath; do
     [ -s "$dir/root/$file" ] || fail "no $file"

@@ -12,6 +12,7 @@ struct ib_live {
     ib_media **media;
     ib_live_options options;
     ib_diag *diag;
+    ib_diag again; /* of a source that was opened again, while it may still come back */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t change;
@@ -81,10 +82,13 @@ static int reconnect(ib_live *l)
     if (o.max_frames && (o.max_frames -= l->frames) <= 0) return 0;
     isobath_status st = ib_diag_status(l->diag);
     if (st != ISOBATH_OK && st != ISOBATH_ERR_INPUT) return 0; /* not the source's fault */
+    ib_fail(l->diag, ib_diag_status(&l->again), "%s", l->again.text);
+    ib_media_hang_up(*l->media); /* a camera comes back under its old name, a server has room for one */
     for (int64_t end = lost_us + (int64_t)(l->options.reconnect_s * 1e6); !must_end(l) && ib_now_us() < end;
          sleep_until(l, ib_now_us() + REOPEN_US)) {
         ib_media *fresh;
-        if (ib_media_open(l->options.input, &o, NULL, &fresh) != ISOBATH_OK) continue;
+        ib_diag_reset(&l->again);
+        if (ib_media_open(l->options.input, &o, &l->again, &fresh) != ISOBATH_OK) continue;
         const ib_media_info *info = ib_media_get_info(fresh);
         if (info->width != old.width || info->height != old.height) {
             ib_fail(l->diag, ISOBATH_ERR_INPUT, "%s: came back with frames of %d x %d, expected %d x %d", l->options.input,
@@ -142,7 +146,7 @@ static void *live_main(void *arg)
             break;
         }
         if (f->index == 0) l->start_us = ib_now_us() - f->pts_us;
-        if (l->options.drop) sleep_until(l, l->start_us + f->pts_us); /* a live source is there already */
+        if (l->options.drop && l->options.paced) sleep_until(l, l->start_us + f->pts_us);
         offer(l, f, ib_now_us());
     }
     pthread_mutex_lock(&l->lock);
@@ -160,9 +164,11 @@ isobath_status ib_live_start(ib_media **media, const ib_live_options *options, i
     l->media = media;
     l->options = *options;
     l->diag = diag;
+    ib_diag_init(&l->again);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->change, NULL);
     if (pthread_create(&l->thread, NULL, live_main, l) != 0) {
+        ib_diag_destroy(&l->again);
         free(l);
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the reading thread");
     }
@@ -192,6 +198,7 @@ void ib_live_destroy(ib_live *l)
     ib_source_frame_unref(l->waiting);
     pthread_cond_destroy(&l->change);
     pthread_mutex_destroy(&l->lock);
+    ib_diag_destroy(&l->again);
     free(l);
 }
 

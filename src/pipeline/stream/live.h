@@ -8,7 +8,8 @@
 typedef struct ib_live_options {
     const char *input;       /* for reopening */
     ib_media_options media;  /* likewise */
-    int drop;                /* 1: a newer frame replaces the one that waits, and a file is read at its own pace; 0: block */
+    int drop;                /* 1: a newer frame replaces the one that waits; 0: block */
+    int paced;               /* with drop: a file, which is read at its own pace; a live source gives frames when they are there */
     double reconnect_s;      /* how long to try to reopen a source that ended or broke off; 0: that is its end */
     const atomic_int *ended; /* polled: the consumer wants no more */
 } ib_live_options;

@@ -9,6 +9,7 @@
 #include "pipeline/stream/live.h"
 #include "pipeline/report/status.h"
 #include "pipeline/run.h"
+#include "sink/describe.h"
 #include "sink/file.h"
 #include "sink/lock.h"
 #include <stdio.h>
@@ -41,7 +42,7 @@ struct isobath_stream {
 
 void isobath_stream_options_init(isobath_stream_options *options)
 {
-    *options = (isobath_stream_options){.pipe_fd = 1};
+    *options = (isobath_stream_options){.pipe_fd = 1, .drop = -1};
     isobath_run_options_init(&options->run);
 }
 
@@ -58,6 +59,12 @@ static int is_plain_file(const char *input)
 {
     struct stat sb;
     return stat(input, &sb) != 0 ? !strstr(input, "://") && strcmp(input, "-") != 0 : S_ISREG(sb.st_mode) || S_ISDIR(sb.st_mode);
+}
+
+static int is_camera(const char *input)
+{
+    struct stat sb;
+    return stat(input, &sb) == 0 && S_ISCHR(sb.st_mode);
 }
 
 /* What ib_setup_init planned for windows, for one frame at a time, or for a window every `lag` frames. */
@@ -226,8 +233,9 @@ static isobath_status open_all(isobath_stream *s)
                                 p->plan.output_width, &s->diag, &s->guided));
     if (p->format_count && is_plain_file(o->input)) IB_TRY(ib_run_start_hash(r));
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
-    ib_live_options live = {.input = o->input, .media = p->media_options, .drop = s->options.drop,
-                            .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
+    int drop = s->options.drop >= 0 ? s->options.drop : is_camera(o->input);
+    ib_live_options live = {.input = o->input, .media = p->media_options, .drop = drop,
+                            .paced = is_plain_file(o->input) || p->plan.frames_hint >= 0, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
     return ib_live_start(&s->setup.media, &live, &s->diag, &s->live);
 }
 
@@ -343,8 +351,30 @@ static isobath_status lag_end(isobath_stream *s)
     return lag_frames(s, ready, nonfinite);
 }
 
+/* A live source that broke off: what came before it is worth keeping. Takes the error's line out of the way of what is still to do. */
+static int has_broken_off(isobath_stream *s, char line[IB_DIAG_TEXT])
+{
+    if (ib_diag_status(&s->diag) != ISOBATH_ERR_INPUT || is_plain_file(s->setup.options.input) || !s->summary.frames) return 0;
+    snprintf(line, IB_DIAG_TEXT, "%s", s->diag.text);
+    ib_diag_reset(&s->diag);
+    return 1;
+}
+
+static isobath_status finish(isobath_stream *s, const char *broken)
+{
+    if (s->lag) IB_TRY(lag_end(s));
+    if (!s->summary.frames) return ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s: no frames", s->setup.options.input);
+    if (!s->setup.format_count) return ISOBATH_OK;
+    summarize(s);
+    s->run.extra = json_pack("{s:s, s:O, s:I, s:I}", "mode", "stream", "redone", s->redone, "dropped", (json_int_t)s->summary.dropped,
+                             "reconnects", (json_int_t)s->summary.reconnects);
+    if (*broken) ib_json_set(&s->run.extra, "broke_off", json_string(broken));
+    return ib_run_finish(&s->run);
+}
+
 static isobath_status process(isobath_stream *s)
 {
+    char broken[IB_DIAG_TEXT] = "";
     int64_t ready_us;
     IB_TRY(open_all(s));
     for (ib_source_frame *f; (f = ib_live_next(s->live, &ready_us));) {
@@ -352,14 +382,11 @@ static isobath_status process(isobath_stream *s)
         ib_source_frame_unref(f);
         IB_TRY(st);
     }
-    IB_TRY(ib_diag_status(&s->diag));
-    if (s->lag) IB_TRY(lag_end(s));
-    if (!s->summary.frames) return ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s: no frames", s->setup.options.input);
-    if (!s->setup.format_count) return ISOBATH_OK;
-    summarize(s);
-    s->run.extra = json_pack("{s:s, s:O, s:I, s:I}", "mode", "stream", "redone", s->redone, "dropped", (json_int_t)s->summary.dropped,
-                             "reconnects", (json_int_t)s->summary.reconnects);
-    return ib_run_finish(&s->run);
+    if (!has_broken_off(s, broken)) IB_TRY(ib_diag_status(&s->diag));
+    IB_TRY(finish(s, broken));
+    return *broken ? ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s (the %lld frames before that are %s)", broken, (long long)s->summary.frames,
+                             s->setup.format_count ? "a complete result" : "out")
+                   : ISOBATH_OK;
 }
 
 isobath_status isobath_stream_run(isobath_stream *s)
