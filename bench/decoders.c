@@ -1,6 +1,7 @@
 /* A card's decoder against software's, frame by frame: index, time and every pixel, and what either says about damage. Needs a card.
  *   compare_decoders FILE...          these files as they are
  *   compare_decoders --fields FOLDER  field-coded H.264 (PAFF) that it writes there: clean, with a field that is missing, and damaged
+ *   compare_decoders --clip FILE N    compares nothing: writes N frames of 1280x720 H.264 for tools/whole-command.sh
  * One line a file; exits non-zero when decoders differ, or the card decoded nothing. */
 #include "media/media.h"
 #include "support/clips.h"
@@ -123,7 +124,9 @@ int main(int argc, char **argv)
 {
     int64_t on_card = 0;
     int failed = 0;
-    if (argc < 2) return fprintf(stderr, "usage: compare_decoders FILE... | --fields FOLDER\n"), 2;
+    if (argc < 2) return fprintf(stderr, "usage: compare_decoders FILE... | --fields FOLDER | --clip FILE FRAMES\n"), 2;
+    if (argc == 4 && strcmp(argv[1], "--clip") == 0)
+        return clip_write(argv[2], &(clip){.encoder = "libx264", .width = 1280, .height = 720, .frames = atoi(argv[3]), .gop = 50, .b_frames = 2}) != 0;
     if (argc == 3 && strcmp(argv[1], "--fields") == 0) failed = fields(argv[2], &on_card);
     else
         for (int i = 1; i < argc; i++) failed |= compare(argv[i], &on_card);

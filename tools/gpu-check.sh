@@ -1,19 +1,21 @@
 #!/bin/bash
 # Everything that a CUDA machine can tell about isobath, in one go: every op on every path, the expected values of the reference, the window
-# guard, memory, compute-sanitizer, the speed of ops, of networks and of the whole command, and the reference itself beside them where PyTorch and
-# a checkout of it are there. Prints one table last; exits non-zero when anything failed. What could not be run stands in the table as "skip".
+# guard, memory (also when it runs out in mid-run), decoders against each other, compute-sanitizer, the speed of ops, of networks and of the whole
+# command, and the reference itself beside them where PyTorch and a checkout of it are there. Prints one table last, and below it the goals with what
+# was measured; exits non-zero when anything failed. What could not be run stands in the table as "skip".
 # usage: tools/gpu-check.sh [--build DIR] [--ready] [--clip FILE] [--reference CHECKOUT] [--models "vits vitl"] [--steps "ops oracles ..."]
 #   --build DIR        build here (default build-gpu-check); ARCHS="90a-real;75-virtual" limits the targets of the module
 #   --ready            DIR holds a finished build: nothing is compiled (LD_LIBRARY_PATH names libraries that the system lacks)
-#   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long
+#   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long; without it one is made
 #   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights
-#   --steps LIST       of: ptx ops oracles sanitizer guard speed whole kernels reference; default all of them
+#   --steps LIST       of: ptx ops oracles sanitizer guard decode speed whole kernels reference; default all of them
+# The steps speed, whole and reference want the card for themselves; the others may share it.
 # Steps have limits of their own, in seconds: BUILD_LIMIT CHECK_LIMIT SANITIZER_LIMIT SPEED_LIMIT WHOLE_LIMIT REFERENCE_LIMIT; JOBS checks run at once.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build-gpu-check
 ready= clip= reference= models="vits vitl"
-steps="ptx ops oracles sanitizer guard speed whole kernels reference"
+steps="ptx ops oracles sanitizer guard decode speed whole kernels reference"
 while [ $# -gt 0 ]; do
     case $1 in
     --ready) ready=1 ;;
@@ -33,7 +35,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 for step in $steps; do
-    case " ptx ops oracles sanitizer guard speed whole kernels reference " in *" $step "*) ;; *) echo "gpu-check: no step is called $step" >&2; exit 2 ;; esac
+    case " ptx ops oracles sanitizer guard decode speed whole kernels reference " in *" $step "*) ;; *) echo "gpu-check: no step is called $step" >&2; exit 2 ;; esac
 done
 wanted() { case " $steps " in *" $1 "*) return 0 ;; esac; return 1; }
 
@@ -113,10 +115,42 @@ finish() { # waits for all that runs and puts it into the table, in the order of
         rm -f "$file"
     done
 }
+# A figure of the last table: kept as KEY VALUE, looked up by KEY.
+figure() { printf '%s %s\n' "$1" "$2" >> "$logs/figures.txt"; }
+value() { awk -v k="$1" '$1 == k {v = $2} END {print v}' "$logs/figures.txt" 2> /dev/null; }
+larger() { awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN {print a + 0 > b + 0 ? a : b}'; }
+goals() { # what a card of the H100's kind is to reach; "-": not measured in this run
+    [ -s "$logs/figures.txt" ] || return 0
+    printf '\n%-50s %9s %9s  %-4s  %s\n' goal wanted measured "" "PyTorch in this run: plain, best (ratio)"
+    local key what wanted sign plain best seen
+    while IFS='|' read -r key what wanted sign; do
+        seen=$(value "$key") plain=$(value "plain-$key") best=$(larger "$plain" "$(larger "$(value "fused-$key")" "$(value "compiled-$key")")")
+        [ "${sign}" = most ] && best=$(value "least-$key")
+        awk -v what="$what" -v seen="$seen" -v wanted="$wanted" -v sign="$sign" -v plain="$plain" -v best="$best" 'BEGIN {
+            mark = seen == "" ? "-" : (sign == "least" ? seen + 0 >= wanted + 0 : seen + 0 <= wanted + 0) ? "ok" : "SHORT"
+            other = ""
+            if (plain != "") other = sprintf("%s, %s", plain, best)
+            if (plain != "" && seen != "" && seen > 0 && best > 0) other = other sprintf(" (%.1f, %.1f times)", sign == "least" ? seen / plain : plain / seen, sign == "least" ? seen / best : best / seen)
+            printf "%-50s %s%8s %9s  %-5s %s\n", what, sign == "least" ? ">" : "<", wanted, seen == "" ? "-" : seen, mark, other }'
+    done << 'GOALS'
+vits-518x518-f16|VDA-S 518x518 fp16, network, output frames/s|2000|least
+vits-924x518-f16|VDA-S 518x924|1000|least
+vitl-518x518-f16|VDA-L 518x518|300|least
+vitl-924x518-f16|VDA-L 518x924|150|least
+vits-518x518-f32|VDA-S fp32 518x518, no TF32 rounding|350|least
+whole-vits|VDA-S 1280x720 H.264 to png16, whole command|800|least
+whole-vitl|VDA-L, the same|125|least
+memory-vits-924x518-f16|VDA-S 518x924 fp16, peak of the arena, GiB|1.0|most
+memory-vitl-924x518-f16|VDA-L 518x924 fp16, peak of the arena, GiB|4.0|most
+capped-vitl|VDA-L 518x924 fp16 with fp32 redo, process, GiB|5.5|most
+GOALS
+    printf 'process totals beside the arenas: VDA-S 518x924 %s GiB, VDA-L 518x924 %s GiB\n' "$(value process-vits-924x518-f16)" "$(value process-vitl-924x518-f16)"
+}
 conclude() { # the table and the verdict
     echo
     echo "gpu-check: $(date -u +%Y-%m-%d), $(git -C "$root" rev-parse --short HEAD 2> /dev/null || echo "no commit known"), $(($(date +%s) - began)) s"
     cat "$logs/table.txt"
+    goals
     echo
     local counts
     counts=$(awk '{n[$1]++} END {printf "%d ok, %d failed, %d skipped", n["ok"], n["FAIL"], n["skip"]}' "$logs/table.txt")
@@ -206,14 +240,17 @@ finish
 
 # ---- guard and memory: a checkpoint whose activations overflow fp16; the network of VDA-L where 5.5 GiB is all there is
 most_memory() { # COMMAND...: runs it, prints the most memory of the card meanwhile, MiB
-    local most=0 now
+    local most=0 now rc
     "$@" &
     while kill -0 $! 2> /dev/null; do
         now=$(query memory.used)
         [ "${now:-0}" -gt "$most" ] 2> /dev/null && most=$now
-        sleep 0.1
+        sleep "${EVERY:-0.1}"
     done
-    wait $! && echo "$most"
+    wait $!
+    rc=$?
+    echo "$most"
+    return $rc
 }
 if ! wanted guard; then row skip guard 0 "not among --steps"
 elif [ -z "$isobath" ] || [ -z "$synth" ]; then row skip guard 0 "the build has no isobath, only the ops"
@@ -238,28 +275,59 @@ else
             guarded $precision overflow --precision $precision
             same "guard-$model-$precision" $precision fp32 $(($(date +%s) - start))
         done
+        if [ "$model" = vits ]; then # out of memory in mid-run: a smaller plan from there on
+            start=$(date +%s)
+            ISOBATH_WORKER_TEST=always,window=1,short guarded short overflow --precision fp32
+            same memory-ends-in-mid-run short fp32 $(($(date +%s) - start))
+            grep -q '"smaller_plan"' "$work/short/out_isobath.log.jsonl" 2> /dev/null || row FAIL memory-ends-in-mid-run 0 "the run did not say that it took a smaller plan"
+        fi
         if ! grep -q '"redone"' "$work/fp16/out_isobath.json" 2> /dev/null; then row FAIL "guard-$model" 0 "no window was redone: the checkpoint does not overflow"; fi
         if [ "$model" = vitl ]; then
             start=$(date +%s) before=$(query memory.used)
             most=$(most_memory guarded capped overflow --precision fp16 --device-memory 5.5G)
             same guard-vitl-in-5.5-GiB capped fp32 $(($(date +%s) - start))
             most=$((${most:-999999} - before))
+            figure capped-vitl "$(awk -v m="$most" 'BEGIN {printf "%.2f", m / 1024}')"
             [ "$most" -le 5632 ] && row ok memory-vitl-in-5.5-GiB 0 "the card held $most MiB more than before at most (5632 allowed), fp32 redo included" ||
                 row FAIL memory-vitl-in-5.5-GiB 0 "the card held $most MiB more than before, 5632 are allowed"
         fi
     done
-    rm -rf "$work"/fp* "$work/auto" "$work/capped"
+    rm -rf "$work"/fp* "$work/auto" "$work/capped" "$work/short"
+    scarce=$(find_program unit_compute_memory)
+    if [ -z "$scarce" ]; then row skip memory-taken-by-others 0 "the build has no unit_compute_memory"
+    else
+        places=1 # each takes all of the card for a moment
+        for act in f16 bf16 f32; do check memory-taken-by-others-$act "$limit" 'PASSED' "$scarce" cuda $act; done
+        finish
+    fi
+fi
+
+# ---- decoders: the card's against software's, frame by frame, on field-coded streams too
+if ! wanted decode; then row skip decode 0 "not among --steps"
+elif compare=$(find_program compare_decoders) && [ -n "$compare" ]; then
+    mkdir -p "$work/fields"
+    check decode-fields "$limit" '^[1-9][0-9]* frames by the card, equal' "$compare" --fields "$work/fields"
+    [ -z "$clip" ] || check decode-clip "$limit" '^[1-9][0-9]* frames by the card, equal' "$compare" "$clip"
+    finish
+else row skip decode 0 "the build has no compare_decoders"
 fi
 
 # ---- speed: the network, the whole command, every kernel
 if ! wanted speed; then row skip speed 0 "not among --steps"
 elif [ -z "$network" ]; then row skip speed 0 "the build has no bench_network, only the ops"
 else
+    logged() { local log=$1; shift; "$@" > "$log" 2>&1; }
     net() { # MODEL SOURCE ACT WINDOWS [ARGUMENTS]
-        local name=network-$1-$2-$3 start=$(date +%s)
-        timeout "${SPEED_LIMIT:-300}" "$network" --backend cuda --model "$1" --source "$2" --act "$3" --windows "$4" --repeat 5 ${5:-} > "$logs/$name.log" 2>&1 &&
-            row - "$name" $(($(date +%s) - start)) "$(tail -n 1 "$logs/$name.log" | sed 's/.*code_[0-9]* [0-9.]* *//; s/  */ /g')" ||
-            row FAIL "$name" $(($(date +%s) - start)) "$(tail -n 1 "$logs/$name.log")"
+        local key=$1-$2-$3 start before most line
+        local name=network-$key
+        start=$(date +%s) before=$(query memory.used)
+        most=$(EVERY=0.5 most_memory logged "$logs/$name.log" timeout "${SPEED_LIMIT:-300}" "$network" --backend cuda --model "$1" --source "$2" \
+            --act "$3" --windows "$4" --repeat 5 ${5:-}) || { row FAIL "$name" $(($(date +%s) - start)) "$(tail -n 1 "$logs/$name.log")"; return; }
+        line=$(tail -n 1 "$logs/$name.log" | sed 's/.*code_[0-9]* [0-9.]* *//; s/  */ /g')
+        row - "$name" $(($(date +%s) - start)) "$line; the card held $((most - before)) MiB more"
+        figure "$key" "${line%% *}"
+        figure "memory-$key" "$(echo "$line" | awk '{for (i = 1; i < NF; i++) if ($i ~ /^(weights|features|activations)$/) m += $(i + 1); printf "%.2f", m / 1024}')"
+        figure "process-$key" "$(awk -v m=$((most - before)) 'BEGIN {printf "%.2f", m / 1024}')"
     }
     for model in $models; do
         windows=40
@@ -272,12 +340,15 @@ if ! wanted whole; then row skip whole-command 0 "not among --steps"
 elif [ -z "$isobath" ]; then row skip whole-command 0 "the build has no isobath, only the ops"
 else
     start=$(date +%s)
-    MODELS="$models" timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
+    MODELS="$models" LARGE_CAP=no timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
     rc=$?
     while read -r word rest; do
         case $word in
         ok | FAIL) row "$word" "whole-command" "" "$rest" ;;
-        *) row - "whole-$word" "" "$(echo "$rest" | sed 's/  */ /g')" ;;
+        *)
+            row - "whole-$word" "" "$(echo "$rest" | sed 's/  */ /g')"
+            case $word in *-fp16-auto) figure "whole-${word%%-*}" "$(echo "$rest" | grep -o '([0-9.]* from start' | tr -d '( a-z')" ;; esac
+            ;;
         esac
     done < "$logs/whole-command.log"
     [ $rc = 0 ] || row FAIL whole-command $(($(date +%s) - start)) "status $rc (124: stopped after ${WHOLE_LIMIT:-600} s)"
@@ -305,9 +376,14 @@ else
         case "$rest" in
         *frames/s*)
             theirs=${rest%% *}
-            if [ "$size" = clip ]; then ours=$(grep "whole-$model-fp16-auto" "$logs/table.txt" | grep -o '[0-9.]* frames/s' | head -n 1)
-            else ours=$(grep "network-$model-$size-$act " "$logs/table.txt" | grep -o '[0-9.]* output frames/s'); fi
-            row - "reference-$model-$size-$act-$variant" "" "$rest$(awk -v a="${ours%% *}" -v b="$theirs" 'BEGIN {if (a > 0) printf "; ours %.1f: %.1f times", a, a / b}')"
+            key=$model-$size-$act
+            [ "$size" = clip ] && key=whole-$model
+            ours=$(value "$key")
+            figure "$variant-$key" "$theirs"
+            gib=$(echo "$rest" | grep -o '[0-9.]* GiB')
+            [ "$variant" = plain ] && figure "plain-memory-$key" "${gib%% *}"
+            [ -z "$(value "least-memory-$key")" ] || awk -v a="${gib%% *}" -v b="$(value "least-memory-$key")" 'BEGIN {exit !(a < b)}' && figure "least-memory-$key" "${gib%% *}"
+            row - "reference-$model-$size-$act-$variant" "" "$rest$(awk -v a="$ours" -v b="$theirs" 'BEGIN {if (a > 0) printf "; ours %.1f: %.1f times", a, a / b}')"
             ;;
         left*) row skip "reference-$model-$size-$act-$variant" "" "$rest" ;;
         failed*) row skip "reference-$model-$size-$act-$variant" "" "$rest" ;;

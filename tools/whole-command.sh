@@ -1,15 +1,15 @@
 #!/bin/bash
 # The speed of the whole command on a card: an H.264 file to 16-bit PNG files on a memory-backed disk, decoder by decoder, and the
 # files against each other and (a short piece, fp32) against the CPU's. Needs the built programs isobath and isobath_synth.
-# usage: tools/whole-command.sh BUILD_DIR [CLIP]    MODELS="vits vitl" CORES=0-15 DEVICE=cuda:0 FRAMES=6400 REPEAT=16 CAP=1100M vary it
+# usage: tools/whole-command.sh BUILD_DIR [CLIP]    MODELS="vits vitl" CORES=0-15 DEVICE=cuda:0 FRAMES=6400 LARGE_FRAMES=3200 REPEAT=16 CAP=1100M vary it
 # A CLIP of raw H.264 (ffmpeg -i clip.mp4 -c copy -bsf:v h264_mp4toannexb clip.h264) is put behind itself REPEAT times; it has no times,
-# so that one session decodes it. Without CLIP one of 220 frames is made: enough to compare files, too short for a rate. With vitl among
-# MODELS, also its run within 5.5 GiB of the card. Exits non-zero when files differ that must not, or the card holds more than it may.
+# so that one session decodes it. Without CLIP one of 400 frames is made by compare_decoders, else one of 220, which is enough to compare files
+# and too short for a rate. With vitl among MODELS, also its run within 5.5 GiB of the card (LARGE_CAP=no leaves it out). Exits non-zero when
+# files differ that must not, or the card holds more than it may.
 set -u
 build=${1:?usage: tools/whole-command.sh BUILD_DIR [CLIP]}
 clip=${2:-}
 device=${DEVICE:-cuda:0}
-frames=${FRAMES:-6400}
 work=$(mktemp -d /dev/shm/isobath-speed-XXXXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
 find_program() { find "$build" -name "$1" -type f -perm -u+x | head -n 1; }
@@ -21,6 +21,8 @@ pin=
 failed=0
 TIMEFORMAT="%U %S"
 
+compare=$(find_program compare_decoders)
+if [ -z "$clip" ] && [ -n "$compare" ] && "$compare" --clip "$work/made.h264" 400 > /dev/null; then clip=$work/made.h264; fi
 if [ -z "$clip" ]; then
     "$synth" frames 1 - 220 720 1280 | "$isobath" run - --raw 1280x720:rgb24:25 -o "$work/made" --name made --devices null \
         --format src --model "$(ls "$(dirname "$0")"/../assets/models/*.safetensors | head -n 1)" -q > /dev/null || exit 1
@@ -86,6 +88,7 @@ MODELS=${MODELS:-vits}
 for model in $MODELS; do
     "$synth" "$model" 1 "$work/$model.safetensors" || exit 1
     common="--model $work/$model.safetensors --format png16 --devices $device"
+    [ "$model" = vitl ] && frames=${LARGE_FRAMES:-3200} || frames=${FRAMES:-6400}
     for decoder in auto software; do
         run "$model-fp16-$decoder" "$long" $common --precision fp16 --decoder $decoder --max-frames "$frames"
         [ "$model" = "${MODELS%% *}" ] || break # the decoders are compared once
@@ -96,7 +99,8 @@ done
 
 # Results by value: an overflowing checkpoint (fp16 alone would give NaN) against its own fp32, whole and within a memory cap that
 # does not hold both networks; and fp32 and fp16 on the card against fp32 on the CPU.
-case " $MODELS " in
+case " $MODELS ${LARGE_CAP:-}" in
+*" no") ;;
 *" vitl "*)
     "$synth" vitl-overflow 1 "$work/overflow-l.safetensors" || exit 1
     large="$clip --format png16 --max-frames 40 --devices $device --model $work/overflow-l.safetensors"
