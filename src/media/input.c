@@ -253,7 +253,10 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
     if (!in->format) return next_image(in, packet, text, text_size);
     for (int retries = 0;;) {
         int err = av_read_frame(in->format, packet);
-        if (err >= 0 && in->is_device && packet->size == 0) continue; /* the driver says that it is damaged */
+        if (err >= 0 && in->is_device && packet->size == 0) { /* the driver says that it is damaged */
+            av_packet_unref(packet);
+            continue;
+        }
         if (err >= 0 && in->is_device) err = own_data(packet);
         if (err == AVERROR(EAGAIN) && ++retries < 1000) continue;
         if (err == AVERROR_EOF) {
