@@ -338,11 +338,14 @@ else
         [ "$model" = vits ] && net vits 518x518 f32 20 "--encode-batch 8"
     done
 fi
+repeat=
+if [ -z "$clip" ] && { wanted whole || wanted reference; } && compare=$(find_program compare_decoders) && [ -n "$compare" ] &&
+    "$compare" --clip "$work/clip.h264" 200 > "$logs/clip.log" 2>&1; then clip=$work/clip.h264 repeat=32; fi
 if ! wanted whole; then row skip whole-command 0 "not among --steps"
 elif [ -z "$isobath" ]; then row skip whole-command 0 "the build has no isobath, only the ops"
 else
     start=$(date +%s)
-    MODELS="$models" LARGE_CAP=no timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
+    MODELS="$models" LARGE_CAP=no REPEAT="${REPEAT:-$repeat}" timeout -k 5 "${WHOLE_LIMIT:-600}" "$root/tools/whole-command.sh" "$build" $clip > "$logs/whole-command.log" 2>&1
     rc=$?
     while read -r word rest; do
         case $word in

@@ -3,8 +3,8 @@
 # files against each other and (a short piece, fp32) against the CPU's. Needs the built programs isobath and isobath_synth.
 # usage: tools/whole-command.sh BUILD_DIR [CLIP]    MODELS="vits vitl" CORES=0-15 DEVICE=cuda:0 FRAMES=6400 LARGE_FRAMES=3200 REPEAT=16 CAP=1100M vary it
 # A CLIP of raw H.264 (ffmpeg -i clip.mp4 -c copy -bsf:v h264_mp4toannexb clip.h264) is put behind itself REPEAT times; it has no times,
-# so that one session decodes it. Without CLIP one of 400 frames is made by compare_decoders, else one of 220, which is enough to compare files
-# and too short for a rate. With vitl among MODELS, also its run within 5.5 GiB of the card (LARGE_CAP=no leaves it out). Exits non-zero when
+# so that one session decodes it. Without CLIP one of 200 frames is made by compare_decoders (REPEAT=32), else one of 220, which is enough to
+# compare files and too short for a rate. With vitl among MODELS, also its run within 5.5 GiB of the card (LARGE_CAP=no leaves it out). Exits non-zero when
 # files differ that must not, or the card holds more than it may.
 set -u
 build=${1:?usage: tools/whole-command.sh BUILD_DIR [CLIP]}
@@ -22,7 +22,7 @@ failed=0
 TIMEFORMAT="%U %S"
 
 compare=$(find_program compare_decoders)
-if [ -z "$clip" ] && [ -n "$compare" ] && "$compare" --clip "$work/made.h264" 400 > /dev/null; then clip=$work/made.h264; fi
+if [ -z "$clip" ] && [ -n "$compare" ] && "$compare" --clip "$work/made.h264" 200 > /dev/null; then clip=$work/made.h264 REPEAT=${REPEAT:-32}; fi
 if [ -z "$clip" ]; then
     "$synth" frames 1 - 220 720 1280 | "$isobath" run - --raw 1280x720:rgb24:25 -o "$work/made" --name made --devices null \
         --format src --model "$(ls "$(dirname "$0")"/../assets/models/*.safetensors | head -n 1)" -q > /dev/null || exit 1
