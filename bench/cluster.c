@@ -1,5 +1,6 @@
 /* What the tasks of a cut run cost on one core, on the maps of a real segment: packing, chain, rendering, png16. Medians of five.
- * usage: bench_cluster SEGMENT.raw WIDTH HEIGHT     (segment 0 that isobath work left, of two windows or more; the size of the output)
+ * usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS]     (segment 0 that isobath work left, of two windows or more; the size of the
+ * output; how long each of five rounds of each figure takes: 0.4)
  * docs/CLUSTER.md has the figures and what follows from them. */
 #include "backend/backend.h"
 #include "pipeline/align.h"
@@ -13,7 +14,6 @@
 #include <time.h>
 
 #define ROUNDS 5
-#define SECONDS 0.4 /* each */
 #define FRAMES ((int64_t)1 << 20) /* of a long shot: its end is not measured */
 
 typedef struct bench {
@@ -30,6 +30,7 @@ typedef struct bench {
     ib_quant quant;
     uint16_t *q;
     float max;
+    double seconds; /* of a round */
 } bench;
 
 static size_t map_pixels(const bench *b) { return (size_t)b->head->width * (size_t)b->head->height; }
@@ -126,7 +127,7 @@ static double rate(bench *b, const char *what, void (*work)(bench *), double byt
         int64_t count = 0;
         double start = cpu_s(), now;
         do work(b);
-        while (++count, (now = cpu_s()) - start < SECONDS);
+        while (++count, (now = cpu_s()) - start < b->seconds);
         per_s[i] = (double)count / (now - start);
     }
     qsort(per_s, ROUNDS, sizeof *per_s, by_value);
@@ -140,12 +141,12 @@ static double rate(bench *b, const char *what, void (*work)(bench *), double byt
 int main(int argc, char **argv)
 {
     ib_diag diag = IB_DIAG_INIT;
-    bench b = {.width = argc > 2 ? atoi(argv[2]) : 1280, .height = argc > 3 ? atoi(argv[3]) : 720};
+    bench b = {.width = argc > 2 ? atoi(argv[2]) : 1280, .height = argc > 3 ? atoi(argv[3]) : 720, .seconds = argc > 4 ? atof(argv[4]) : 0.4};
     ib_backend_options host = {.act = IB_F32, .diag = &diag};
     ib_sink_config config = {.kind = IB_DEPTH_DISPARITY};
     if (argc < 2 || b.width < 1 || b.height < 1 || ib_spool_open(argv[1], &diag, &b.spool) != ISOBATH_OK || ib_cpu_open(&host, &b.host) != ISOBATH_OK ||
         ib_quant_init(&config, &diag, &b.quant) != ISOBATH_OK || ib_png_encoder_create(b.width, b.height, 0, &diag, &b.encoder) != ISOBATH_OK) {
-        fprintf(stderr, "%s\n", argc < 2 ? "usage: bench_cluster SEGMENT.raw WIDTH HEIGHT" : diag.text);
+        fprintf(stderr, "%s\n", argc < 2 ? "usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS]" : diag.text);
         return 1;
     }
     b.head = ib_spool_get_head(b.spool);

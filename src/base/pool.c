@@ -4,6 +4,7 @@
  * A network is a chain of short runs, so helpers that have nothing to do look for the next run for a while before they
  * sleep, and the caller looks for the end of the last helper's work: a run of awake helpers takes no system call. */
 #include "base/pool.h"
+#include "base/thread_name.h"
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -108,6 +109,7 @@ static void leave(ib_pool *pool)
 static void *helper_main(void *arg)
 {
     ib_pool *pool = arg;
+    ib_thread_name("pool");
     pthread_mutex_lock(&pool->lock);
     int id = ++pool->next_id;
     pthread_mutex_unlock(&pool->lock);

@@ -1,6 +1,8 @@
 /* See team.h. */
 #include "media/team.h"
 
+#include "base/thread_name.h"
+
 #include "media/hw.h"
 #include "media/index.h"
 
@@ -192,6 +194,7 @@ static int decode_chunk(ib_team *t, team_chunk *c, ib_decoder *d, const ib_decod
 static void *work(void *arg)
 {
     ib_team *t = arg;
+    ib_thread_name("decode");
     ib_diag diag = IB_DIAG_INIT; /* what goes wrong is told by the one decoder that takes over */
     ib_decoder *d = NULL;
     ib_decoded first;

@@ -3,6 +3,7 @@
 #include "pipeline/run.h"
 
 #include "base/json.h"
+#include "base/thread_name.h"
 #include "pipeline/engine.h"
 #include "pipeline/journal/resume.h"
 #include "pipeline/shots.h"
@@ -17,6 +18,7 @@
 static void *hash_main(void *arg)
 {
     ib_run *r = arg;
+    ib_thread_name("hash");
     const char *input = r->setup->options.input, *before = r->past.input_sha256;
     if (ib_media_hash(input, r->diag, r->input_sha256) != ISOBATH_OK || !r->journal || !*r->input_sha256) return NULL;
     if (!*before) ib_journal_input(r->journal, r->input_sha256);

@@ -2,6 +2,7 @@
 #include "pipeline/source.h"
 
 #include "base/clock.h"
+#include "base/thread_name.h"
 #include "pipeline/shots.h"
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,7 @@ static int look_at(ib_source *s, const ib_source_frame *f, ib_thumb *thumb)
 static void *decode_main(void *arg)
 {
     ib_source *s = arg;
+    ib_thread_name("decode");
     const ib_media_info *info = ib_media_get_info(s->media);
     for (;;) {
         int64_t start = ib_now_us();
@@ -178,6 +180,7 @@ static void *decode_main(void *arg)
 static void *look_main(void *arg)
 {
     ib_source *s = arg;
+    ib_thread_name("look");
     int open = 1;
     for (ib_source_frame *f; open && (f = ib_channel_pop(s->raw));) {
         ib_thumb thumb;

@@ -1,6 +1,8 @@
 /* The worker of this process; see worker.h. */
 #include "pipeline/worker.h"
 
+#include "base/thread_name.h"
+
 #include "op/transfer.h"
 #include "pipeline/fleet/sabotage.h"
 #include "pipeline/reader.h"
@@ -146,6 +148,7 @@ static isobath_status take_buffers(worker *w)
 static void *worker_main(void *arg)
 {
     worker *w = arg;
+    ib_thread_name("network");
     isobath_status st = ib_bind_thread(w->o.backend);
     if (st == ISOBATH_OK) st = take_buffers(w);
     if (st == ISOBATH_OK) st = run_range(w);

@@ -3,6 +3,7 @@
 #include "sink/queue.h"
 
 #include "base/pool.h"
+#include "base/thread_name.h"
 #include <stdlib.h>
 
 typedef struct waiting {
@@ -59,6 +60,7 @@ static isobath_status run_one(ib_frame_queue *queue, const waiting *item, int th
 static void *worker_main(void *arg)
 {
     worker *self = arg;
+    ib_thread_name("sink");
     ib_frame_queue *queue = self->queue;
     pthread_mutex_lock(&queue->lock);
     for (;;) {

@@ -1,6 +1,8 @@
 /* One process of a depth program: frames to it, depth back, and a new one when it fails; see exec_internal.h. */
 #include "pipeline/exec/exec_internal.h"
 
+#include "base/thread_name.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -159,6 +161,7 @@ static isobath_status start_again(ib_exec_runner *r, ib_diag *diag)
 void *ib_exec_runner_main(void *arg)
 {
     ib_exec_runner *r = arg;
+    ib_thread_name("exec");
     ib_exec *e = r->exec;
     for (;;) {
         ib_diag diag = IB_DIAG_INIT;

@@ -1,6 +1,8 @@
 /* Windows from several devices: the stream's side, and the thread that assembles windows; see fleet.h. */
 #include "pipeline/fleet/fleet_internal.h"
 
+#include "base/thread_name.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +65,7 @@ static int append(ib_fleet *f, const ib_window_frames *w)
 static void *assemble_main(void *arg)
 {
     ib_fleet *f = arg;
+    ib_thread_name("assemble");
     const ib_window_frames *w = NULL;
     isobath_status st = ISOBATH_OK;
     if (!is_stopped(f))

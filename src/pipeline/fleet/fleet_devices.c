@@ -1,5 +1,6 @@
 /* Windows from several devices: the one thread that starts worker processes, talks to them and survives them; see fleet.h. */
 #include "base/clock.h"
+#include "base/thread_name.h"
 #include "pipeline/engine.h"
 #include "pipeline/fleet/fleet_internal.h"
 #include <errno.h>
@@ -329,6 +330,7 @@ void *ib_fleet_devices_main(void *arg)
 {
     int keep[IB_MAX_DEVICES] = {0};
     ib_fleet *f = arg;
+    ib_thread_name("devices");
     int64_t last = ib_now_us();
     for (int more = 1; more;) {
         int64_t now = ib_now_us(), passed = now - last < 5 * LOOK_MS * 1000 ? now - last : 0; /* longer: it did not run itself */

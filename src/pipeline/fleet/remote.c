@@ -5,6 +5,7 @@
 
 #include "base/channel.h"
 #include "base/clock.h"
+#include "base/thread_name.h"
 #include "op/transfer.h"
 #include "pipeline/fleet/affinity.h"
 #include "pipeline/compute.h"
@@ -246,6 +247,7 @@ static isobath_status load_network(remote *r)
 static void *listen_main(void *arg)
 {
     remote *r = arg;
+    ib_thread_name("listen");
     for (int over = 0; !over;) {
         ib_message m;
         const char *why;
@@ -283,6 +285,7 @@ static int is_place(const remote *r, int raw) { return raw >= 0 && raw < r->layo
 static void *feed_main(void *arg)
 {
     remote *r = arg;
+    ib_thread_name("decode");
     for (isobath_status st = ISOBATH_OK; st == ISOBATH_OK;) {
         pthread_mutex_lock(&r->lock);
         while (!r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
@@ -302,6 +305,7 @@ static void *feed_main(void *arg)
 static void *look_main(void *arg)
 {
     remote *r = arg;
+    ib_thread_name("look");
     for (task *t; (t = ib_channel_pop(r->read));) {
         if (t->status == ISOBATH_OK) t->status = ib_feed_look_at(&r->look, &t->window, thumbs_of(r, t->window.raw), &t->frames, t->why);
         pthread_mutex_lock(&r->lock);
@@ -422,6 +426,7 @@ static isobath_status begin_window(remote *r, task *t)
     ib_sabotage_before(&r->sabotage, w->order);
     if (ib_sabotage_starves(&r->sabotage, w->order)) ib_compute_starve(r->compute);
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
+    if (st == ISOBATH_OK) st = ib_sabotage_breaks(&r->sabotage, w->order, r->backend, &r->diag);
     if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, t->frames.frame, raw_place(r, w->raw));
     if (st == ISOBATH_OK) {
         flight *f = &r->flight[r->flights++];
@@ -532,6 +537,7 @@ static isobath_status serve_run(remote *r)
 int isobath_worker_run(int fd, long parent)
 {
     remote r = {.wire.fd = fd};
+    ib_thread_name("isobath worker"); /* else it is called exe */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (parent > 0 && getppid() != parent) return 0;
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};

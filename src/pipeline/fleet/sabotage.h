@@ -11,7 +11,8 @@
  *                 other pictures than its neighbours
  *   short         the device has no memory left for this window, until the network has taken a smaller plan
  *   broken | poison
- *                 in the run's own process (worker.c): the device fails; a kernel is made to fail that the device does not survive */
+ *                 also in the run's own process (worker.c): the device fails; a kernel reads where nothing is, which a card's context
+ *                 does not survive */
 #ifndef IB_PIPELINE_FLEET_SABOTAGE_H
 #define IB_PIPELINE_FLEET_SABOTAGE_H
 
@@ -29,7 +30,7 @@ void ib_sabotage_before(ib_sabotage *sabotage, int64_t order);
 isobath_status ib_sabotage_fails(ib_sabotage *sabotage, int64_t order, ib_diag *diag);
 /* In any process: ib_compute_starve is to be called before this window. */
 int ib_sabotage_starves(ib_sabotage *sabotage, int64_t order);
-/* In the run's own process: the device fails at this window of the stream, by itself or by a kernel that reads where nothing is. */
+/* The device fails at this window of the stream, by itself or by a kernel that reads where nothing is. */
 isobath_status ib_sabotage_breaks(ib_sabotage *sabotage, int64_t order, ib_backend *backend, ib_diag *diag);
 void ib_sabotage_result(ib_sabotage *sabotage, int fd, ib_msg_result *result, float *raw);
 

@@ -1,6 +1,8 @@
 /* What a run on several devices needs beyond setup.c: how much look-ahead fits into memory, and worker processes that say what they
  * are before anything is written. */
 #include "pipeline/fleet/child.h"
+
+#include "base/thread_name.h"
 #include "pipeline/engine.h"
 #include "pipeline/report/machine.h"
 #include "pipeline/fleet/schedule.h"
@@ -237,6 +239,7 @@ ib_msg_open ib_setup_child_open(const ib_setup *s, int device)
 static void *hash_main(void *arg)
 {
     ib_setup *s = arg;
+    ib_thread_name("hash");
     ib_checkpoint *ckpt;
     if (ib_checkpoint_open(s->model_path, NULL, &ckpt) != ISOBATH_OK) return NULL;
     const char *hash = ib_checkpoint_sha256(ckpt);

@@ -2,6 +2,7 @@
 #include "pipeline/journal/commit.h"
 
 #include "base/clock.h"
+#include "base/thread_name.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -88,6 +89,7 @@ static void wait_us(ib_commit *c, int64_t us)
 static void *commit_main(void *arg)
 {
     ib_commit *c = arg;
+    ib_thread_name("commit");
     pthread_mutex_lock(&c->lock);
     for (;;) {
         while (!c->wanted && !c->quit) pthread_cond_wait(&c->changed, &c->lock);

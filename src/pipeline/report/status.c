@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/thread_name.h"
 #include "pipeline/report/nvml.h"
 #include "pipeline/report/status_process.h"
 #include "sink/describe.h"
@@ -112,6 +113,7 @@ static void write_status(ib_status *s, const char *state, const char *error)
 static void *status_main(void *arg)
 {
     ib_status *s = arg;
+    ib_thread_name("status");
     s->nvml = ib_nvml_open();
     pthread_mutex_lock(&s->lock);
     while (!s->stop) {
