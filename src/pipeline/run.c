@@ -120,6 +120,7 @@ static isobath_status open_alignment(ib_run *r)
     IB_TRY(ib_cpu_open(&host, &r->host));
     IB_TRY(open_renderers(r));
     IB_TRY(open_guided(r));
+    IB_TRY(ib_depth_frame_pool_create(r->diag, &r->depth_frames));
     IB_TRY(ib_align_chain_init(&r->chain, r->host, p->metric, r->setup->options.guard, p->output_height, p->output_width,
                                p->network_height, p->network_width, r->diag));
     r->tail = malloc(8 * (size_t)p->network_height * (size_t)p->network_width * sizeof *r->tail);
@@ -234,8 +235,8 @@ static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backe
     ib_plan_render how = {.window = w->k, .slot = slot, .fade = carried, .fade_slot = slot + IB_PLAN_STEP,
                           .weight = carried ? ib_plan_frame(g->i, g->i + 1 + IB_PLAN_STEP).weight : 0};
     ib_source_frame *src = carried ? r->tail_source[slot - 2] : w->source[slot];
-    IB_TRY(ib_depth_frame_create(p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag,
-                                 &g->frame));
+    IB_TRY(ib_depth_frame_take(r->depth_frames, p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag,
+                               &g->frame));
     ib_depth_frame *f = g->frame;
     f->index = w->shot_first + g->i;
     f->pts_us = carried ? r->tail_pts_us[slot - 2] : w->pts_us[slot];
@@ -504,6 +505,7 @@ void ib_run_free(ib_run *r)
     ib_backend_close(r->device);
     for (int i = 0; i < r->renderer_count; i++) ib_backend_close(r->renderers[i]);
     free(r->renderers);
+    ib_depth_frame_pool_close(r->depth_frames);
     for (int i = 0; r->guided && i < ib_pool_threads(r->host_pool); i++) ib_guided_destroy(r->guided[i]);
     free(r->guided);
     ib_backend_close(r->host);

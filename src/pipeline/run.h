@@ -38,6 +38,7 @@ typedef struct ib_run {
     ib_guided **guided;        /* one per thread of host_pool with --upsample guided, else NULL */
     ib_backend **renderers;    /* one per thread of host_pool where frames are rendered side by side; NULL: one by one */
     int renderer_count;
+    ib_depth_frame_pool *depth_frames;
     ib_vda *vda;
     isobath_engine *engine; /* whose compute_pool, device and vda are; NULL: the run's own */
     ib_source *source; /* NULL: worker processes read the input */

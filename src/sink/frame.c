@@ -1,6 +1,7 @@
 /* The frame that all sinks of a run share: one allocation each for depth and picture, an atomic reference count. */
 #include "sink/sink.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -8,7 +9,16 @@
 typedef struct counted_frame {
     ib_depth_frame frame;
     atomic_int references;
+    ib_depth_frame_pool *pool;  /* where it goes back to; NULL: nowhere */
+    struct counted_frame *next; /* of those that are there */
 } counted_frame;
+
+struct ib_depth_frame_pool {
+    pthread_mutex_t lock;
+    counted_frame *free; /* what was used last is used next */
+    int64_t out;
+    int closed;
+};
 
 isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
                                      ib_depth_frame **out)
@@ -43,12 +53,82 @@ void ib_depth_frame_ref(ib_depth_frame *frame)
     atomic_fetch_add_explicit(&((counted_frame *)frame)->references, 1, memory_order_relaxed);
 }
 
+static void free_frame(counted_frame *counted)
+{
+    free(counted->frame.depth);
+    free(counted->frame.rgb);
+    free(counted);
+}
+
+isobath_status ib_depth_frame_pool_create(ib_diag *diag, ib_depth_frame_pool **out)
+{
+    ib_depth_frame_pool *pool = *out = calloc(1, sizeof *pool);
+    if (!pool) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for depth frames");
+    pthread_mutex_init(&pool->lock, NULL);
+    return ISOBATH_OK;
+}
+
+static void free_pool(ib_depth_frame_pool *pool)
+{
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
+}
+
+void ib_depth_frame_pool_close(ib_depth_frame_pool *pool)
+{
+    if (!pool) return;
+    pthread_mutex_lock(&pool->lock);
+    while (pool->free) {
+        counted_frame *next = pool->free->next;
+        free_frame(pool->free);
+        pool->free = next;
+    }
+    pool->closed = 1;
+    int last = pool->out == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (last) free_pool(pool);
+}
+
+isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
+                                   ib_depth_frame **out)
+{
+    pthread_mutex_lock(&pool->lock);
+    counted_frame *counted = pool->free;
+    if (counted) pool->free = counted->next;
+    pool->out += counted != NULL;
+    pthread_mutex_unlock(&pool->lock);
+    if (counted) {
+        atomic_store_explicit(&counted->references, 1, memory_order_relaxed);
+        *out = &counted->frame;
+        return ISOBATH_OK;
+    }
+    IB_TRY(ib_depth_frame_create(width, height, with_rgb, rgb_width, rgb_height, diag, out));
+    ((counted_frame *)*out)->pool = pool;
+    pthread_mutex_lock(&pool->lock);
+    pool->out++;
+    pthread_mutex_unlock(&pool->lock);
+    return ISOBATH_OK;
+}
+
+static void give_back(counted_frame *counted)
+{
+    ib_depth_frame_pool *pool = counted->pool;
+    pthread_mutex_lock(&pool->lock);
+    int closed = pool->closed, last = --pool->out == 0 && closed;
+    if (!closed) {
+        counted->next = pool->free;
+        pool->free = counted;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (closed) free_frame(counted);
+    if (last) free_pool(pool);
+}
+
 void ib_depth_frame_unref(ib_depth_frame *frame)
 {
     if (!frame) return;
     counted_frame *counted = (counted_frame *)frame;
     if (atomic_fetch_sub_explicit(&counted->references, 1, memory_order_acq_rel) != 1) return;
-    free(frame->depth);
-    free(frame->rgb);
-    free(counted);
+    if (counted->pool) give_back(counted);
+    else free_frame(counted);
 }

@@ -7,8 +7,8 @@
 #include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef __SSSE3__
-#include <tmmintrin.h>
+#ifdef __SSE4_1__
+#include <smmintrin.h>
 #endif
 
 /* Bytes in front of a row, so that "the pixel to the left" always exists; they stay 0. */
@@ -84,21 +84,22 @@ void ib_png_encoder_destroy(ib_png_encoder *encoder)
 static void filter_paeth(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *out)
 {
     size_t i = 0;
-#ifdef __SSSE3__
+#ifdef __SSE4_1__
+    /* In bytes: |a + b - 2c| is |b - c| + |a - c| where c is not between a and b (and then not the smallest, so that it may saturate),
+     * else their difference. */
     const __m128i zero = _mm_setzero_si128();
-    for (; i < n; i += 8) { /* rows and out have slack for the last step */
-        __m128i a = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(cur + i - 2)), zero);
-        __m128i b = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(up + i)), zero);
-        __m128i c = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(up + i - 2)), zero);
-        __m128i x = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(cur + i)), zero);
-        __m128i bc = _mm_sub_epi16(b, c), ac = _mm_sub_epi16(a, c);
-        __m128i pa = _mm_abs_epi16(bc), pb = _mm_abs_epi16(ac), pc = _mm_abs_epi16(_mm_add_epi16(bc, ac));
-        __m128i smallest = _mm_min_epi16(pa, _mm_min_epi16(pb, pc));
-        __m128i use_a = _mm_cmpeq_epi16(smallest, pa), use_b = _mm_cmpeq_epi16(smallest, pb);
-        __m128i bc_choice = _mm_or_si128(_mm_and_si128(use_b, b), _mm_andnot_si128(use_b, c));
-        __m128i p = _mm_or_si128(_mm_and_si128(use_a, a), _mm_andnot_si128(use_a, bc_choice));
-        __m128i r = _mm_and_si128(_mm_sub_epi16(x, p), _mm_set1_epi16(255));
-        _mm_storel_epi64((__m128i *)(out + i), _mm_packus_epi16(r, r));
+    for (; i < n; i += 16) { /* rows and out have slack for the last step */
+        __m128i a = _mm_loadu_si128((const __m128i *)(cur + i - 2)), b = _mm_loadu_si128((const __m128i *)(up + i));
+        __m128i c = _mm_loadu_si128((const __m128i *)(up + i - 2)), x = _mm_loadu_si128((const __m128i *)(cur + i));
+        __m128i b_over = _mm_subs_epu8(b, c), a_over = _mm_subs_epu8(a, c);
+        __m128i pa = _mm_or_si128(b_over, _mm_subs_epu8(c, b)), pb = _mm_or_si128(a_over, _mm_subs_epu8(c, a));
+        __m128i outside = _mm_cmpeq_epi8(_mm_cmpeq_epi8(b_over, zero), _mm_cmpeq_epi8(a_over, zero));
+        __m128i difference = _mm_or_si128(_mm_subs_epu8(pa, pb), _mm_subs_epu8(pb, pa));
+        __m128i pc = _mm_or_si128(difference, _mm_and_si128(outside, _mm_max_epu8(pa, pb)));
+        __m128i smallest = _mm_min_epu8(pa, _mm_min_epu8(pb, pc));
+        __m128i p = _mm_blendv_epi8(c, b, _mm_cmpeq_epi8(smallest, pb));
+        p = _mm_blendv_epi8(p, a, _mm_cmpeq_epi8(smallest, pa));
+        _mm_storeu_si128((__m128i *)(out + i), _mm_sub_epi8(x, p));
     }
 #else
     for (; i < n; i++) {
@@ -119,7 +120,7 @@ static void filter_up(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *
 static void to_big_endian(const uint16_t *q, int n, uint8_t *out)
 {
     int x = 0;
-#ifdef __SSSE3__
+#ifdef __SSE4_1__
     const __m128i swap = _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
     for (; x + 8 <= n; x += 8)
         _mm_storeu_si128((__m128i *)(out + 2 * x), _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(q + x)), swap));
@@ -136,6 +137,7 @@ static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
     uint8_t *up = encoder->rows + ROW_MARGIN, *cur = up + stride;
     memset(encoder->rows, 0, 2 * stride);
     uint8_t *out = encoder->filtered;
+    if (encoder->deflate) ib_png_deflate_begin(encoder->deflate, out, encoder->filtered_size);
     for (int y = 0; y < encoder->height; y++) {
         to_big_endian(q + (size_t)y * (size_t)encoder->width, encoder->width, cur);
         *out++ = encoder->level > 0 ? 2 : 4;
@@ -144,6 +146,7 @@ static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
         else
             filter_paeth(cur, up, encoder->row_bytes, out);
         out += encoder->row_bytes;
+        if (encoder->deflate) ib_png_deflate_count(encoder->deflate, (size_t)(out - encoder->filtered));
         uint8_t *t = up;
         up = cur;
         cur = t;
@@ -172,7 +175,7 @@ static size_t compress_rows(ib_png_encoder *encoder, uint8_t *out, size_t capaci
 {
     if (encoder->level > 0)
         return libdeflate_zlib_compress(encoder->compressor, encoder->filtered, encoder->filtered_size, out, capacity);
-    size_t n = ib_png_deflate_run(encoder->deflate, encoder->filtered, encoder->filtered_size, out, capacity);
+    size_t n = ib_png_deflate_write(encoder->deflate, out, capacity);
     if (n > 0) return n;
     struct isal_zstream *stream = encoder->stream;
     isal_deflate_stateless_init(stream);

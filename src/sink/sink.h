@@ -21,6 +21,13 @@ struct ib_depth_frame {
 /* Allocates (rgb only if with_rgb); *out has one reference. ISOBATH_ERR_MEMORY. */
 isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
                                      ib_depth_frame **out);
+/* Frames of one run, used again when all have let go of them: their pages are there already. Thread-safe. */
+typedef struct ib_depth_frame_pool ib_depth_frame_pool;
+isobath_status ib_depth_frame_pool_create(ib_diag *diag, ib_depth_frame_pool **out); /* ISOBATH_ERR_MEMORY */
+void ib_depth_frame_pool_close(ib_depth_frame_pool *pool); /* frames that are out live on; NULL allowed */
+/* As ib_depth_frame_create; depth and rgb hold whatever the frame held before. Sizes are the same in all calls. */
+isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
+                                   ib_depth_frame **out);
 void ib_depth_frame_ref(ib_depth_frame *frame);   /* thread-safe */
 void ib_depth_frame_unref(ib_depth_frame *frame); /* thread-safe; frees with the last reference */
 

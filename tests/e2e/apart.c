@@ -193,7 +193,8 @@ static void runs_go_on(void **state)
     e2e *e = *state;
     static const struct { const char *devices, *fault, *event; int window; } cases[] = {
         {"cpu,cpu", "hash", "one_decoder", 1}, {"cpu,cpu,cpu", "hash", "one_decoder", 5}, {"cpu", "broken", "device_failed", 0},
-        {"cpu", "broken", "device_failed", 4}, {"cpu", "broken", "device_failed", FRAMES / 22}};
+        {"cpu", "broken", "device_failed", 4}, {"cpu", "broken", "device_failed", FRAMES / 22},
+        {"cpu,cpu", "broken", "worker_lost", 2}};
     char paths[2][512], hook[1024], want[2][65], got[2][65];
     e2e_clip(e, "on.mkv", FRAMES, 0);
     for (int pictures = 0; pictures < 2; pictures += STEP) {

@@ -24,27 +24,44 @@ static void fill(uint8_t *data, size_t size, int kind, unsigned seed)
     }
 }
 
+/* Counted in one piece (`cut` 0), or in pieces of at most `cut` bytes. */
+static size_t run(ib_png_deflate *deflate, const uint8_t *in, size_t size, size_t cut, uint8_t *out, size_t capacity)
+{
+    ib_png_deflate_begin(deflate, in, size);
+    for (size_t ready = 0, step = 0; ready < size; step += 77) {
+        size_t more = cut ? 1 + (step * step + ready) % cut : size;
+        ready = size - ready > more ? ready + more : size;
+        ib_png_deflate_count(deflate, ready);
+    }
+    return ib_png_deflate_write(deflate, out, capacity);
+}
+
 static void inflates_to_the_same(void **state)
 {
     (void)state;
     ib_png_deflate *deflate = ib_png_deflate_create();
-    uint8_t *in = malloc(MAX), *out = malloc(2 * MAX + 2000), *back = malloc(MAX + 1);
-    assert_true(deflate && in && out && back);
+    uint8_t *in = malloc(MAX), *out = malloc(2 * MAX + 2000), *again = malloc(2 * MAX + 2000), *back = malloc(MAX + 1);
+    assert_true(deflate && in && out && again && back);
     for (int kind = 0; kind < 6; kind++)
         for (int k = 0; k < 330; k++) {
             size_t size = k < 300 ? (size_t)k + 1 : (size_t)MAX - (size_t)(k - 300) * 1111;
             fill(in, size, kind, (unsigned)(k + 7 * kind));
             memset(out, 0xcc, 2 * MAX + 2000);
-            size_t packed = ib_png_deflate_run(deflate, in, size, out, size + size / 8 + 1024);
+            size_t packed = run(deflate, in, size, 0, out, size + size / 8 + 1024);
             assert_true(packed > 0 && packed <= size + size / 8 + 1024);
             uLongf n = MAX + 1;
             assert_int_equal(uncompress(back, &n, out, packed), Z_OK);
             assert_int_equal(n, size);
             assert_memory_equal(back, in, size);
-            assert_int_equal(ib_png_deflate_run(deflate, in, size, out, packed / 2), 0); /* says that it does not fit */
+            assert_int_equal(run(deflate, in, size, 0, out, packed / 2), 0); /* says that it does not fit */
+            size_t cut = k % 3 == 0 ? 3000 : k % 3 == 1 ? 400 : 40;
+            assert_int_equal(run(deflate, in, size, cut, again, size + size / 8 + 1024), packed);
+            assert_int_equal(run(deflate, in, size, 0, out, size + size / 8 + 1024), packed);
+            assert_memory_equal(out, again, packed);
         }
     free(in);
     free(out);
+    free(again);
     free(back);
     ib_png_deflate_destroy(deflate);
 }

@@ -133,9 +133,33 @@ static void destroyed_while_full(void **state)
     }
 }
 
+/* Frames that all have let go of are taken again, the last one first; one that is still out when the pool is closed lives on. */
+static void frames_are_used_again(void **state)
+{
+    (void)state;
+    ib_depth_frame_pool *pool;
+    ib_depth_frame *f[3], *again[3];
+    assert_int_equal(ib_depth_frame_pool_create(NULL, &pool), ISOBATH_OK);
+    for (int i = 0; i < 3; i++) assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &f[i]), ISOBATH_OK);
+    assert_true(f[0] != f[1] && f[1] != f[2] && f[0] != f[2]);
+    ib_depth_frame_ref(f[1]);
+    for (int i = 0; i < 3; i++) ib_depth_frame_unref(f[i]);
+    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &again[0]), ISOBATH_OK);
+    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &again[1]), ISOBATH_OK);
+    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &again[2]), ISOBATH_OK);
+    assert_true(again[0] == f[2] && again[1] == f[0] && again[2] != f[1]);
+    assert_true(again[2]->width == 8 && again[2]->rgb_height == 8 && again[2]->rgb);
+    ib_depth_frame_unref(again[0]);
+    ib_depth_frame_pool_close(pool);
+    f[1]->depth[31] = 1;
+    ib_depth_frame_unref(f[1]);
+    ib_depth_frame_unref(again[1]);
+    ib_depth_frame_unref(again[2]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_used_again),
         cmocka_unit_test(commits_in_order),
         cmocka_unit_test(bounded_in_bytes),
         cmocka_unit_test(first_error_is_kept),

@@ -23,6 +23,7 @@ struct ib_frames {
     ib_diag *diag;
     ib_pool *pool;
     int threads;
+    ib_depth_frame_pool *frames;
     thread_state *thread;
     /* of the batch */
     int64_t first;
@@ -42,6 +43,7 @@ void ib_frames_destroy(ib_frames *f)
         free(f->thread[i].fade);
     }
     free(f->thread);
+    ib_depth_frame_pool_close(f->frames);
     free(f);
 }
 
@@ -58,6 +60,7 @@ isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, co
     f->thread = calloc((size_t)f->threads, sizeof *f->thread);
     size_t map = (size_t)shard->network_width * (size_t)shard->network_height * sizeof(float);
     isobath_status st = f->thread ? ib_pool_create(f->threads, diag, &f->pool) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for rendering");
+    if (st == ISOBATH_OK) st = ib_depth_frame_pool_create(diag, &f->frames);
     ib_backend_options host = {.act = IB_F32, .isa = setup->options.cpu_isa, .diag = diag};
     for (int i = 0; st == ISOBATH_OK && i < f->threads; i++) {
         thread_state *t = &f->thread[i];
@@ -126,7 +129,7 @@ isobath_status ib_frames_render(ib_frames *f, int64_t first, int count, isobath_
     isobath_status st = ISOBATH_OK;
     int made = 0;
     for (; st == ISOBATH_OK && made < count; made += st == ISOBATH_OK)
-        st = ib_depth_frame_create(p->output_width, p->output_height, picture != NULL, p->source_width, p->source_height, f->diag, &out[made]);
+        st = ib_depth_frame_take(f->frames, p->output_width, p->output_height, picture != NULL, p->source_width, p->source_height, f->diag, &out[made]);
     for (int i = 0; i < made; i++) {
         out[i]->index = first + i;
         out[i]->pts_us = f->shard->pts_us[first + i];
