@@ -162,6 +162,7 @@ int cmd_stream(int argc, char **argv)
         {CLI_CALL, "--when-slow", 0, "block|drop", "block: the source waits; drop: the newest frame is next, and a file plays\nat its own pace (default: drop for a camera, else block)", &o.drop, set_when_slow},
         {CLI_INT, "--lag", 0, "L", "frames of look-ahead, 0 to 16: better depth, later and for more work (default 0)", &o.lag},
         {CLI_DOUBLE, "--reconnect", 0, "S", "a source that ends or breaks off is opened again for S seconds (default 0)", &o.reconnect_s},
+        {CLI_DOUBLE, "--stall", 0, "S", "a URL or camera that gives nothing for S seconds counts as broken off\n(default 10 with --reconnect, else it is waited for)", &o.run.stall_s},
         CLI_SINK_OPTIONS(o.run, range),
         {CLI_HEADING, .help = "Reporting"},
         {CLI_FLAG, "--json", 0, NULL, "events as JSON lines on stdout", &json},
@@ -175,6 +176,7 @@ int cmd_stream(int argc, char **argv)
     if (!o.run.output && o.run.formats) return cli_fail("stream", ISOBATH_ERR_USAGE, "--format needs a folder: -o FOLDER");
     if (json && o.pipe) return cli_fail("stream", ISOBATH_ERR_USAGE, "--json and --pipe both want stdout");
     if (o.pipe && isatty(STDOUT_FILENO)) return cli_fail("stream", ISOBATH_ERR_USAGE, "--pipe: stdout is a terminal");
+    if (o.run.stall_s < 0) return cli_fail("stream", ISOBATH_ERR_USAGE, "--stall: expected seconds, 0 or more");
     if (o.reconnect_s < 0) return cli_fail("stream", ISOBATH_ERR_USAGE, "--reconnect: expected seconds, 0 or more");
     if ((code = join_mode(&mode, &o.run.raw_format))) return code;
     o.run.input = argv[1];

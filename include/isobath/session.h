@@ -54,6 +54,7 @@ typedef struct isobath_run_options {
     const char *decoder;     /* NULL or "auto": the network's GPU where it can, "software", "cuda" (or fail) */
     const char *decoders;    /* several devices: "one" decoder for all, "each" its own; NULL or "auto": each, where the run itself needs no
                                 pictures and the input can be read more than once. Never changes a byte */
+    double stall_s;          /* a URL or camera that gives nothing for so many seconds counts as broken off; 0: it is waited for */
     const char *raw_format;  /* "WIDTHxHEIGHT:PIXFMT:FPS" of headerless raw video on stdin; of a camera: its mode, where parts may be
                               * empty and the format may be a codec (":mjpeg:30") */
     int on_error_repeat;     /* 1: damaged frames repeat the last good one; 0: stop */

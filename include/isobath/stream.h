@@ -38,7 +38,8 @@ typedef struct isobath_stream_options {
                                * 0: the source waits; init: -1: 1 for a camera, else 0 */
     int lag;                  /* frames of look-ahead, 0..16: 0: depth at once, as the reference streams; else a window every `lag`
                                * frames, so that a frame waits for up to lag - 1 others: better depth for more work */
-    double reconnect_s;       /* a source that ends or breaks off is opened again for so long; 0: it is the end */
+    double reconnect_s;       /* a source that ends or breaks off is opened again for so long (one that gives nothing for 10 s or
+                               * run.stall_s has broken off); 0: it is the end */
     /* after every frame, from the thread of isobath_stream_run; NULL: none */
     void (*progress)(void *ctx, const isobath_stream_summary *so_far);
     void *progress_ctx;

@@ -237,7 +237,7 @@ ib_step ib_decoder_step(ib_decoder *d, ib_decoded *out, int *got)
         d->have_held = 0;
         d->have_last = 1;
         deliver(d, ts, 0, out);
-    } else if (d->broken[0] && d->in.is_device && d->options.on_error == IB_ON_ERROR_STOP) {
+    } else if (d->broken[0] && d->in.is_live && d->options.on_error == IB_ON_ERROR_STOP) {
         return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: broke off after %lld frames: %s", d->in.name, (long long)d->delivered, d->broken));
     } else if (d->broken[0] && d->have_last && d->options.on_error == IB_ON_ERROR_STOP) {
         return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT,

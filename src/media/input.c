@@ -1,5 +1,6 @@
 /* Opening inputs and reading their packets; see input.h. */
 #include "media/input.h"
+#include "base/clock.h"
 #include "media/compat.h"
 #include "media/device.h"
 #include "media/raw.h"
@@ -11,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+
+#define NAP_NS 2000000 /* between looks at a camera */
 
 static const char *av_text(int err, char *buf, size_t size)
 {
@@ -68,6 +72,30 @@ static void look_at_head(ib_input *in, const char *name, int64_t file_size, int 
     *is_mp4 = n >= 8 && memcmp(head + 4, "ftyp", 4) == 0;
 }
 
+static void expect_soon(ib_input *in) { in->deadline_us = in->stall_us ? ib_now_us() + in->stall_us : INT64_MAX; }
+
+/* libav asks it while it waits for the network. */
+static int is_late(void *in) { return ib_now_us() > ((const ib_input *)in)->deadline_us; }
+
+/* A source that may fall silent: it is asked for what there is, and libav gives up when is_late. */
+static isobath_status prepare_live(ib_input *in, const char *url, AVDictionary **dict)
+{
+    expect_soon(in);
+    in->format = avformat_alloc_context();
+    if (!in->format) return ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    in->format->interrupt_callback = (AVIOInterruptCB){is_late, in};
+    if (in->is_device && in->stall_us) in->format->flags |= AVFMT_FLAG_NONBLOCK;
+    /* UDP loses packets, and a picture with a hole is an error; libav takes UDP when there is no TCP */
+    if (strncmp(url, "rtsp:", 5) == 0 && av_dict_set(dict, "rtsp_flags", "prefer_tcp", 0) < 0)
+        return ib_fail(in->diag, ISOBATH_ERR_MEMORY, "out of memory");
+    return ISOBATH_OK;
+}
+
+static isobath_status no_answer(ib_input *in)
+{
+    return ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: nothing came for %g s", in->name, (double)in->stall_us * 1e-6);
+}
+
 static isobath_status open_demuxer(ib_input *in, const char *name, const ib_media_options *options)
 {
     int is_pipe = strcmp(name, "-") == 0;
@@ -78,6 +106,7 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     if (exists && S_ISREG(sb.st_mode) && !options->raw_format) look_at_head(in, name, sb.st_size, &is_mp4);
     char *url = is_pipe ? strdup("pipe:0") : NULL;
     int is_device = in->is_device = exists && ib_device_is(name);
+    in->is_live = is_device || (!exists && !is_pipe);
     if (exists && !is_device && asprintf(&url, "file:%s", name) < 0)
         url = NULL; /* a ':' in a name is not a protocol */
     else if (!is_pipe && (!exists || is_device))
@@ -96,9 +125,12 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
         IB_TRY_GOTO(st, ib_raw_options(&raw, &dict, in->diag), done);
     }
     if (is_device) IB_TRY_GOTO(st, ib_device_demuxer(name, in->diag, &demuxer), done);
+    IB_TRY_GOTO(st, prepare_live(in, url, &dict), done);
     err = avformat_open_input(&in->format, url, demuxer, &dict);
     if (err == AVERROR(ENOMEM))
         st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
+    else if (err == AVERROR_EXIT)
+        st = no_answer(in);
     else if (err < 0 && is_device)
         st = ib_device_refused(name, options->raw_format ? &raw : NULL, err, in->diag);
     else if (err < 0 && is_pipe)
@@ -124,6 +156,10 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     }
 
     err = avformat_find_stream_info(in->format, NULL);
+    if (err == AVERROR_EXIT) {
+        st = no_answer(in);
+        goto done;
+    }
     if (err < 0) {
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: no stream can be made out: %s", in->name,
                      av_text(err, text, sizeof text));
@@ -152,7 +188,7 @@ done:
 
 isobath_status ib_input_open(ib_input *in, const char *name, const ib_media_options *options, ib_diag *diag)
 {
-    *in = (ib_input){.diag = diag, .name = strcmp(name, "-") == 0 ? "standard input" : name};
+    *in = (ib_input){.diag = diag, .stall_us = (int64_t)(options->stall_s * 1e6), .deadline_us = INT64_MAX, .name = strcmp(name, "-") == 0 ? "standard input" : name};
     int is_list = 0;
     isobath_status st = ISOBATH_OK;
     if (strcmp(name, "-") != 0 && !options->raw_format) st = ib_image_list_find(name, diag, &in->images, &is_list);
@@ -251,8 +287,16 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
 {
     av_packet_unref(packet);
     if (!in->format) return next_image(in, packet, text, text_size);
+    expect_soon(in);
     for (int retries = 0;;) {
         int err = av_read_frame(in->format, packet);
+        if (err == AVERROR(EAGAIN) && in->is_device && in->stall_us) {
+            err = AVERROR_EXIT;
+            if (!is_late(in)) {
+                nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+                continue;
+            }
+        }
         if (err >= 0 && in->is_device && packet->size == 0) { /* the driver says that it is damaged */
             av_packet_unref(packet);
             continue;
@@ -278,6 +322,10 @@ ib_packet_result ib_input_next(ib_input *in, AVPacket *packet, char *text, size_
             if (in->missing_bytes > 0) {
                 snprintf(text, text_size, "the file is cut short: its last %lld bytes are missing",
                          (long long)in->missing_bytes);
+                return IB_PACKET_DAMAGED;
+            }
+            if (err == AVERROR_EXIT) {
+                snprintf(text, text_size, "nothing came for %g s", (double)in->stall_us * 1e-6);
                 return IB_PACKET_DAMAGED;
             }
             if (in->is_device) {

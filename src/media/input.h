@@ -17,7 +17,10 @@ typedef struct ib_input {
     AVRational time_base;
     AVCodecParameters *codec; /* of the next packet; owned by the stream or (images) by this object */
     int is_device;            /* a camera */
+    int is_live;              /* a camera or a URL: it may break off by no fault of the stream's */
     int reopenable;           /* 0: a pipe or live source, which can be read once only */
+    int64_t stall_us;         /* so long it may give nothing; 0: for ever */
+    int64_t deadline_us;      /* then; INT64_MAX: never */
     int64_t packets;          /* of the video stream that were read */
     int64_t missing_bytes;    /* that the container's header promises behind the end of the file; 0: none known */
     int64_t packet_end;       /* byte behind the last one, -1: not known */

@@ -32,6 +32,7 @@ typedef struct ib_media_options {
     double image_fps;       /* frame rate of image sequences, default 30 when 0 */
     const char *raw_format; /* for headerless raw video: "WIDTHxHEIGHT:PIXFMT:FPS" (rgb24, yuv420p ...), else NULL. For a
                              * camera: what to ask it for, where parts may be empty and FORMAT may be a codec (":mjpeg") */
+    double stall_s;         /* a URL or camera that gives nothing for so long counts as broken off; 0: it is waited for */
     int threads;            /* decoder threads; 0: as many as CPUs, at most 16 */
     ib_pool *pool;          /* for colour conversion and resize; NULL: the calling thread */
     int64_t start_frame, end_frame; /* the same range by frame number of the input; end exclusive, 0: to the end */

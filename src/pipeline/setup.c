@@ -99,6 +99,7 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     ib_media_options m = {.max_res = o->max_res, .target_fps = o->target_fps, .max_frames = o->max_frames,
                           .start_s = o->start_s, .end_s = o->end_s, .raw_format = o->raw_format,
                           .on_error = o->on_error_repeat ? IB_ON_ERROR_REPEAT : IB_ON_ERROR_STOP, .threads = s->threads};
+    m.stall_s = o->stall_s;
     m.start_frame = o->start_frame;
     m.end_frame = o->end_frame;
     m.square_pixels = o->square_pixels;

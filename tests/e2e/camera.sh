@@ -112,6 +112,12 @@ same "a damaged frame, and a stall: exit" $? 0
 same "their times" "$(moments "$dir/stall/video0_isobath.json" | awk '{ d = $1 - last; if (d > 60000 && d < 70000) skipped++; if (d > 900000) gaps++; last = $1 }
     END { print NR, skipped + 0, gaps + 0 }')" "12 1 1"
 
+# With --stall it counts as broken off, and is opened again where that is asked for.
+expect 3 "broke off after 6 frames: nothing came for 1 s (the 6 frames before that are a complete result)" \
+    camera CAMERA_STALL=6:3600 "$isobath" stream /dev/video0 -o "$dir/silent" --when-slow block --format npz --stall 1 $model -q
+expect 3 "nothing came for 1 s" camera CAMERA_STALL=0:3600 "$isobath" stream /dev/video0 -o "$dir/no" --stall 1 $model -q
+expect 0 "reconnected 1" camera CAMERA_STALL=6:3600 "$isobath" stream /dev/video0 -o "$dir/again" --when-slow block --format npz --max-frames 10 --reconnect 20 --stall 1 $model
+
 # A reader that takes 8 frames a second. By default frames are dropped, by us: the driver always has a buffer. With block it has not.
 slow() {
     while dd bs=76800 count=1 iflag=fullblock 2> /dev/null | head -c 76800 > "$dir/frame" && [ -s "$dir/frame" ]; do sleep 0.125; done

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define STALL_S 10 /* of silence: a connection whose other end is gone says nothing at all */
+
 struct isobath_stream {
     ib_diag diag;
     isobath_stream_options options;
@@ -100,6 +102,7 @@ static isobath_status setup(isobath_stream *s)
         o.output = ".";
         o.formats = NULL;
     }
+    if (s->options.reconnect_s > 0 && !(o.stall_s > 0)) o.stall_s = STALL_S;
     o.cuts = NULL;
     o.segment_windows = 0;
     if (!o.devices || strcmp(o.devices, "auto") == 0) o.devices = ib_cuda_device_count() > 0 ? "cuda:0" : "cpu";
