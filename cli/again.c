@@ -20,7 +20,7 @@ static void put_argument(FILE *out, const char *arg)
     fputc('\'', out);
 }
 
-char *cli_again(int argc, char **argv)
+char *cli_again(int argc, char **argv, const char *extra)
 {
     char *text = NULL;
     size_t size;
@@ -29,7 +29,7 @@ char *cli_again(int argc, char **argv)
     fputs("to go on: isobath", out);
     for (int i = 0; i < argc; i++)
         if (strcmp(argv[i], "--overwrite") != 0 && strcmp(argv[i], "--resume") != 0) put_argument(out, argv[i]);
-    fputs(" --resume\n", out);
+    fprintf(out, "%s --resume\n", extra);
     if (fclose(out) == 0) return text;
     free(text);
     return NULL;

@@ -18,6 +18,7 @@
 static isobath_session *volatile running; /* for the signal handler, like the next two */
 static volatile sig_atomic_t interrupts;
 static char *again; /* the command that goes on */
+static char *again_repeating; /* the same over damaged frames */
 static size_t again_size;
 
 static void tell(const char *text, size_t size)
@@ -68,7 +69,8 @@ static int run_session(const isobath_run_options *o, const run_flags *f, isobath
     }
     if (progress && s) isobath_session_progress(s, progress);
     int code = st == ISOBATH_OK ? 0 : cli_fail("run", st, s ? isobath_session_error(s) : "");
-    if (code && s && isobath_session_can_resume(s)) fputs(again, stderr);
+    int damaged = s && !o->on_error_repeat && strstr(isobath_session_error(s), "(--on-error repeat"); /* as it was, it would stop there again */
+    if (code && s && isobath_session_can_resume(s)) fputs(damaged ? again_repeating : again, stderr);
     if (st == ISOBATH_OK && !f->json)
         for (int i = 0; isobath_session_output(s, i); i++) printf("%s\n", isobath_session_output(s, i));
     isobath_session_destroy(s);
@@ -178,8 +180,9 @@ int cmd_run(int argc, char **argv)
         {CLI_DOUBLE, "--focal-length-x", 0, "PX", NULL, &o.focal_px},
         {CLI_DOUBLE, "--focal-length-y", 0, "PX", NULL, &o.focal_y_px},
         {CLI_END}};
-    again = cli_again(argc, argv);
-    if (!again) return cli_fail("run", ISOBATH_ERR_MEMORY, "out of memory for the command line");
+    again = cli_again(argc, argv, "");
+    again_repeating = cli_again(argc, argv, " --on-error repeat");
+    if (!again || !again_repeating) return cli_fail("run", ISOBATH_ERR_MEMORY, "out of memory for the command line");
     again_size = strlen(again);
     int rest, code = cli_parse(&command, options, argc, argv, &rest);
     if (code >= 0) return code;
@@ -201,5 +204,6 @@ int cmd_run(int argc, char **argv)
     char *only[1] = {(char *)(uintptr_t)input};
     code = run_inputs(&o, &f, rest ? argv + 1 : only, rest ? rest : input != NULL, list);
     free(again);
+    free(again_repeating);
     return code;
 }

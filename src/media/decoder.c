@@ -34,19 +34,20 @@ static int is_misfit(const ib_decoder *d, const AVFrame *f)
 /* 0 before the first good frame of a video. */
 static int expects_clean(const ib_decoder *d) { return d->clean_seen || !d->in.format; }
 
-/* Remembers that a frame with this timestamp is missing (repeat); IB_STEP_FRAME. */
-static ib_step add_missing(ib_decoder *d, int64_t ts)
+/* Remembers that a frame with this timestamp is missing (repeat), and why; IB_STEP_FRAME. */
+static ib_step add_missing(ib_decoder *d, int64_t ts, const char *why)
 {
     if (d->missing_count == d->missing_capacity) {
         int64_t capacity = d->missing_capacity ? d->missing_capacity * 2 : 16;
-        int64_t *grown = realloc(d->missing, (size_t)capacity * sizeof *grown);
+        ib_missing *grown = realloc(d->missing, (size_t)capacity * sizeof *grown);
         if (!grown) return failed(d, ib_decoder_out_of_memory(d));
         d->missing = grown;
         d->missing_capacity = capacity;
     }
     int64_t i = d->missing_count++;
-    for (; i > 0 && d->missing[i - 1] > ts; i--) d->missing[i] = d->missing[i - 1];
-    d->missing[i] = ts;
+    for (; i > 0 && d->missing[i - 1].ts > ts; i--) d->missing[i] = d->missing[i - 1];
+    d->missing[i].ts = ts;
+    snprintf(d->missing[i].why, sizeof d->missing[i].why, "%s", why);
     return IB_STEP_FRAME;
 }
 
@@ -62,6 +63,7 @@ static ib_step damaged(ib_decoder *d, const char *what)
     if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", what);
     if (may_restart(d)) return IB_STEP_RESTART;
     if (!expects_clean(d)) return IB_STEP_FRAME;
+    d->owed.damaged = 1;
     if (d->options.on_error == IB_ON_ERROR_REPEAT) return IB_STEP_FRAME;
     return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged at frame %lld: %s (--on-error repeat goes on)",
                              d->in.name, (long long)d->delivered, what));
@@ -75,8 +77,9 @@ static ib_step damaged_packet(ib_decoder *d, int err)
     char where[256], text[384];
     snprintf(text, sizeof text, "%s cannot be decoded", ib_input_where(&d->in, d->packet, where, sizeof where));
     ib_step s = damaged(d, text);
+    ib_owed_given_up(&d->owed, d->packet->pts);
     if (s != IB_STEP_FRAME || !expects_clean(d) || d->draining || (d->packet->flags & AV_PKT_FLAG_DISCARD)) return s;
-    return add_missing(d, d->packet->pts);
+    return add_missing(d, d->packet->pts, text);
 }
 
 /* Images: makes the decoder fit the packet's codec. *wait = 1 when the old one must be drained first. */
@@ -121,7 +124,7 @@ static ib_step feed(ib_decoder *d)
             d->ended = 1;
         } else if (r == IB_PACKET_DAMAGED) {
             ib_step s = damaged(d, text);
-            return s == IB_STEP_FRAME ? add_missing(d, d->packet->pts) : s;
+            return s == IB_STEP_FRAME ? add_missing(d, d->packet->pts, text) : s;
         }
         if (r == IB_PACKET_END) d->ended = 1;
         if (r == IB_PACKET_OK) d->have_packet = 1;
@@ -146,6 +149,8 @@ static ib_step feed(ib_decoder *d)
     int err = send_packet(d, d->packet);
     d->have_packet = 0;
     if (err < 0) return damaged_packet(d, err);
+    if (d->in.format && !(d->packet->flags & AV_PKT_FLAG_DISCARD))
+        ib_owed_sent(&d->owed, d->packet->pts, d->in.packets - 1, d->packet->pos);
     return IB_STEP_FRAME;
 }
 
@@ -175,7 +180,8 @@ static ib_step receive(ib_decoder *d)
             snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
                      (long long)ib_compat_position(d->held));
             s = damaged(d, text);
-            if (s == IB_STEP_FRAME) s = add_missing(d, d->held->best_effort_timestamp);
+            ib_owed_given_up(&d->owed, d->held->best_effort_timestamp);
+            if (s == IB_STEP_FRAME) s = add_missing(d, d->held->best_effort_timestamp, text);
             av_frame_unref(d->held);
         } else {
             d->clean_seen |= !ib_decoder_is_flagged(d->held);
@@ -192,12 +198,27 @@ static ib_step check_skipped(ib_decoder *d)
     int64_t i = d->delivered;
     if (d->in.format || i >= d->in.images.count) return IB_STEP_FRAME;
     int64_t due = ib_decoder_image_ts(d, i);
-    if ((d->have_held && d->held->best_effort_timestamp <= due) || (d->missing_count && d->missing[0] <= due))
+    if ((d->have_held && d->held->best_effort_timestamp <= due) || (d->missing_count && d->missing[0].ts <= due))
         return IB_STEP_FRAME;
     char text[384];
     snprintf(text, sizeof text, "%s holds no picture", d->in.images.paths[i]);
     ib_step s = damaged(d, text);
-    return s == IB_STEP_FRAME ? add_missing(d, due) : s;
+    return s == IB_STEP_FRAME ? add_missing(d, due, text) : s;
+}
+
+/* Packets before `ts` whose picture the decoder dropped without a word. */
+static ib_step check_owed(ib_decoder *d, int64_t ts)
+{
+    ib_owed_packet lost;
+    char text[160];
+    while (d->options.on_error == IB_ON_ERROR_REPEAT && ib_owed_lost(&d->owed, ts, &lost)) {
+        if (lost.pos >= 0)
+            snprintf(text, sizeof text, "packet %lld at byte %lld gave no picture", (long long)lost.packet, (long long)lost.pos);
+        else snprintf(text, sizeof text, "packet %lld gave no picture", (long long)lost.packet);
+        ib_step s = add_missing(d, lost.ts, text);
+        if (s != IB_STEP_FRAME) return s;
+    }
+    return IB_STEP_FRAME;
 }
 
 static void deliver(ib_decoder *d, int64_t ts, int repeated, ib_decoded *out)
@@ -206,6 +227,7 @@ static void deliver(ib_decoder *d, int64_t ts, int repeated, ib_decoded *out)
     out->frame = d->last;
     out->pts_us = d->in.format ? ib_clock_next(&d->clock, ts) : ib_decoder_image_ts(d, d->delivered);
     out->repeated = repeated;
+    out->why = repeated ? d->why : NULL;
     out->path = !d->in.format && d->delivered < d->in.images.count ? d->in.images.paths[d->delivered] : NULL;
     d->delivered++;
     d->trail = (d->trail ^ (uint64_t)(out->pts_us * 2 + repeated)) * 0x100000001b3u;
@@ -217,14 +239,16 @@ ib_step ib_decoder_step(ib_decoder *d, ib_decoded *out, int *got)
     ib_step s = d->have_held ? IB_STEP_FRAME : receive(d);
     if (s == IB_STEP_FRAME || s == IB_STEP_END) {
         ib_step c = check_skipped(d);
+        if (c == IB_STEP_FRAME) c = check_owed(d, d->have_held ? d->held->best_effort_timestamp : INT64_MAX);
         if (c != IB_STEP_FRAME) s = c;
     }
     if (s == IB_STEP_FAILED || s == IB_STEP_RESTART) return s;
     int64_t ts = d->have_held ? d->held->best_effort_timestamp : INT64_MAX;
     /* the decoder made something of a packet that it had complained about */
-    while (d->have_held && d->missing_count && ts != AV_NOPTS_VALUE && d->missing[0] == ts) pop_missing(d);
-    if (d->missing_count && (!d->have_held || ts == AV_NOPTS_VALUE || d->missing[0] < ts)) {
-        int64_t missing = d->missing[0];
+    while (d->have_held && d->missing_count && ts != AV_NOPTS_VALUE && d->missing[0].ts == ts) pop_missing(d);
+    if (d->missing_count && (!d->have_held || ts == AV_NOPTS_VALUE || d->missing[0].ts < ts)) {
+        int64_t missing = d->missing[0].ts;
+        memcpy(d->why, d->missing[0].why, sizeof d->why);
         pop_missing(d);
         if (!d->have_last)
             return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT,
@@ -236,6 +260,7 @@ ib_step ib_decoder_step(ib_decoder *d, ib_decoded *out, int *got)
         av_frame_move_ref(d->last, d->held);
         d->have_held = 0;
         d->have_last = 1;
+        ib_owed_came(&d->owed, ts);
         deliver(d, ts, 0, out);
     } else if (d->broken[0] && d->in.is_live && d->options.on_error == IB_ON_ERROR_STOP) {
         return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: broke off after %lld frames: %s", d->in.name, (long long)d->delivered, d->broken));

@@ -12,6 +12,7 @@ typedef struct ib_decoded {
     const AVFrame *frame; /* of the decoder, until the next call */
     int64_t pts_us;       /* strictly increasing, first frame 0 */
     int repeated;         /* stands in for a damaged frame: `frame` is the one before */
+    const char *why;      /* of a repeated one: what was damaged, until the next call; else NULL */
     const char *path;     /* image sequences: the file; else NULL */
 } ib_decoded;
 
@@ -51,6 +52,8 @@ void ib_decoder_describe(const ib_decoder *decoder, char *buf, size_t size);
 struct ib_hw *ib_decoder_hw(const ib_decoder *decoder);
 /* After the first frame, when a card was wanted: why software decodes, or what the card does not see; else "". */
 void ib_decoder_hw_note(const ib_decoder *decoder, char *buf, size_t size);
+/* How the container broke off, or "". */
+const char *ib_decoder_broken(const ib_decoder *decoder);
 /* The first damage that was passed over, or "". */
 const char *ib_decoder_damage(const ib_decoder *decoder);
 

@@ -7,12 +7,19 @@
 #include "media/decoder.h"
 #include "media/hw.h"
 #include "media/input.h"
+#include "media/owed.h"
 #include "media/seek.h"
 
 #include <libavcodec/avcodec.h>
 #include <stdatomic.h>
 
 #define IB_TRAIL_SEED 0xcbf29ce484222325u
+
+/* A frame that does not come; `why` is the place of its damage. */
+typedef struct ib_missing {
+    int64_t ts;
+    char why[192];
+} ib_missing;
 
 struct ib_decoder {
     ib_diag *diag;
@@ -36,7 +43,9 @@ struct ib_decoder {
     int jumped;                  /* and has arrived */
     int draining, ended;         /* ended: no more packets in the input */
     int drain_errors;
-    int64_t *missing; /* timestamps of damaged packets that need a stand-in, ascending */
+    ib_owed owed;        /* packets whose picture has not come */
+    ib_missing *missing; /* damaged packets that need a stand-in, ascending */
+    char why[192];       /* of the stand-in handed out last */
     int64_t missing_count, missing_capacity;
     int64_t delivered;
     uint64_t trail; /* hash of the times and flags of what was delivered (FNV-1a by words) */

@@ -69,7 +69,8 @@ isobath_status ib_decoder_open_stream(ib_decoder *d)
     IB_TRY(ib_input_open(&d->in, d->name, &d->options, d->diag));
     d->trail = IB_TRAIL_SEED;
     atomic_store(&d->complaints, 0);
-    if (!d->in.reopenable) d->threads = 1;
+    /* who expects damage gets the decoder that knows where it is: what several have given out before they say so might not stand */
+    if (!d->in.reopenable || (d->in.format && d->options.on_error == IB_ON_ERROR_REPEAT)) d->threads = 1;
     int jumps = d->in.format && (d->in.format->iformat->flags & AVFMT_TS_DISCONT);
     d->clock = ib_clock_init(d->in.time_base, d->in.fps, jumps);
     if (!d->hw) IB_TRY(open_hw(d));
@@ -88,6 +89,7 @@ void ib_decoder_close_stream(ib_decoder *d)
     d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
     d->draining = d->ended = d->drain_errors = d->hw_damage = 0;
     d->missing_count = d->delivered = 0;
+    d->owed = (ib_owed){0};
     d->damage[0] = d->broken[0] = '\0';
 }
 
@@ -153,6 +155,8 @@ void ib_decoder_hw_note(const ib_decoder *d, char *buf, size_t size)
                  "finds it",
                  ib_hw_blind(d->hw));
 }
+
+const char *ib_decoder_broken(const ib_decoder *d) { return d->broken; }
 
 const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
 

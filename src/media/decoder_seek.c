@@ -26,6 +26,7 @@ int ib_decoder_go_to_point(ib_decoder *d)
             d->have_packet = 1;
             d->have_held = d->have_last = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
             d->missing_count = 0;
+            d->owed = (ib_owed){0};
             d->in.packets = p->packet + 1;
             d->delivered = p->frame;
             d->clock = p->clock;
@@ -85,6 +86,7 @@ static void forget(ib_decoder *d)
     av_frame_unref(d->held);
     d->have_held = d->have_packet = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
     d->missing_count = 0;
+    d->owed = (ib_owed){0};
 }
 
 int ib_decoder_can_seek(const ib_decoder *d)

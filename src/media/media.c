@@ -173,6 +173,8 @@ void ib_media_hang_up(ib_media *m)
     m->done = 1;
 }
 
+const char *ib_media_broken(const ib_media *m) { return m->decoder ? ib_decoder_broken(m->decoder) : ""; }
+
 const ib_media_info *ib_media_get_info(const ib_media *m) { return &m->info; }
 
 static uint64_t add_to_trail(uint64_t trail, const ib_decoded *d) { return (trail ^ (uint64_t)d->pts_us) * 0x100000001b3u; }
@@ -245,7 +247,7 @@ static isobath_status next_kept(ib_media *m, ib_decoded *d, ib_media_frame *fram
         }
         if (d->pts_us < m->start_us || d->index < m->options.start_frame || m->in_range++ % m->info.stride != 0) continue;
         IB_TRY(check_size(m, d));
-        *frame = (ib_media_frame){m->kept++, d->pts_us, d->repeated};
+        *frame = (ib_media_frame){m->kept++, d->pts_us, d->repeated, d->why};
         *got = 1;
         if (m->options.max_frames > 0 && m->kept >= m->options.max_frames) m->done = 1;
         break;

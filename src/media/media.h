@@ -72,6 +72,7 @@ typedef struct ib_media_frame {
     int64_t index;  /* 0, 1, 2 ... of kept frames */
     int64_t pts_us; /* presentation time of this frame in microseconds from the first frame of the stream */
     int repeated;   /* 1: stands in for a damaged frame (on_error repeat) */
+    const char *why; /* of a repeated one: what was damaged, and where; until the next call. Else NULL */
 } ib_media_frame;
 
 /* Opens a file, URL, folder, glob or printf pattern of images, or "-" (stdin: Y4M by its header, else raw_format).
@@ -126,6 +127,9 @@ isobath_status ib_media_jump_from(ib_media *media, int64_t index, int64_t pts_us
  * Errors: ISOBATH_ERR_INPUT (no times, two of one time, a pipe), ISOBATH_ERR_MEMORY. */
 isobath_status ib_media_packet_times(const char *input, const ib_media_options *options, int stride, ib_diag *diag, int64_t **times_us,
                                      int64_t *count);
+
+/* At the end, with on_error repeat: how the container broke off; "" when it did not. */
+const char *ib_media_broken(const ib_media *media);
 
 /* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
  * known, so "" is written). out holds 65 bytes. */

@@ -88,6 +88,8 @@ isobath_status ib_run_write_manifest(ib_run *r)
                           "name", s->config.name, "file", ib_json_string(base && !s->exec ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
                           shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
+    if (r->repeats.count) ib_json_set(&m, "repeated", ib_repeats_json(&r->repeats));
+    if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
     if (r->extra && json_object_update(m, r->extra) != 0) {
         json_decref(m);
         m = NULL;

@@ -374,6 +374,32 @@ static void report_cuts(ib_run *r)
     }
 }
 
+void ib_run_report_repeats(ib_run *r)
+{
+    const isobath_run_options *o = &r->setup->options;
+    char line[256];
+    for (int64_t i = 0; i < r->repeats.count; i++) {
+        const ib_repeat *at = &r->repeats.list[i];
+        ib_log_event(r->log, "repeated", json_pack("{s:I, s:I, s:o}", "frame", (json_int_t)at->index, "time_us", (json_int_t)at->pts_us, "why",
+                                                   ib_json_string(at->why)));
+    }
+    if (!r->repeats.count || !o->note) return;
+    ib_repeats_line(&r->repeats, line, sizeof line);
+    o->note(o->note_ctx, line);
+}
+
+/* A container that breaks off gives what is there: that is told, too. */
+static void report_end(ib_run *r)
+{
+    const isobath_run_options *o = &r->setup->options;
+    const char *broken = r->source ? ib_media_broken(r->setup->media) : "";
+    char line[640];
+    if (!*broken) return;
+    snprintf(line, sizeof line, "the input breaks off behind frame %lld: %s", (long long)r->frame_count - 1, broken);
+    ib_log_event(r->log, "broken_off", json_pack("{s:o}", "text", ib_json_string(line)));
+    if (o->note) o->note(o->note_ctx, line);
+}
+
 /* The finishing pass of one format; then the journal says so. */
 static isobath_status finish_sink(ib_run *r, int i)
 {
@@ -432,6 +458,9 @@ static isobath_status render_all(ib_run *r)
         return part ? ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames between --start and --end", o->input)
                     : ib_fail(r->diag, ISOBATH_ERR_INPUT, "%s: no frames", o->input);
     }
+    if (r->source) IB_TRY(ib_repeats_copy(&r->repeats, ib_source_repeats(r->source), r->diag));
+    ib_run_report_repeats(r);
+    report_end(r);
     report_cuts(r);
     return ISOBATH_OK;
 }
@@ -444,6 +473,7 @@ static isobath_status settle(ib_run *r, isobath_status st)
         isobath_status drained = r->setup->formats[i]->drain(r->sinks[i]);
         if (st == ISOBATH_OK) st = drained;
     }
+    if (st == ISOBATH_OK && r->repeats.count) st = ib_journal_repeats(r->journal, &r->repeats);
     isobath_status kept = ib_commit_finish(r->commit, st == ISOBATH_OK);
     return st == ISOBATH_OK ? kept : st;
 }
@@ -515,6 +545,7 @@ void ib_run_free(ib_run *r)
     free(r->windows);
     free(r->frames);
     free(r->past_times_us);
+    ib_repeats_free(&r->repeats);
     for (int i = 0; i < IB_MAX_SINKS; i++) json_decref(r->described[i]);
     ib_journal_state_free(&r->past);
     ib_journal_close(r->journal);

@@ -8,6 +8,7 @@
 #include "pipeline/journal/journal.h"
 #include "pipeline/setup.h"
 #include "pipeline/stabilize.h"
+#include "pipeline/repeats.h"
 #include "pipeline/report/status.h"
 #include "pipeline/worker.h"
 #include "base/clock.h"
@@ -73,6 +74,7 @@ typedef struct ib_run {
     ib_commit *commit;
     ib_journal_state past; /* of a run that goes on; its lists move to `windows` and `frames` */
     int64_t *past_times_us; /* of its frames, for the source */
+    ib_repeats repeats;     /* for the manifest: known when all frames have come */
     int complete;   /* the result is there already */
     int unfinished; /* a result without its manifest is there */
     int prime;      /* the first window only primes the chain and the tail */
@@ -93,6 +95,8 @@ isobath_status ib_run_open_sinks(ib_run *run);
 isobath_status ib_run_start_hash(ib_run *run);
 isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
 isobath_status ib_run_finish(ib_run *run);
+/* Tells of run->repeats: a line for each in the log, one for the user. */
+void ib_run_report_repeats(ib_run *run);
 /* run_windows.c. Decoding and windows from the range on. When `stream` has ended: 1: it ended early, and windows go on from elsewhere; 0: they
  * do not (the diag may say why). Cuts that were seen. */
 isobath_status ib_run_open_windows(ib_run *run, const ib_range *range);

@@ -22,6 +22,7 @@ struct ib_source {
     ib_frame_pool pool;
     int64_t next_cut; /* in cuts.list */
     int64_t frames_read;
+    ib_repeats repeats; /* the decoding thread's */
     int64_t sure; /* frames before this one are known to be no cut, and the detector has not seen enough before them */
     ib_cut_detector detector;
     ib_source_frame *waiting[IB_CUT_LOOKAHEAD + 1]; /* decoded, not decided */
@@ -96,7 +97,7 @@ static int skip_frames(ib_source *s)
             s->frames_read = to;
             continue;
         }
-        if (ib_media_read(s->media, NULL, &meta, &got) != ISOBATH_OK || !got) return 0;
+        if (ib_media_read(s->media, NULL, &meta, &got) != ISOBATH_OK || !got || ib_repeats_add(&s->repeats, &meta, s->diag) != ISOBATH_OK) return 0;
         s->frames_read++;
     }
 }
@@ -116,6 +117,7 @@ static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
     int got = 0;
     isobath_status st = f->rgb ? ib_media_read(s->media, f->rgb, &meta, &got)
                                : ib_media_read_picture(s->media, &f->picture, &meta, &got);
+    if (st == ISOBATH_OK && got) st = ib_repeats_add(&s->repeats, &meta, s->diag);
     if (st != ISOBATH_OK || !got) {
         ib_source_frame_unref(f);
         return NULL;
@@ -126,6 +128,7 @@ static ib_source_frame *decode_frame(ib_source *s, const ib_media_info *info)
     }
     f->index = meta.index;
     f->pts_us = meta.pts_us;
+    f->repeated = meta.repeated;
     return f;
 }
 
@@ -264,6 +267,7 @@ void ib_source_destroy(ib_source *source)
 {
     if (!source) return;
     ib_source_end(source);
+    ib_repeats_free(&source->repeats);
     free(source);
 }
 
@@ -281,3 +285,5 @@ int64_t ib_source_likely_cuts(const ib_source *source)
 {
     return atomic_load_explicit(&((ib_source *)source)->likely_cuts, memory_order_relaxed);
 }
+
+const ib_repeats *ib_source_repeats(const ib_source *source) { return &source->repeats; }

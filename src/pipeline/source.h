@@ -4,6 +4,7 @@
 
 #include "base/channel.h"
 #include "media/media.h"
+#include "pipeline/repeats.h"
 #include <stdatomic.h>
 
 /* Immutable once it is shared. Either RGB, or (for devices that convert) a decoded picture's planes. */
@@ -12,6 +13,7 @@ typedef struct ib_source_frame {
     int64_t index, pts_us;
     int width, height;
     int starts_shot; /* 1: the first frame of a shot after the first */
+    int repeated;    /* 1: stands in for a damaged one */
     int place;       /* the pool's: which of its places `rgb` is */
     uint8_t *rgb;    /* (height,width,3), or NULL: planes */
     const ib_yuv_planes *planes; /* of `picture`, or NULL */
@@ -64,5 +66,7 @@ int64_t ib_source_decoded(const ib_source *source);
 double ib_source_busy_s(const ib_source *source);
 /* Cuts that the detector sees, whether or not they are obeyed. */
 int64_t ib_source_likely_cuts(const ib_source *source);
+/* Frames that stand in for damaged ones, of all that were read (those that nobody wanted, too). After ib_source_next said that there are no more. */
+const ib_repeats *ib_source_repeats(const ib_source *source);
 
 #endif

@@ -48,6 +48,17 @@ cp -r "$dir/a" "$dir/b" # for the same in parts, below
 same "$dir/a" "merged at once"
 expect 0 ": done" "$isobath" status "$dir/a"
 
+# a damaged input, repeated over: the plan knows which frames stand in
+{ head -c $(($(wc -c < "$clip") / 2)) "$clip"; printf 'this is no video, it is damage'; tail -c +$(($(wc -c < "$clip") / 2 + 31)) "$clip"; } > "$dir/hurt.mp4"
+hurt="--model $dir/tiny.safetensors --input-size 28 --max-res 96 --max-frames 100 --format npz --on-error repeat"
+"$isobath" run "$dir/hurt.mp4" -o "$dir/hurt-run" $hurt --devices cpu --precision fp32 --decoder software --quiet > /dev/null || bad "run of a damaged input"
+grep -q '"repeated"' "$dir/hurt-run/hurt_isobath.json" || bad "the manifest names no repeated frame"
+expect 0 "segments" "$isobath" shard "$dir/hurt.mp4" -o "$dir/hurt" $hurt --segments 2
+expect 2 "sees no damage" "$isobath" shard "$dir/hurt.mp4" -o "$dir/hurt2" $hurt --count packets
+for i in 0 1; do "$isobath" work "$dir/hurt" --segment $i --devices cpu --quiet || bad "segment $i of a damaged input"; done
+"$isobath" merge "$dir/hurt" --quiet > /dev/null || bad "merge of a damaged input"
+cmp "$dir/hurt-run/hurt_isobath.json" "$dir/hurt/hurt_isobath.json" && ok || bad "a damaged input: another manifest"
+
 # damage: told in one line, done again
 tasks=$dir/b/${name}_isobath.tasks
 printf 'x' | dd of="$tasks/segment_00001.raw" bs=1 seek=5000 conv=notrunc 2> /dev/null

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -51,6 +52,80 @@ static void frames_out_are_frames_in(void **state)
             ib_depth_reader_close(r);
             json_decref(m);
         }
+}
+
+static void keep_note(void *ctx, const char *line)
+{
+    char *notes = ctx; /* 1024 bytes */
+    size_t at = strlen(notes);
+    snprintf(notes + at, 1024 - at, "%s\n", line);
+}
+
+/* Noise over `bytes` bytes at `at` per cent of the file. */
+static void spoil(e2e *e, const char *name, size_t at, size_t bytes)
+{
+    size_t size;
+    uint8_t *data = clip_read_file(e2e_path(e, name), &size);
+    assert_non_null(data);
+    for (size_t i = 0; i < bytes; i++) data[size * at / 100 + i] ^= 0x5a;
+    assert_int_equal(clip_write_file(e2e_path(e, name), data, size), 0);
+    free(data);
+}
+
+/* Damage stops a run with one line; --resume --on-error repeat goes on from there to the bytes of a run that repeated from the start. Which
+ * frames stand in is told: to the user, in the manifest. A file that breaks off is told, too. */
+static void damage_is_told(void **state)
+{
+    e2e *e = *state;
+    clip c = {.encoder = "mpeg4", .frames = 120, .gop = 20, .width = 64, .height = 48};
+    char notes[1024] = "", want[2][65], got[2][65];
+    assert_int_equal(clip_write(e2e_path(e, "hurt.mkv"), &c), 0);
+    spoil(e, "hurt.mkv", 80, 60);
+    isobath_run_options o = e2e_options(e, "hurt.mkv", "h");
+    o.name = "clip";
+    assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_INPUT);
+    assert_non_null(strstr(e->error, "(--on-error repeat goes on)"));
+    assert_int_equal(access(e2e_path(e, "h/clip_isobath.journal"), F_OK), 0);
+    o.resume = o.on_error_repeat = 1;
+    o.note = keep_note;
+    o.note_ctx = notes;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    assert_non_null(strstr(notes, "the one before"));
+    json_t *m = manifest(e, "h"), *list = json_object_get(m, "repeated");
+    assert_int_equal(json_integer_value(json_object_get(m, "frames")), 120);
+    assert_true(json_array_size(list) >= 1 && json_integer_value(json_array_get(list, 0)) > 60);
+    json_decref(m);
+    e2e_digest(e2e_path(e, "h/clip_isobath.json"), got[0]);
+    e2e_digest(e2e_path(e, "h/clip_depths.npz"), got[1]);
+    o = e2e_options(e, "hurt.mkv", "straight");
+    o.name = "clip";
+    o.on_error_repeat = 1;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    e2e_digest(e2e_path(e, "straight/clip_isobath.json"), want[0]);
+    e2e_digest(e2e_path(e, "straight/clip_depths.npz"), want[1]);
+    assert_string_equal(want[0], got[0]);
+    assert_string_equal(want[1], got[1]);
+    /* without damage nothing is said */
+    e2e_clip(e, "hale.mkv", 30, 0);
+    o = e2e_options(e, "hale.mkv", "hale");
+    o.name = "clip";
+    o.on_error_repeat = 1;
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    m = manifest(e, "hale");
+    assert_null(json_object_get(m, "repeated"));
+    json_decref(m);
+    /* a file that breaks off */
+    size_t size;
+    uint8_t *data = clip_read_file(e2e_path(e, "hale.mkv"), &size);
+    assert_int_equal(clip_write_file(e2e_path(e, "cut.mkv"), data, size * 2 / 3), 0);
+    free(data);
+    o = e2e_options(e, "cut.mkv", "cut");
+    o.name = "clip";
+    o.on_error_repeat = 1;
+    o.note = keep_note;
+    o.note_ctx = memset(notes, 0, sizeof notes);
+    if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s", e->error);
+    assert_non_null(strstr(notes, "the input breaks off behind frame "));
 }
 
 /* Contract 2 as far as one process goes: threads change no byte of any file but previews' and the log's. */
@@ -197,7 +272,7 @@ static void shots_are_their_own(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(frames_out_are_frames_in), cmocka_unit_test(same_bytes_for_any_threads),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(frames_out_are_frames_in), cmocka_unit_test(damage_is_told), cmocka_unit_test(same_bytes_for_any_threads),
                                        cmocka_unit_test(png16_has_one_honest_scale), cmocka_unit_test(stride_limit_and_sizes),
                                        cmocka_unit_test(shots_are_their_own)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);

@@ -23,6 +23,7 @@ static void parse(const uint8_t *data, size_t size)
     for (int64_t i = 0; i < state.frame_count; i++)
         for (int s = 0; s < state.sink_count; s++)
             for (int b = 0; b < state.state_bytes[s]; b++) (void)*(volatile uint8_t *)&state.sink_state[s][i * state.state_bytes[s] + b];
+    for (int64_t i = 0; i < state.repeated_count; i++) check(state.repeated[i] > (i ? state.repeated[i - 1] : 0));
     for (int64_t i = 1; i < state.window_count; i++)
         check(state.windows[i].k == 0 ? state.windows[i].shot == state.windows[i - 1].shot + 1 : state.windows[i].k == state.windows[i - 1].k + 1);
     check(ib_journal_parse(data, (size_t)state.valid_bytes, "fuzz", NULL, &again) == ISOBATH_OK);

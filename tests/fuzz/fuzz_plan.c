@@ -24,6 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (first != next || end <= first || end > s.windows) abort();
             next = end;
         }
+        for (int64_t i = 0; i < s.repeats.count; i++)
+            if (s.repeats.list[i].index < 1 || s.repeats.list[i].index >= s.frames || (i && s.repeats.list[i].index <= s.repeats.list[i - 1].index)) abort();
         for (int64_t w = 0; w < s.windows && w < 1000; w++) {
             int64_t first, end;
             ib_shard_final_frames(&s, w, &first, &end);

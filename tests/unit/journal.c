@@ -51,11 +51,14 @@ static char *write_journal(int *records)
         assert_int_equal(ib_journal_frames(j, 20 * i, 20, frames + 20 * i, 2, bytes, parts), ISOBATH_OK);
     }
     assert_int_equal(ib_journal_input(j, INPUT), ISOBATH_OK);
+    ib_repeat stand_ins[] = {{.index = 7}, {.index = 8}};
+    assert_int_equal(ib_journal_repeats(j, &(ib_repeats){0}), ISOBATH_OK);
+    assert_int_equal(ib_journal_repeats(j, &(ib_repeats){stand_ins, 2, 2}), ISOBATH_OK);
     assert_int_equal(ib_journal_end(j, 60), ISOBATH_OK);
     assert_int_equal(ib_journal_finished(j, 1, "{\"b\":2}"), ISOBATH_OK);
     assert_int_equal(ib_journal_sync(j), ISOBATH_OK);
     ib_journal_close(j);
-    *records = 10;
+    *records = 12;
     return path;
 }
 
@@ -78,6 +81,7 @@ static void what_is_written_is_read(void **state)
     assert_true(s.ended && !s.finished[0]);
     assert_string_equal(s.finished[1], "{\"b\":2}");
     assert_string_equal(s.input_sha256, INPUT);
+    assert_true(s.repeats && s.repeated_count == 2 && s.repeated[0] == 7 && s.repeated[1] == 8);
     ib_journal_state_free(&s);
     free(path);
 }

@@ -375,6 +375,47 @@ static void test_damaged_h264(void **state)
     }
 }
 
+/* Damage anywhere behind the first frame, of whole packets and of single bytes, in streams whose frames lean on each other: what the
+ * decoder then drops without a word is found missing, so count and times are right. */
+static void test_damaged_anywhere(void **state)
+{
+    (void)state;
+    enum { FRAMES = 48, TRIALS = 20 };
+    static const char *const encoders[] = {"libx264", "mpeg4", "mpeg2video"};
+    uint32_t seed = 1;
+    int repeated = 0;
+    for (int e = 0; e < 3; e++) {
+        if (!clip_have_encoder(encoders[e])) continue;
+        clip c = {.encoder = encoders[e], .frames = FRAMES, .width = 96, .height = 64, .b_frames = 2, .gop = 12};
+        if (e == 0) c.options = "preset=veryfast:bf=2:g=12";
+        assert_int_equal(clip_write(path_of("whole.mkv"), &c), 0);
+        size_t size;
+        uint8_t *data = clip_read_file(path_of("whole.mkv"), &size);
+        for (int trial = 0; trial < TRIALS; trial++) {
+            uint8_t *bad = malloc(size);
+            memcpy(bad, data, size);
+            for (int hit = 0; hit < 3; hit++) {
+                int64_t pos;
+                int bytes, n = 6 + (int)((seed = seed * 1664525u + 1013904223u) >> 8) % (FRAMES - 6);
+                locate(path_of("whole.mkv"), n, &pos, &bytes);
+                /* the container's own bytes stay; and MPEG's picture headers: without them there is no picture, and no complaint */
+                for (int i = e ? 64 : 16; i < bytes; i++)
+                    if (trial % 2 || i % 97 == 20 + trial) bad[pos + i] ^= (uint8_t)(seed >> 24 | 1);
+            }
+            clip_write_file(path_of("bad.mkv"), bad, size);
+            free(bad);
+            for (int threads = 1; threads <= 3; threads += 2) {
+                read_all(path_of("bad.mkv"), &(ib_media_options){.threads = threads, .on_error = IB_ON_ERROR_REPEAT}, 0);
+                if (out.count != FRAMES) print_message("%s, trial %d, %d threads: %d frames\n", encoders[e], trial, threads, (int)out.count);
+                expect_times(&c, FRAMES);
+            }
+            for (int i = 0; i < FRAMES; i++) repeated += out.frames[i].repeated;
+        }
+        free(data);
+    }
+    assert_true(repeated > TRIALS);
+}
+
 /* A file that breaks off: what is there comes out, then one line (or, with repeat, the end). */
 static void test_truncated(void **state)
 {
@@ -461,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_damaged_packets),
         cmocka_unit_test(test_damaged_start),
         cmocka_unit_test(test_damaged_h264),
+        cmocka_unit_test(test_damaged_anywhere),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_cut_containers),

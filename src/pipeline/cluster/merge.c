@@ -260,6 +260,7 @@ static isobath_status fill_run(isobath_task *t, const ib_chain *chain, const ib_
                                            .redone = chain->windows[w].redone, .nonfinite = chain->windows[w].nonfinite};
     }
     memcpy(r->frames, frames, (size_t)p->frames * sizeof *r->frames);
+    IB_TRY(ib_repeats_copy(&r->repeats, &p->repeats, &t->diag));
     r->kind = chain->kind;
     r->decoder = chain->decoder;
     memcpy(r->input_sha256, p->input_sha256, sizeof r->input_sha256);

@@ -12,6 +12,7 @@ void ib_shard_free(ib_shard *s)
 {
     for (int i = 0; i < s->string_count; i++) free(s->strings[i]);
     free(s->pts_us);
+    ib_repeats_free(&s->repeats);
     free(s->checks);
     free(s->shots);
     free(s->shot_window);

@@ -20,6 +20,7 @@ typedef struct ib_shard {
     int temporal, metric;        /* of the model */
     int64_t frames;
     int64_t *pts_us;             /* of all frames */
+    ib_repeats repeats;          /* frames that stand in for damaged ones */
     int counted;                 /* 1: times are from packets, nothing was decoded: no checksums */
     uint32_t *checks;            /* CRC-32 of the RGB pictures of frames 0, 22, 44 ...; counted: zeros */
     int64_t shot_count;

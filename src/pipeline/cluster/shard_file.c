@@ -160,6 +160,19 @@ static isobath_status parse_table(const uint8_t *p, size_t size, const char *dig
     return ISOBATH_OK;
 }
 
+/* "repeated": ascending numbers of frames; not there: none. */
+static isobath_status parse_repeats(const json_t *list, const char *where, ib_diag *diag, ib_shard *s)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        int64_t frame = json_is_integer(v) ? json_integer_value(v) : -1;
+        if (frame <= (s->repeats.count ? s->repeats.list[s->repeats.count - 1].index : 0) || frame >= s->frames)
+            return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged plan: \"repeated\" must be ascending numbers of frames", where);
+        IB_TRY(ib_repeats_add(&s->repeats, &(ib_media_frame){.index = frame, .pts_us = s->pts_us[frame], .repeated = 1}, diag));
+    }
+    return ISOBATH_OK;
+}
+
 static isobath_status parse_plan(const json_t *j, const uint8_t *table, size_t table_size, const char *where, ib_diag *diag, ib_shard *s)
 {
     const char *format = json_string_value(json_object_get(j, "format")), *program = json_string_value(json_object_get(j, "isobath"));
@@ -180,6 +193,7 @@ static isobath_status parse_plan(const json_t *j, const uint8_t *table, size_t t
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged plan: sizes, frames or digests make no sense", where);
     IB_TRY(parse_table(table, table_size, digest, s, where, diag));
     IB_TRY(parse_shots(json_object_get(j, "shots"), s, where, diag));
+    IB_TRY(parse_repeats(json_object_get(j, "repeated"), where, diag, s));
     if (s->segments < 1 || s->segments > s->windows)
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged plan: %lld segments of %lld windows", where, (long long)s->segments, (long long)s->windows);
     return ISOBATH_OK;
@@ -274,6 +288,7 @@ isobath_status ib_shard_write(ib_shard *s, ib_diag *diag)
                                     s->output_width, s->output_height, "input_sha256", s->input_sha256, "model_sha256",
                                     s->model_sha256, "frames_sha256", digest, "shots", shots)
                         : NULL;
+    if (j && s->repeats.count) ib_json_set(&j, "repeated", ib_repeats_json(&s->repeats));
     char *text = j ? ib_json_text(j) : NULL, *path = ib_shard_path(s, "plan.json");
     isobath_status st = ISOBATH_OK;
     if (!options) st = ib_fail(diag, ISOBATH_ERR_UNSUPPORTED, "%s: the paths of a plan must be UTF-8", s->options.input);

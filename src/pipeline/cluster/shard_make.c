@@ -61,8 +61,10 @@ static isobath_status read_detecting(isobath_task *t, reading *r)
         ib_source_frame_unref(f);
         atomic_fetch_add(&t->done, 1);
     }
+    if (st == ISOBATH_OK) st = ib_diag_status(&t->diag);
+    if (st == ISOBATH_OK) st = ib_repeats_copy(&t->shard.repeats, ib_source_repeats(source), &t->diag);
     ib_source_destroy(source);
-    return st == ISOBATH_OK ? ib_diag_status(&t->diag) : st;
+    return st;
 }
 
 /* Only pictures that get a checksum are made; the others are decoded and counted. */
@@ -81,6 +83,7 @@ static isobath_status read_counting(isobath_task *t, reading *r)
         if (st != ISOBATH_OK || !got) break;
         while (next < count && list[next] < i) next++;
         st = take_frame(r, meta.pts_us, next < count && list[next] == i, rgb, bytes);
+        if (st == ISOBATH_OK) st = ib_repeats_add(&t->shard.repeats, &meta, &t->diag);
         atomic_fetch_add(&t->done, 1);
     }
     free(list);
@@ -95,6 +98,8 @@ static isobath_status read_packets(isobath_task *t, reading *r)
     ib_shard *p = &t->shard;
     int64_t *list = NULL, count = 0, *times, frames;
     if (s->cuts_auto) return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "--count packets looks at no picture, so it finds no cuts (--cuts auto)");
+    if (s->options.on_error_repeat)
+        return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "--count packets decodes nothing, so it sees no damage to repeat over (--on-error repeat)");
     IB_TRY(ib_media_packet_times(s->options.input, &s->media_options, ib_media_get_info(s->media)->stride, &t->diag, &times, &frames));
     isobath_status st = s->options.cuts ? ib_cuts_read(s->options.cuts, &t->diag, &list, &count) : ISOBATH_OK;
     for (int64_t i = 0, next = 0; st == ISOBATH_OK && i < frames; i++) {

@@ -133,6 +133,16 @@ isobath_status ib_journal_open(const char *path, int64_t valid_bytes, ib_diag *d
 
 isobath_status ib_journal_input(ib_journal *j, const char sha256[65]) { return append_text(j, IB_RECORD_INPUT, 0, sha256); }
 
+isobath_status ib_journal_repeats(ib_journal *j, const ib_repeats *repeats)
+{
+    uint8_t *record = record_create(IB_RECORD_REPEATS, 4 + 8 * (size_t)repeats->count);
+    if (record) {
+        uint8_t *p = ib_put32(record + IB_JOURNAL_HEAD + 1, (uint32_t)repeats->count);
+        for (int64_t i = 0; i < repeats->count; i++) p = ib_put64(p, (uint64_t)repeats->list[i].index);
+    }
+    return record_append(j, record);
+}
+
 isobath_status ib_journal_window(ib_journal *j, const ib_window_record *w)
 {
     uint8_t *record = record_create(IB_RECORD_WINDOW, IB_JOURNAL_WINDOW_BYTES);

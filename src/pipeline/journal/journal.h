@@ -4,6 +4,7 @@
 #define IB_PIPELINE_JOURNAL_JOURNAL_H
 
 #include "pipeline/align.h"
+#include "pipeline/repeats.h"
 #include "sink/sink.h"
 
 #define IB_JOURNAL_SINKS 8
@@ -21,6 +22,9 @@ typedef struct ib_window_record {
 typedef struct ib_journal_state {
     char *identity; /* JSON: what the run is (identity.h) */
     char input_sha256[65]; /* "": was not known yet */
+    int repeats;           /* 1: the run goes on with --on-error repeat, whatever the identity says */
+    int64_t *repeated;     /* repeated_count frames that stand in for damaged ones, ascending; complete when `ended` */
+    int64_t repeated_count;
     ib_window_record *windows; /* in order, no gaps; k = 0 begins a shot */
     int64_t window_count, window_cap;
     ib_frame_record *frames; /* of frames [0, frame_count): rendered and durable in every format */
@@ -47,6 +51,8 @@ typedef struct ib_journal ib_journal;
 isobath_status ib_journal_create(const char *path, const char *identity, ib_diag *diag, ib_journal **out);
 /* Goes on behind `valid_bytes`. */
 isobath_status ib_journal_open(const char *path, int64_t valid_bytes, ib_diag *diag, ib_journal **out);
+/* From here on damaged frames are repeated; the last list counts. */
+isobath_status ib_journal_repeats(ib_journal *journal, const ib_repeats *repeats);
 isobath_status ib_journal_input(ib_journal *journal, const char sha256[65]);
 isobath_status ib_journal_window(ib_journal *journal, const ib_window_record *window);
 /* Frames [first, first + count); state: for each of `sinks` formats count * state_bytes[i] bytes. */

@@ -17,7 +17,8 @@ typedef enum ib_journal_record {
                                for each sink count * state_bytes bytes */
     IB_RECORD_END = 4,      /* i64 frames */
     IB_RECORD_FINISHED = 5, /* u32 sink, JSON text */
-    IB_RECORD_INPUT = 6     /* u32 0, SHA-256 of the input in hex */
+    IB_RECORD_INPUT = 6,    /* u32 0, SHA-256 of the input in hex */
+    IB_RECORD_REPEATS = 7   /* u32 count; i64 numbers of the frames that stand in for damaged ones, ascending */
 } ib_journal_record;
 
 #define IB_JOURNAL_WINDOW_BYTES (4 * 8 + 2 * 4 + 2 * 8 + 4 + 8)

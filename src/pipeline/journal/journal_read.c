@@ -129,6 +129,27 @@ static verdict take_input(ib_journal_state *s, const uint8_t *p, size_t size)
     return 1;
 }
 
+static verdict take_repeats(ib_journal_state *s, const uint8_t *p, size_t size)
+{
+    uint32_t count;
+    if (size < 4 || s->ended) return 0;
+    p = ib_get32(p, &count);
+    if (size - 4 != 8 * (size_t)count) return 0;
+    int64_t *list = malloc(8 * (size_t)count + 1);
+    if (!list) return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        p = get_i64(p, &list[i]);
+        if (list[i] > (i ? list[i - 1] : 0)) continue; /* frame 0 has none before it */
+        free(list);
+        return 0;
+    }
+    free(s->repeated);
+    s->repeated = list;
+    s->repeated_count = count;
+    s->repeats = 1;
+    return 1;
+}
+
 static verdict take_record(ib_journal_state *s, const uint8_t *p, size_t size)
 {
     int type = *p++;
@@ -137,6 +158,7 @@ static verdict take_record(ib_journal_state *s, const uint8_t *p, size_t size)
     if (type == IB_RECORD_WINDOW) return take_window(s, p, size);
     if (type == IB_RECORD_FRAMES) return take_frames(s, p, size);
     if (type == IB_RECORD_INPUT) return take_input(s, p, size);
+    if (type == IB_RECORD_REPEATS) return take_repeats(s, p, size);
     if (type == IB_RECORD_END) {
         int64_t frames;
         if (size != 8 || s->ended) return 0;
@@ -191,6 +213,7 @@ isobath_status ib_journal_read(const char *path, ib_diag *diag, ib_journal_state
 void ib_journal_state_free(ib_journal_state *s)
 {
     free(s->identity);
+    free(s->repeated);
     free(s->windows);
     free(s->frames);
     for (int i = 0; i < IB_JOURNAL_SINKS; i++) {

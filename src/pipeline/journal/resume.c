@@ -71,12 +71,28 @@ static isobath_status same_content(ib_run *r, const char *text)
     return ISOBATH_OK;
 }
 
+/* What --on-error stop has rendered is what repeat would have: a run that damage has stopped goes on with repeat. */
+static int repeats_now(const ib_run *r) { return r->setup->options.on_error_repeat; }
+
+/* Frames that stand in for damaged ones, when all are known. */
+static isobath_status load_repeats(ib_run *r)
+{
+    for (int64_t i = 0; i < r->past.repeated_count && r->past.ended; i++) {
+        int64_t frame = r->past.repeated[i];
+        if (frame >= r->frame_count) break;
+        IB_TRY(ib_repeats_add(&r->repeats, &(ib_media_frame){.index = frame, .pts_us = r->frames[frame].pts_us, .repeated = 1}, r->diag));
+    }
+    return ISOBATH_OK;
+}
+
 /* Whether the journal, which was read, is of this run; then its lists are ours. */
 static isobath_status load(ib_run *r, const char *journal, const json_t *now)
 {
     char text[400];
     json_t *was;
     IB_TRY(ib_json_parse(r->past.identity, strlen(r->past.identity), journal, r->diag, &was));
+    json_t *options = json_object_get(was, "options");
+    if (r->past.repeats || repeats_now(r)) json_object_set_new(options, "on_error", json_string("repeat"));
     int count = ib_identity_differences(now, was, text, sizeof text), touched = count && ib_identity_only_touched(now, was);
     json_decref(was);
     if (touched) IB_TRY(same_content(r, text));
@@ -96,7 +112,7 @@ static isobath_status load(ib_run *r, const char *journal, const json_t *now)
     r->frame_cap = p->frame_cap;
     p->windows = NULL;
     p->frames = NULL;
-    return ISOBATH_OK;
+    return load_repeats(r);
 }
 
 /* Nothing worth keeping was there, or it shall go. The new journal first: from then on whatever is there is known to be ours,
@@ -136,7 +152,9 @@ static isobath_status decide(ib_run *r, const char *journal, const char *manifes
     IB_TRY(load(r, journal, now));
     if (r->complete) return ISOBATH_OK;
     IB_TRY(ib_setup_check_room(r->setup, hint > frames ? 1 - (double)frames / (double)hint : 0, r->diag));
-    return ib_journal_open(journal, r->past.valid_bytes, r->diag, &r->journal);
+    IB_TRY(ib_journal_open(journal, r->past.valid_bytes, r->diag, &r->journal));
+    int changes = repeats_now(r) && !r->past.repeats && !r->past.ended;
+    return changes ? ib_journal_repeats(r->journal, &(ib_repeats){0}) : ISOBATH_OK;
 }
 
 isobath_status ib_resume_prepare(ib_run *r)

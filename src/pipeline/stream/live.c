@@ -68,6 +68,7 @@ static ib_source_frame *read_frame(ib_live *l)
     }
     f->index = l->frames++;
     f->pts_us = l->base_us + meta.pts_us;
+    f->repeated = meta.repeated;
     l->last_pts_us = f->pts_us;
     return f;
 }

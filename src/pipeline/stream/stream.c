@@ -367,6 +367,7 @@ static isobath_status finish(isobath_stream *s, const char *broken)
 {
     if (s->lag) IB_TRY(lag_end(s));
     if (!s->summary.frames) return ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s: no frames", s->setup.options.input);
+    ib_run_report_repeats(&s->run);
     if (!s->setup.format_count) return ISOBATH_OK;
     summarize(s);
     s->run.extra = json_pack("{s:s, s:O, s:I, s:I}", "mode", "stream", "redone", s->redone, "dropped", (json_int_t)s->summary.dropped,
@@ -380,8 +381,11 @@ static isobath_status process(isobath_stream *s)
     char broken[IB_DIAG_TEXT] = "";
     int64_t ready_us;
     IB_TRY(open_all(s));
+    int64_t taken = 0; /* number of the depth that the frame becomes */
     for (ib_source_frame *f; (f = ib_live_next(s->live, &ready_us));) {
-        isobath_status st = s->lag ? lag_frame(s, f, ready_us) : one_frame(s, f, ready_us);
+        isobath_status st = ib_repeats_add(&s->run.repeats, &(ib_media_frame){.index = taken++, .pts_us = f->pts_us, .repeated = f->repeated},
+                                           &s->diag);
+        if (st == ISOBATH_OK) st = s->lag ? lag_frame(s, f, ready_us) : one_frame(s, f, ready_us);
         ib_source_frame_unref(f);
         IB_TRY(st);
     }
