@@ -13,6 +13,7 @@
 #include "model/vda.h"
 #include "op_profile.h"
 #include "pipeline/plan.h"
+#include "pipeline/setup.h"
 #include "op/transfer.h"
 #include "support/synth.h"
 
@@ -132,10 +133,9 @@ int main(int argc, char **argv)
     int cuda = strcmp(o.backend, "cuda") == 0;
     if (cuda) o.ops = 0;
     if (o.ops == 2) o.threads = 1;
-    if (!o.shape.encode_batch) o.shape.encode_batch = cuda ? 11 : 1;
-    if (!o.shape.depth_batch) o.shape.depth_batch = cuda ? 4 : 1;
+    if (!o.shape.encode_batch && cuda) o.shape.encode_batch = 11;
+    if (!o.shape.depth_batch && cuda) o.shape.depth_batch = 4;
     o.shape.depth_slots = cuda ? 2 : 1;
-    if (!o.shape.temporal_piece && !cuda) o.shape.temporal_piece = 1024;
     ib_plan_network_size(o.width, o.height, o.input_size, 1, &o.shape.width, &o.shape.height);
     ib_diag diag = IB_DIAG_INIT;
     char path[] = "/tmp/isobath-bench-XXXXXX";
@@ -147,11 +147,18 @@ int main(int argc, char **argv)
     ib_backend *be = NULL;
     ib_vda *vda = NULL;
     ib_vda_memory memory;
+    ib_dtype act = strcmp(o.act, "f16") == 0 ? IB_F16 : strcmp(o.act, "bf16") == 0 ? IB_BF16 : IB_F32;
     isobath_status st = ib_checkpoint_open(path, &diag, &ckpt);
     unlink(path);
     if (st == ISOBATH_OK) st = ib_vda_config_read(ckpt, 0, &diag, &config);
+    if (st == ISOBATH_OK && !cuda) { /* what is not asked for is as in `isobath run` */
+        ib_vda_shape run = o.shape;
+        ib_setup_batches(&config, 0, act, &run);
+        if (!o.shape.encode_batch) o.shape.encode_batch = run.encode_batch;
+        if (!o.shape.depth_batch) o.shape.depth_batch = run.depth_batch;
+        if (!o.shape.temporal_piece) o.shape.temporal_piece = run.temporal_piece;
+    }
     if (st == ISOBATH_OK) st = ib_pool_create(o.threads, &diag, &pool);
-    ib_dtype act = strcmp(o.act, "f16") == 0 ? IB_F16 : strcmp(o.act, "bf16") == 0 ? IB_BF16 : IB_F32;
     ib_backend_options b = {.act = act, .isa = o.isa, .pool = pool, .diag = &diag};
     if (st == ISOBATH_OK) st = cuda ? ib_cuda_open(&b, &be) : ib_cpu_open(&b, &be);
     if (st == ISOBATH_OK && o.ops && !cuda) st = bench_profile_attach(be, o.ops == 2 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC);

@@ -1,28 +1,35 @@
 #!/usr/bin/env python3
-"""The network of `vits` on the CPU: isobath beside PyTorch running the reference, ONNX Runtime and OpenVINO, every frame new.
+"""`vits` on the CPU: isobath beside PyTorch running the reference, ONNX Runtime and OpenVINO, every frame new.
 
-usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads N] [--sizes 518x518,504x280]
-         [--rows isobath,torch,eager,compile,onnx,openvino] [--precisions fp32,bf16] [--repeat 3] [--seconds LIMIT] [--export FOLDER]
-         [--cpu-time]
+usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads N] [--sizes 518x518,504x280] [--precisions fp32,bf16]
+         [--rows isobath,command,fused,eager,compile,whole,onnx,openvino] [--repeat 3] [--seconds LIMIT] [--export FOLDER] [--cpu-time]
+         [--command build/isobath --clips A.mp4,B.mp4 --weights vits.safetensors --frames 66]
 
-REFERENCE: a checkout of Video Depth Anything. A window is 32 frames of which 22 are new (isobath encodes only those; the
-reference encodes all). "torch": attention by scaled_dot_product_attention, with and without channels-last; "eager": the
-reference as it is; "compile": the faster of the first two under torch.compile. bf16 is autocast. Weights are random. Prints a line per row (median of
-the repeats, spread), then how often isobath is as fast as the best of each. A row that would pass LIMIT is left out, saying so.
---cpu-time: one thread and its processor time, for a machine that others use at the same time."""
-import argparse, os, re, resource, statistics, subprocess, sys, time
+REFERENCE: a checkout of Video Depth Anything (with torchvision, einops, tqdm and opencv, which it imports). A window is 32 frames of
+which 22 are new (isobath encodes only those; the reference encodes all). Rows of PyTorch: "eager" is the reference as it is; "fused" has
+attention by scaled_dot_product_attention, with and without channels-last; "compile": the faster of these two with the encoder's blocks, the
+temporal modules and the fusion blocks compiled, each kind once (torch.compile, dynamic=False); "whole": all of it compiled at once, which
+takes many minutes on few cores (TORCHINDUCTOR_CACHE_DIR keeps what was compiled). bf16 is autocast. Weights are random.
+"command" is the whole of `isobath run` on a clip of that size to 16-bit PNG, the process with its loading (bench: tests/isobath_synth makes
+weights). Prints a line per row (median of the repeats, spread), then how often isobath is as fast as the best of each. A row that would
+pass LIMIT is left out, saying so. --cpu-time: one thread and its processor time, for a machine that others use at the same time."""
+import argparse, json, os, re, resource, signal, statistics, subprocess, sys, tempfile, time, types
 
 p = argparse.ArgumentParser(usage=__doc__)
 p.add_argument("reference")
 p.add_argument("--bench")
 p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
 p.add_argument("--sizes", default="518x518,504x280")
-p.add_argument("--rows", default="isobath,torch,eager,compile,onnx,openvino")
+p.add_argument("--rows", default="isobath,command,fused,eager,compile,onnx,openvino")
 p.add_argument("--precisions", default="fp32,bf16")
 p.add_argument("--repeat", type=int, default=3)
 p.add_argument("--seconds", type=float, default=1e9)
 p.add_argument("--export", default="/tmp")
 p.add_argument("--cpu-time", action="store_true")
+p.add_argument("--command")
+p.add_argument("--clips", default="")
+p.add_argument("--weights")
+p.add_argument("--frames", type=int, default=66)
 o = p.parse_args()
 clock = time.process_time if o.cpu_time else time.perf_counter
 if o.cpu_time: o.threads = 1
@@ -41,28 +48,46 @@ def note(size, precision, tool, label, rates):
     print(f"{size:9s} {precision} {label:44s} {rate:8.3f} output frames/s ({min(rates):.3f} .. {max(rates):.3f}, n={len(rates)})", flush=True)
 
 
-def timed(size, precision, tool, label, call):
+def too_long(signum, frame): raise TimeoutError("LIMIT")
+
+
+signal.signal(signal.SIGALRM, too_long)
+
+
+def timed(size, precision, tool, label, call, once=False):
+    """`once`: a slow variant, for which the first call will do"""
+    if left() <= 0: return print(f"{size:9s} {precision} {label}: no time left")
+    signal.setitimer(signal.ITIMER_REAL, min(left(), 1e6))
     try:
-        start, rates = time.time(), []
+        start, rates = clock(), []
         if not o.cpu_time: call() # the first call prepares: little of the minutes that it takes on one thread
-        first = time.time() - start
-        while len(rates) < o.repeat and left() > first:
+        first = clock() - start
+        if once and not o.cpu_time: rates.append(22 / first)
+        while len(rates) < (1 if once else o.repeat) and left() > first:
             start = clock()
             call()
             rates.append(22 / (clock() - start))
+        if first > 20 or "ompiled" in label: print(f"# {label}: the first call took {first:.1f} s", flush=True)
         if rates: note(size, precision, tool, label, rates)
         else: print(f"{size:9s} {precision} {label}: only a first call of {first:.2f} s, left out")
     except Exception as e:
         print(f"{size:9s} {precision} {label}: failed: {repr(e)[:300]}", flush=True)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def video_size(path):
+    import cv2
+    v = cv2.VideoCapture(path)
+    return int(v.get(cv2.CAP_PROP_FRAME_WIDTH)), int(v.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
 
 def bench(size, precision, windows, repeat):
     """(rate, lowest, highest) and the processor time of a call of bench_network"""
     w, h = map(int, size.split("x"))
-    batch = ["--encode-batch", "4", "--depth-batch", "4"] if precision == "bf16" else [] # as `isobath run`
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     out = subprocess.run([o.bench, "--model", "vits", "--windows", str(windows), "--repeat", str(repeat), "--threads", str(o.threads), "--act",
-                          "f32" if precision == "fp32" else "bf16", "--source", size, "--input-size", str(min(w, h)), *batch],
+                          "f32" if precision == "fp32" else "bf16", "--source", size, "--input-size", str(min(w, h))],
                          capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     m = re.search(r"vits\s+(\S+)\s+(.*?)\s+([\d.]+) output frames/s \(([\d.]+) \.\. ([\d.]+)\)", out.stdout)
@@ -77,14 +102,41 @@ if "isobath" in rows and o.bench:
             if o.cpu_time: rates = [2 * 22 / (bench(size, precision, 3, 1)[2] - least)]
             note(size, precision, "isobath", "isobath " + kind, rates)
 
+if "command" in rows and o.command:
+    for size in sizes:
+        clip = next((c for c in o.clips.split(",") if c and "%dx%d" % video_size(c) == size), None)
+        if not clip: continue
+        for precision in precisions:
+            rates = []
+            with tempfile.TemporaryDirectory() as folder:
+                for _ in range(o.repeat):
+                    start = time.time()
+                    done = subprocess.run([o.command, "run", clip, "-o", folder, "--overwrite", "--model", o.weights, "--input-size", str(min(map(int, size.split("x")))),
+                                           "--precision", precision, "--max-frames", str(o.frames), "--format", "png16", "--devices", "cpu",
+                                           "--threads", str(o.threads), "--json"], capture_output=True, text=True)
+                    rates.append(o.frames / (time.time() - start))
+                    if done.returncode: sys.exit(done.stderr)
+            note(size, precision, "isobath run", f"isobath run, {o.frames} frames to png16", rates)
+            line = [l for l in done.stdout.splitlines() if '"event":"done"' in l][-1]
+            print("# of the last run's time: " + ", ".join(f"{k} {v:.1%}" for k, v in json.loads(line).items() if k in ("decode", "network", "align", "write")), flush=True)
+
+try:
+    import easydict
+except ImportError: # all that the reference takes from it
+    class EasyDict(dict):
+        __getattr__ = dict.__getitem__
+        __setattr__ = dict.__setitem__
+    sys.modules["easydict"] = types.SimpleNamespace(EasyDict=EasyDict)
 sys.path.insert(0, o.reference)
 import numpy, torch
 import torch.nn.functional as F
 from video_depth_anything import video_depth
-from video_depth_anything.dinov2_layers import attention
-from video_depth_anything.motion_module import attention as temporal
+from video_depth_anything.dinov2_layers import attention, block
+from video_depth_anything.motion_module import attention as temporal, motion_module
+from video_depth_anything.util import blocks
 torch.set_num_threads(o.threads)
 torch.manual_seed(0)
+PARTS = (block.Block, motion_module.TemporalTransformer3DModel, blocks.FeatureFusionBlock)
 plain = attention.MemEffAttention.forward, temporal.CrossAttention._attention
 
 
@@ -122,24 +174,23 @@ for size in sizes:
     x = torch.randn(1, 32, 3, h, w)
     for precision in precisions:
         fuse(True)
-        if "torch" in rows:
+        if "fused" in rows:
             for last in (True, False):
                 timed(size, precision, "PyTorch", f"torch, fused attention{', channels-last' if last else ''}", caller(nets[last], x, precision))
-        if "compile" in rows:
+        for row in ("compile", "whole"):
+            if row not in rows: continue
             torch._dynamo.reset()
             torch._dynamo.config.cache_size_limit = 64
-            got = table.get((size, precision, "PyTorch"), [(1, "channels-last")])
-            last = "channels-last" in max(got)[1]
-            m = torch.compile(network(last))
-            start = time.time()
-            try:
-                caller(m, x, precision)()
-                print(f"# compiled in {time.time() - start:.1f} s", flush=True)
-                timed(size, precision, "PyTorch", f"torch, fused{', channels-last' if last else ''}, compile", caller(m, x, precision))
-            except Exception as e: print(f"{size:9s} {precision} compile: failed: {repr(e)[:300]}", flush=True)
+            last = "channels-last" in max(table.get((size, precision, "PyTorch"), [(1, "channels-last")]))[1]
+            m, label = network(last), f"torch, fused{', channels-last' if last else ''}, {'compiled' if row == 'whole' else 'blocks compiled'}"
+            if row == "whole": m.compile(dynamic=False)
+            else:
+                for part in m.modules():
+                    if isinstance(part, PARTS): part.compile(dynamic=False)
+            timed(size, precision, "PyTorch", label, caller(m, x, precision))
         if "eager" in rows:
             fuse(False)
-            timed(size, precision, "PyTorch", "torch, eager", caller(nets[False], x, precision))
+            timed(size, precision, "PyTorch", "torch, eager", caller(nets[False], x, precision), once=True)
     if "onnx" not in rows and "openvino" not in rows: continue
     fuse(True)
     path = os.path.join(o.export, f"vits_{size}.onnx")
@@ -174,9 +225,10 @@ for size in sizes:
 
 for size in sizes:
     for precision in precisions:
-        ours = table.get((size, precision, "isobath"))
-        for tool in ("PyTorch", "ONNX Runtime", "OpenVINO"):
-            for against in dict.fromkeys((precision, "fp32")):
-                if ours and (size, against, tool) in table:
-                    rate, label = max(table[size, against, tool])
-                    print(f"{size} isobath {precision} {ours[0][0]:.2f}: {ours[0][0] / rate:.2f} times {tool} {against} {rate:.2f} ({label})")
+        for name in ("isobath", "isobath run"):
+            ours = table.get((size, precision, name))
+            for tool in ("PyTorch", "ONNX Runtime", "OpenVINO"):
+                for against in dict.fromkeys((precision, "fp32")):
+                    if ours and (size, against, tool) in table:
+                        rate, label = max(table[size, against, tool])
+                        print(f"{size} {name} {precision} {ours[0][0]:.2f}: {ours[0][0] / rate:.2f} times {tool} {against} {rate:.2f} ({label})")

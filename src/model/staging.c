@@ -5,10 +5,13 @@
 #include "model/config.h"
 #include "model/vda.h"
 
+/* The device's memory is the host's: frames are read where they are, and the one that is converted is scratch, as the ops' own. */
+static int in_place(const ib_backend *be) { return !be->ops->stage_upload; }
+
 void ib_staging_free(ib_staging *s, ib_backend *be, ib_budget *budget)
 {
     for (int i = 0; i < IB_STAGE_SLOTS; i++) ib_device_free(be, budget, s->stage[i], s->stage_bytes[i]);
-    ib_device_free(be, budget, s->rgb, s->rgb_bytes);
+    ib_device_free(be, in_place(be) ? NULL : budget, s->rgb, s->rgb_bytes);
     *s = (ib_staging){0};
 }
 
@@ -82,9 +85,25 @@ static isobath_status convert(ib_backend *be, const ib_yuv_planes *p, const ib_t
                                                    .y = ib_tensor_3d(rgb->data, IB_U8, p->height, p->width, 3)});
 }
 
+static isobath_status preprocess_in_place(ib_staging *s, ib_backend *be, const ib_vda_frame *frames, int count, const ib_tensor *input)
+{
+    for (int i = 0; i < count; i++) {
+        const ib_vda_frame *f = &frames[i];
+        ib_tensor rgb = ib_tensor_4d((void *)(uintptr_t)f->rgb, IB_U8, 1, f->height, f->width, 3);
+        if (f->planes) {
+            IB_TRY(reserve(be, NULL, &s->rgb, &s->rgb_bytes, (size_t)f->height * (size_t)f->width * 3));
+            rgb.data = s->rgb;
+            IB_TRY(convert(be, f->planes, &rgb));
+        }
+        IB_TRY(ib_preprocess(be, &(ib_preprocess_args){rgb, ib_tensor_slice(input, i, 1)}));
+    }
+    return ISOBATH_OK;
+}
+
 isobath_status ib_staging_preprocess(ib_staging *s, ib_backend *be, ib_budget *budget, const ib_vda_frame *frames, int count,
                                      int batch, const ib_tensor *input)
 {
+    if (in_place(be)) return preprocess_in_place(s, be, frames, count, input);
     int slot = s->next;
     size_t largest = 0, converted = 0;
     for (int i = 0; i < count; i++) {

@@ -1,4 +1,5 @@
-/* Source frames on their way into the network: uploaded beside the work, made RGB, resized and normalised on the device. */
+/* Source frames on their way into the network: uploaded beside the work (read where they are on backends without transfers of
+ * their own), made RGB, resized and normalised on the device. */
 #ifndef IB_MODEL_STAGING_H
 #define IB_MODEL_STAGING_H
 
@@ -7,7 +8,7 @@
 
 struct ib_vda_frame;
 
-/* Zero-initialised. Memory is taken at the first frame and kept; it grows with the source size. */
+/* Zero-initialised. Memory is taken at the first frame and kept; it grows with the source size. `budget` counts it on devices. */
 typedef struct ib_staging {
     void *stage[IB_STAGE_SLOTS]; /* raw frames of a micro-batch */
     size_t stage_bytes[IB_STAGE_SLOTS];

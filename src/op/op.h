@@ -295,7 +295,8 @@ typedef struct ib_op_table {
     isobath_status (*weight_create)(ib_backend *, const ib_weight_desc *, ib_weight **out);
     void (*weight_destroy)(ib_backend *, ib_weight *);
     void (*close)(ib_backend *);
-    /* Transfers that overlap with work; all NULL where there is nothing to overlap (use the functions of op/transfer.h). */
+    /* Transfers that overlap with work; all NULL where there is nothing to overlap, because device memory is the host's (use the
+     * functions of op/transfer.h). */
     isobath_status (*bind_thread)(ib_backend *);
     isobath_status (*host_alloc)(ib_backend *, size_t bytes, void **out);
     void (*host_free)(ib_backend *, void *host);

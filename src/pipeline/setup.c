@@ -249,8 +249,8 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda
     int64_t pixels = (int64_t)(shape->height / 14) * (shape->width / 14);
     int64_t largest = pixels * 64 * config->features * 2; /* bytes of the head's largest map for one frame, in a half type */
     /* measured: docs/SPEED.md */
-    shape->encode_batch = !gpu ? act == IB_F32 ? 1 : 4 : act == IB_F32 ? 8 : 11;
-    shape->depth_batch = (!gpu && act == IB_F32) || largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : gpu ? 8 : 4;
+    shape->encode_batch = !gpu ? 4 : act == IB_F32 ? 8 : 11;
+    shape->depth_batch = largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : gpu ? 8 : 4;
     shape->temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
     shape->depth_slots = gpu ? 2 : 1;
 }
@@ -277,8 +277,6 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
     if (!s->exec) {
         ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
-        /* Memory that is limited by hand is for both networks in turn (a window that is redone): no larger batches on a CPU then. */
-        if (s->device < 0 && s->options.device_memory) s->shape.encode_batch = s->shape.depth_batch = 1;
         IB_TRY(limit_memory(s, diag));
         IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
     }

@@ -69,7 +69,8 @@ isobath_status ib_setup_open_exec(ib_setup *setup, ib_diag *diag);
 /* NAME of the results of an input: its base name without the extension; the folder's name for a pattern or folder. */
 void ib_setup_name(const char *input, char *name, size_t size);
 
-/* Micro-batches for shape->height and width: on the CPU one frame fills the caches; on a GPU enough frames to fill the card. */
+/* Micro-batches for shape->height and width: on the CPU enough frames that all cores have work to the end of an op, which takes no
+ * memory that the temporal modules do not need anyway; on a GPU enough frames to fill the card. */
 void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda_shape *shape);
 
 /* Opens a backend of the chosen device. Errors: DEVICE, UNSUPPORTED, MEMORY. */
