@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-enum { W = 182, H = 168, SRC_W = 90, SRC_H = 80, WINDOWS = 3, FRAMES = 22 * WINDOWS - 3, HOGS = 4096 };
+enum { SRC_W = 90, SRC_H = 80, WINDOWS = 3, FRAMES = 22 * WINDOWS - 3, HOGS = 4096 };
 
-static int on_card;
+static int on_card, W = 182, H = 168; /* larger on a card, so that plans differ by more than what its memory is dealt in */
 static ib_dtype act = IB_F32;
 
 typedef struct rig {
@@ -98,7 +98,7 @@ static void open_rig(rig *r)
     }
     for (int i = 0; i < 2; i++) {
         void *p;
-        assert_int_equal(ib_host_alloc(r->backend, sizeof(float) * IB_PLAN_WINDOW * H * W, &p), ISOBATH_OK);
+        assert_int_equal(ib_host_alloc(r->backend, sizeof(float) * IB_PLAN_WINDOW * (size_t)H * (size_t)W, &p), ISOBATH_OK);
         r->raw[i] = p;
     }
     r->calls = 0;
@@ -121,7 +121,7 @@ static void close_rig(rig *r)
 /* All windows, two in flight, into out, f32 (WINDOWS,32,H,W). `starve`: this window finds no memory. */
 static isobath_status run(rig *r, int starve, float *out)
 {
-    size_t map = (size_t)IB_PLAN_WINDOW * H * W;
+    size_t map = (size_t)IB_PLAN_WINDOW * (size_t)H * (size_t)W;
     for (int k = 0, done = 0; done < WINDOWS;) {
         if (k < WINDOWS) {
             ib_source_frame *slot[IB_PLAN_WINDOW];
@@ -191,14 +191,12 @@ static void others_take_the_memory(void **state)
     while (least.depth_slots > 1) assert_true(ib_vda_shape_shrink(&least));
     assert_int_equal(ib_vda_plan(&r.config, &least, act, &r.diag, &memory), ISOBATH_OK);
     r.crowd_at = 1;
-    r.leave = memory.total + memory.total / 50 + ((size_t)(on_card ? 24 : 1) << 20); /* sizes are rounded up; staged frames; kernels' code */
+    r.leave = memory.total + memory.total / 50 + ((size_t)(on_card ? 20 : 1) << 20); /* sizes are rounded up; staged frames */
     if (run(&r, 2, got) != ISOBATH_OK) fail_msg("%s", r.diag.text);
     expect_bytes("others", 0);
     print_message("%zu MiB left: %d plans tried, windows in flight %d\n", r.leave >> 20, r.reloads, ib_vda_depth_slots(r.vda));
-    if (!on_card) {
-        assert_true(r.reloads > 1);
-        assert_int_equal(ib_vda_depth_slots(r.vda), 1);
-    }
+    assert_true(r.reloads > 1);
+    assert_int_equal(ib_vda_depth_slots(r.vda), 1);
     close_rig(&r);
 }
 
@@ -221,8 +219,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {cmocka_unit_test(undisturbed), cmocka_unit_test(an_op_finds_no_memory),
                                        cmocka_unit_test(others_take_the_memory), cmocka_unit_test(nothing_is_left)};
     on_card = argc > 1 && strcmp(argv[1], "cuda") == 0;
+    if (on_card) W = H = 518;
     if (argc > 2) act = strcmp(argv[2], "f16") == 0 ? IB_F16 : strcmp(argv[2], "bf16") == 0 ? IB_BF16 : IB_F32;
-    bytes = sizeof(float) * WINDOWS * IB_PLAN_WINDOW * H * W;
+    bytes = sizeof(float) * WINDOWS * IB_PLAN_WINDOW * (size_t)H * (size_t)W;
     want = malloc(bytes);
     got = malloc(bytes);
     if (!want || !got || synth_checkpoint_write("tiny", 1, "compute_memory.safetensors") != 0) return 1;
