@@ -159,7 +159,7 @@ static timing exr_alone(const video *v, int peer, const char *folder)
     snprintf(path, sizeof path, "%s/one.exr", folder);
     ib_diag diag = IB_DIAG_INIT;
     ib_exr_encoder *e;
-    if (ib_exr_encoder_create(v->width, v->height, "zip", 0, IB_DEPTH_DISPARITY, &diag, &e) != ISOBATH_OK) die(diag.text);
+    if (ib_exr_encoder_create(v->width, v->height, "zip", 0, IB_DEPTH_DISPARITY, 1, &diag, &e) != ISOBATH_OK) die(diag.text);
     timing t = {.cpu_s = -now(CLOCK_PROCESS_CPUTIME_ID), .wall_s = -now(CLOCK_MONOTONIC)};
     for (int i = 0; i < v->count; i++) {
         const uint8_t *data;

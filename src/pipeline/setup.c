@@ -128,6 +128,7 @@ static isobath_status open_media(ib_setup *s, ib_diag *diag)
     s->plan.source_width = info->width;
     s->plan.source_height = info->height;
     s->plan.fps = info->fps;
+    s->pixel_aspect = s->media_options.square_pixels ? 1 : info->rotation % 180 ? 1 / info->pixel_aspect : info->pixel_aspect;
     s->plan.frames_hint = info->frames_hint;
     return ISOBATH_OK;
 }
@@ -378,7 +379,7 @@ static void fill_sink_config(ib_setup *s)
     const isobath_plan *p = &s->plan;
     s->sink = (ib_sink_config){
         .folder = o->output, .name = s->name, .width = p->output_width, .height = p->output_height,
-        .rgb_width = p->source_width, .rgb_height = p->source_height, .fps = p->fps, .frames_hint = p->frames_hint,
+        .rgb_width = p->source_width, .rgb_height = p->source_height, .rgb_aspect = s->pixel_aspect, .fps = p->fps, .frames_hint = p->frames_hint,
         .kind = p->metric ? IB_DEPTH_METRIC : IB_DEPTH_DISPARITY, .start_number = o->start_number,
         .range_min = o->range_min, .range_max = o->range_max, .png_level = o->png_max ? 9 : 0, .npz_half = o->npz_half,
         .npz_level = o->npz_level, .grayscale = o->grayscale, .colormap = o->colormap,

@@ -40,6 +40,7 @@ typedef struct ib_setup {
     int device; /* the first one: CUDA ordinal, IB_DEVICE_CPU or IB_DEVICE_NULL */
     int fleet;  /* 1: every device is a worker process; the members below count then */
     int decodes;             /* 1: worker processes read the input, each for itself; 0: this one reads it for all */
+    double pixel_aspect;          /* of the source pictures: width / height of a pixel */
     char decoder[96], colour[96]; /* as of ib_media_info: of whoever decodes */
     size_t fleet_bytes;      /* what worker processes and shared memory take; of plan.host_bytes */
     int segment;             /* windows of a segment at most */

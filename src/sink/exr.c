@@ -65,7 +65,7 @@ static isobath_status exr_open(const ib_sink_config *config, ib_diag *diag, ib_s
         sink->encoders ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the exr sink");
     for (int i = 0; st == ISOBATH_OK && i < sink->threads; i++)
         st = ib_exr_encoder_create(config->width, config->height, config->exr_compression, config->exr_half,
-                                   config->kind, diag, &sink->encoders[i]);
+                                   config->kind, ib_sink_aspect(config), diag, &sink->encoders[i]);
     static const ib_frame_queue_ops ops = {exr_work, NULL};
     if (st == ISOBATH_OK) st = ib_file_series_open(config, "depths_exr", "frame_", 5, ".exr", diag, &sink->series);
     if (st == ISOBATH_OK)

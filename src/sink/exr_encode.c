@@ -15,6 +15,7 @@ struct ib_exr_encoder {
     int width, height, half;
     exr_compression_t compression;
     ib_depth_kind kind;
+    float pixel_aspect;
     uint16_t *half_rows; /* (H,W), half only */
     uint8_t *file;       /* what was written so far */
     size_t size, capacity;
@@ -96,7 +97,7 @@ static exr_result_t compress_zip(exr_encode_pipeline_t *pipeline)
     return EXR_ERR_SUCCESS;
 }
 
-isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind,
+isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, double pixel_aspect,
                                      ib_diag *diag, ib_exr_encoder **out)
 {
     static const struct {
@@ -118,6 +119,7 @@ isobath_status ib_exr_encoder_create(int width, int height, const char *compress
     e->half = half;
     e->kind = kind;
     e->compression = names[c].value;
+    e->pixel_aspect = (float)pixel_aspect;
     if (half) e->half_rows = malloc((size_t)width * (size_t)height * sizeof *e->half_rows);
     e->stream = malloc(sizeof *e->stream);
     e->level_buf = malloc(ISAL_DEF_LVL3_DEFAULT);
@@ -147,6 +149,7 @@ static exr_result_t write_header(exr_context_t context, const ib_exr_encoder *e,
     exr_result_t r = exr_add_part(context, "depth", EXR_STORAGE_SCANLINE, &part);
     if (r == EXR_ERR_SUCCESS)
         r = exr_initialize_required_attr_simple(context, part, e->width, e->height, e->compression);
+    if (r == EXR_ERR_SUCCESS && e->pixel_aspect != 1) r = exr_set_pixel_aspect_ratio(context, part, e->pixel_aspect);
     if (r == EXR_ERR_SUCCESS)
         r = exr_add_channel(context, part, "Z", e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1,
                             1);

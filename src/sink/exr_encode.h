@@ -7,9 +7,9 @@
 
 typedef struct ib_exr_encoder ib_exr_encoder;
 
-/* compression: NULL or "zip", "piz", "pxr24" (float is rounded to 24 bits), "none". `half`: 16-bit floats.
+/* pixel_aspect: width / height of a pixel. compression: NULL or "zip", "piz", "pxr24" (float is rounded to 24 bits), "none". `half`: 16-bit floats.
  * Errors: ISOBATH_ERR_USAGE (no such compression), ISOBATH_ERR_MEMORY. One thread at a time. */
-isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind,
+isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, double pixel_aspect,
                                      ib_diag *diag, ib_exr_encoder **out);
 void ib_exr_encoder_destroy(ib_exr_encoder *encoder);
 /* *data is valid until the next call. Errors: ISOBATH_ERR_INTERNAL; ISOBATH_ERR_INPUT when a value does not fit half.

@@ -124,6 +124,7 @@ static isobath_status ffv1_finish(ib_sink *base)
                    .width = sink->config.width,
                    .height = sink->config.height,
                    .fps = sink->config.fps,
+                   .pixel_aspect = ib_sink_aspect(&sink->config),
                    .resumable = sink->config.resumable,
                    .tags = tags,
                    .tag_count = ib_quant_has_invalid(quant) ? 5 : 4},

@@ -207,6 +207,7 @@ static isobath_status preview_finish(ib_sink *base)
                    .width = ((sink->config.width + 1) & ~1) * (sink->sources ? 2 : 1),
                    .height = (sink->config.height + 1) & ~1,
                    .fps = sink->config.fps,
+                   .pixel_aspect = ib_sink_aspect(&sink->config),
                    .smooth = sink->sources == NULL,
                    .hardware = sink->config.preview_hardware,
                    .hardware_card = sink->config.preview_card,

@@ -55,6 +55,7 @@ typedef struct ib_sink_config {
     const char *name;          /* NAME of the result files: NAME_depths.npz ... */
     int width, height;         /* of the depth frames */
     int rgb_width, rgb_height; /* of the source pictures */
+    double rgb_aspect;         /* width / height of their pixels; 0: square. Those of the depth cover the same picture */
     double fps;                /* average; 0: unknown */
     int64_t frames_hint;       /* -1: unknown */
     ib_depth_kind kind; /* relative disparity (larger is nearer, unit "relative") or metric depth (unit "metre") */
@@ -91,6 +92,13 @@ typedef struct ib_sink_config {
     int resumable;                /* 1: close without finish keeps what `resume` needs; 0: it leaves complete files or none */
     const ib_sink_resume *resume; /* NULL: from the start, removing what an earlier run left */
 } ib_sink_config;
+
+/* Width / height of a pixel of the depth frames. */
+static inline double ib_sink_aspect(const ib_sink_config *c)
+{
+    double wide = (double)c->rgb_width / c->width, high = (double)c->rgb_height / c->height;
+    return c->rgb_aspect > 0 && c->rgb_aspect != 1 && c->rgb_width > 0 ? c->rgb_aspect * wide / high : 1;
+}
 
 typedef struct ib_sink ib_sink;
 struct ib_sink;

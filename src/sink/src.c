@@ -91,6 +91,7 @@ static isobath_status src_open(const ib_sink_config *config, ib_diag *diag, ib_s
                               .width = sink->width,
                               .height = sink->height,
                               .fps = config->fps,
+                              .pixel_aspect = config->rgb_aspect,
                               .resumable = config->resumable,
                               .sound_from = config->source_path};
     isobath_status st = ok ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the src sink");

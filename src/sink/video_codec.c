@@ -122,7 +122,7 @@ static isobath_status describe_stream(AVStream *stream, const AVCodec *codec, co
     par->codec_id = codec->id;
     par->width = format->width;
     par->height = format->height;
-    par->sample_aspect_ratio = stream->sample_aspect_ratio = (AVRational){1, 1};
+    par->sample_aspect_ratio = stream->sample_aspect_ratio = format->pixel_aspect > 0 ? av_d2q(format->pixel_aspect, 255) : (AVRational){1, 1};
     if (format->kind == IB_VIDEO_H264) {
         par->format = AV_PIX_FMT_YUV420P;
         par->color_range = AVCOL_RANGE_MPEG;

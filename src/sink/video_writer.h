@@ -21,6 +21,7 @@ typedef struct ib_video_format {
     const char *path; /* PATH.tmp is written, then renamed */
     int width, height;
     double fps; /* for the encoder's rate control; 0: unknown */
+    double pixel_aspect; /* width / height of a pixel, for the container; 0: square */
     const ib_video_tag *tags;
     int tag_count;
     const char *sound_from; /* a media file whose sound is copied, packet by packet; NULL: none */

@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ib_exr_encoder *encoder;
     const uint8_t *file;
     size_t file_bytes;
-    must(ib_exr_encoder_create(width, height, compression, half, IB_DEPTH_METRIC, NULL, &encoder) == ISOBATH_OK);
+    must(ib_exr_encoder_create(width, height, compression, half, IB_DEPTH_METRIC, 1, NULL, &encoder) == ISOBATH_OK);
     isobath_status st = ib_exr_encode(encoder, frame, NULL, &file, &file_bytes);
     must(half || st == ISOBATH_OK);
     if (st == ISOBATH_OK && !half) compare(&(memory_file){file, file_bytes}, frame);

@@ -154,11 +154,11 @@ static void exr_round_trip(void **state)
     same_bytes("exr", &config, "clip_depths_exr/frame_00005.exr");
     ib_exr_encoder *encoder;
     ib_diag diag = IB_DIAG_INIT;
-    assert_int_equal(ib_exr_encoder_create(W, H, "dwaa", 0, IB_DEPTH_METRIC, &diag, &encoder), ISOBATH_ERR_USAGE);
+    assert_int_equal(ib_exr_encoder_create(W, H, "dwaa", 0, IB_DEPTH_METRIC, 1, &diag, &encoder), ISOBATH_ERR_USAGE);
     const uint8_t *data;
     size_t size;
     ib_depth_frame *f = make_frame(0, W, H, 70000);
-    assert_int_equal(ib_exr_encoder_create(W, H, "zip", 1, IB_DEPTH_METRIC, NULL, &encoder), ISOBATH_OK);
+    assert_int_equal(ib_exr_encoder_create(W, H, "zip", 1, IB_DEPTH_METRIC, 1, NULL, &encoder), ISOBATH_OK);
     assert_int_equal(ib_exr_encode(encoder, f, NULL, &data, &size), ISOBATH_ERR_INPUT); /* no half holds 70000 */
     ib_exr_encoder_destroy(encoder);
     ib_depth_frame_unref(f);
@@ -241,6 +241,29 @@ static void src_frames(void **state)
     free(path);
     remove_folder(folder);
     same_bytes("src", &config, "clip_src.mp4");
+}
+
+/* Pixels that are not square: containers and EXR headers say so, whatever size the depth has. */
+static void pixel_aspect(void **state)
+{
+    (void)state;
+    static const char *const formats[][2] = {{"src", "clip_src.mp4"}, {"ffv1", "clip_depths.mkv"}, {"preview", "clip_vis.mp4"}};
+    for (int i = 0; i < 3; i++) {
+        char *folder = scratch_folder(), *path = ib_text("%s/%s", folder, formats[i][1]);
+        ib_sink_config config = rgb_config(folder);
+        config.rgb_aspect = 16.0 / 11;
+        assert_int_equal(run_rgb(formats[i][0], &config, NULL, NULL), ISOBATH_OK);
+        ib_media *media;
+        assert_int_equal(ib_media_open(path, &(ib_media_options){.threads = 1}, NULL, &media), ISOBATH_OK);
+        assert_true(fabs(ib_media_get_info(media)->pixel_aspect - 16.0 / 11) < 0.01);
+        ib_media_close(media);
+        free(path);
+        remove_folder(folder);
+    }
+    ib_sink_config half = {.width = W / 2, .height = H, .rgb_width = W / 2 * 2, .rgb_height = H, .rgb_aspect = 1.5};
+    assert_true(ib_sink_aspect(&half) == 3);
+    half.rgb_aspect = 1; /* square ones stay square, to the byte, at any size */
+    assert_true(ib_sink_aspect(&half) == 1);
 }
 
 static void side_by_side(void **state)
@@ -427,7 +450,7 @@ int main(void)
 #ifdef ISOBATH_HAVE_EXR
         cmocka_unit_test(exr_round_trip),
 #endif
-        cmocka_unit_test(ffv1_is_lossless), cmocka_unit_test(src_frames),      cmocka_unit_test(side_by_side),
+        cmocka_unit_test(ffv1_is_lossless), cmocka_unit_test(src_frames),      cmocka_unit_test(pixel_aspect), cmocka_unit_test(side_by_side),
         cmocka_unit_test(ply_points),       cmocka_unit_test(sound_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
