@@ -300,7 +300,7 @@ else
     if [ -z "$scarce" ]; then row skip memory-taken-by-others 0 "the build has no unit_compute_memory"
     else
         places=1 # each takes all of the card for a moment
-        for act in f16 bf16 f32; do check memory-taken-by-others-$act "$limit" 'PASSED  . 4 test' env -C "$work" "$scarce" cuda $act; done
+        for act in f16 bf16 f32; do check memory-taken-by-others-$act "$limit" 'PASSED  . 5 test' env -C "$work" "$scarce" cuda $act; done
         finish
     fi
 fi

@@ -34,6 +34,7 @@ typedef struct rig {
     float *raw[2];
     int calls, fail_at; /* of `linear`: the call that finds no memory; 0: none */
     int reloads, crowd_at; /* before this reload others take what the network had */
+    int crowd_before;      /* this window others take all that is free; 0: no */
     size_t leave;
     void *hog[HOGS];
     int hogs;
@@ -129,6 +130,7 @@ static isobath_status run(rig *r, int starve, float *out)
             ib_plan_window_frames(k, FRAMES, index);
             for (int i = 0; i < IB_PLAN_WINDOW; i++) slot[i] = r->frames[index[i]];
             if (k == starve) ib_compute_starve(r->compute);
+            if (k && k == r->crowd_before) crowd(r, 1);
             IB_TRY(ib_compute_begin(r->compute, 0, k, slot, r->raw[k % 2]));
             k++;
             if (ib_compute_in_flight(r->compute) < 2) continue;
@@ -200,6 +202,19 @@ static void others_take_the_memory(void **state)
     close_rig(&r);
 }
 
+/* After the second window nothing is allocated any more: it does not matter that all that is free is gone. */
+static void steady(void **state)
+{
+    (void)state;
+    static rig r;
+    open_rig(&r);
+    r.crowd_before = 2;
+    if (run(&r, -1, got) != ISOBATH_OK) fail_msg("%s", r.diag.text);
+    expect_bytes("steady", 0);
+    assert_int_equal(r.reloads, 0);
+    close_rig(&r);
+}
+
 /* Nothing is left at all: one line. */
 static void nothing_is_left(void **state)
 {
@@ -217,7 +232,8 @@ static void nothing_is_left(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(undisturbed), cmocka_unit_test(an_op_finds_no_memory),
-                                       cmocka_unit_test(others_take_the_memory), cmocka_unit_test(nothing_is_left)};
+                                       cmocka_unit_test(others_take_the_memory), cmocka_unit_test(steady),
+                                       cmocka_unit_test(nothing_is_left)};
     on_card = argc > 1 && strcmp(argv[1], "cuda") == 0;
     if (on_card) W = H = 518;
     if (argc > 2) act = strcmp(argv[2], "f16") == 0 ? IB_F16 : strcmp(argv[2], "bf16") == 0 ? IB_BF16 : IB_F32;
