@@ -27,8 +27,8 @@ static int set_when_slow(void *target, const char *arg)
 
 static int set_pipe(void *target, const char *arg)
 {
-    static const char *const names[] = {"f32", "u16", "y4m"};
-    for (int i = 0; i < 3; i++)
+    static const char *const names[] = {"f32", "u16", "y4m", "view"};
+    for (int i = 0; i < 4; i++)
         if (strcmp(arg, names[i]) == 0) {
             *(isobath_stream_pipe *)target = (isobath_stream_pipe)(ISOBATH_STREAM_PIPE_F32 + i);
             return 0;
@@ -59,6 +59,8 @@ static int join_mode(camera_mode *m, const char **raw)
 typedef struct reporter {
     int json, terminal;
     double next_s; /* of the stream's time */
+    double rate, since_s; /* frames per second of late; measured since then, when there were so many frames */
+    int64_t since_frames;
 } reporter;
 
 static void print_json(const isobath_stream_summary *m, const char *event)
@@ -84,8 +86,16 @@ static void report(void *ctx, const isobath_stream_summary *m)
         print_json(m, "progress");
         return;
     }
-    fprintf(stderr, "%s%lld frames, %.1f frames/s, latency %.1f ms (99%%: %.1f ms), dropped %lld%s", r->terminal ? "\r\033[K" : "progress ",
-            (long long)m->frames, m->frames_per_s, m->latency_p50_ms, m->latency_p99_ms, (long long)m->dropped, r->terminal ? "" : "\n");
+    if (m->elapsed_s - r->since_s >= 2) {
+        r->rate = (double)(m->frames - r->since_frames) / (m->elapsed_s - r->since_s);
+        r->since_s = m->elapsed_s;
+        r->since_frames = m->frames;
+    }
+    fprintf(stderr, "%s%lld frames, ", r->terminal ? "\r\033[K" : "progress ", (long long)m->frames);
+    if (m->silent_s > 0) fprintf(stderr, "none for %.0f s: waiting for the source", m->silent_s);
+    else fprintf(stderr, "%.1f frames/s, latency %.1f ms (99%%: %.1f ms), dropped %lld", r->rate > 0 ? r->rate : m->frames_per_s, m->latency_p50_ms,
+                 m->latency_p99_ms, (long long)m->dropped);
+    fprintf(stderr, "%s", r->terminal ? "" : "\n");
 }
 
 static void print_summary(const isobath_stream_summary *m, int terminal)
@@ -109,6 +119,8 @@ static int run_stream(isobath_stream_options *o, int json, int quiet)
     if (st == ISOBATH_OK) {
         if (json) cli_print_plan_json(isobath_stream_plan(s));
         else if (!quiet) cli_print_plan(isobath_stream_plan(s), &o->run);
+        if (r.terminal && !json && !quiet && isobath_stream_plan(s)->frames_hint < 0)
+            fprintf(stderr, "stop     Ctrl-C ends the stream; what there is by then is a complete result\n");
         running = s;
         struct sigaction sa = {.sa_handler = on_signal};
         sigaction(SIGINT, &sa, NULL);
@@ -158,7 +170,7 @@ int cmd_stream(int argc, char **argv)
         {CLI_STRING, "--input-format", 0, "F", "its format: yuyv422, mjpeg, h264 ... (default: the first that libav knows)", &mode.format},
         {CLI_DOUBLE, "--framerate", 0, "FPS", "its frames per second; a mode that it does not have is refused with a list\nof those that it has", &mode.fps},
         {CLI_HEADING, .help = "Streaming"},
-        {CLI_CALL, "--pipe", 0, "f32|u16|y4m", "depth on stdout: raw float32, raw uint16, or Y4M of 16-bit grey", &o.pipe, set_pipe},
+        {CLI_CALL, "--pipe", 0, "f32|u16|y4m|view", "depth on stdout: raw float32, raw uint16, Y4M of 16-bit grey,\nor Y4M in colours to look at (| ffplay -)", &o.pipe, set_pipe},
         {CLI_CALL, "--when-slow", 0, "block|drop", "block: the source waits; drop: the newest frame is next, and a file plays\nat its own pace (default: drop for a camera, else block)", &o.drop, set_when_slow},
         {CLI_INT, "--lag", 0, "L", "frames of look-ahead, 0 to 16: better depth, later and for more work (default 0)", &o.lag},
         {CLI_DOUBLE, "--reconnect", 0, "S", "a source that ends or breaks off is opened again for S seconds (default 0)", &o.reconnect_s},
@@ -168,11 +180,14 @@ int cmd_stream(int argc, char **argv)
         {CLI_FLAG, "--json", 0, NULL, "events as JSON lines on stdout", &json},
         {CLI_FLAG, "--quiet", 'q', NULL, "no progress", &quiet},
         {CLI_END}};
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--resume") == 0)
+            return cli_fail("stream", ISOBATH_ERR_USAGE, "--resume: a live source's frames do not come again; take another --name, or --overwrite");
     int rest, code = cli_parse(&command, options, argc, argv, &rest);
     if (code >= 0) return code;
     if (rest > 1) return cli_fail("stream", ISOBATH_ERR_USAGE, "one INPUT expected (quote patterns: 'frames/%05d.png')");
     if (!rest) return cli_fail("stream", ISOBATH_ERR_USAGE, "no INPUT (see isobath stream --help)");
-    if (!o.run.output && !o.pipe) return cli_fail("stream", ISOBATH_ERR_USAGE, "no output: -o FOLDER, --pipe f32|u16|y4m, or both");
+    if (!o.run.output && !o.pipe) return cli_fail("stream", ISOBATH_ERR_USAGE, "no output: -o FOLDER, --pipe f32|u16|y4m|view, or both");
     if (!o.run.output && o.run.formats) return cli_fail("stream", ISOBATH_ERR_USAGE, "--format needs a folder: -o FOLDER");
     if (json && o.pipe) return cli_fail("stream", ISOBATH_ERR_USAGE, "--json and --pipe both want stdout");
     if (o.pipe && isatty(STDOUT_FILENO)) return cli_fail("stream", ISOBATH_ERR_USAGE, "--pipe: stdout is a terminal");

@@ -16,7 +16,9 @@ typedef enum isobath_stream_pipe {
     ISOBATH_STREAM_PIPE_NONE,
     ISOBATH_STREAM_PIPE_F32, /* float, nothing else */
     ISOBATH_STREAM_PIPE_U16, /* uint16, nothing else */
-    ISOBATH_STREAM_PIPE_Y4M  /* YUV4MPEG2 of 16-bit grey (Cmono16); the header says XSTEP=2^-11 or XSTEP=0.001 */
+    ISOBATH_STREAM_PIPE_Y4M, /* YUV4MPEG2 of 16-bit grey (Cmono16); the header says XSTEP=2^-11 or XSTEP=0.001 */
+    ISOBATH_STREAM_PIPE_VIEW /* YUV4MPEG2 in the colours of the preview, beside the source with preview_side_by_side, to look at:
+                              * the ends of the colours follow what was seen lately, or are run.range_min and range_max */
 } isobath_stream_pipe;
 
 typedef struct isobath_stream_summary {
@@ -28,6 +30,7 @@ typedef struct isobath_stream_summary {
     /* From the moment that a frame is there until its depth has gone to every sink's queue and into the pipe: 1% resolution. */
     double latency_p50_ms, latency_p90_ms, latency_p99_ms, latency_max_ms;
     double network_p50_ms; /* the network's part */
+    double silent_s;       /* in `progress`: how long no frame has come, from 1 on; 0: frames come */
 } isobath_stream_summary;
 
 typedef struct isobath_stream_options {
@@ -40,7 +43,7 @@ typedef struct isobath_stream_options {
                                * frames, so that a frame waits for up to lag - 1 others: better depth for more work */
     double reconnect_s;       /* a source that ends or breaks off is opened again for so long (one that gives nothing for 10 s or
                                * run.stall_s has broken off); 0: it is the end */
-    /* after every frame, from the thread of isobath_stream_run; NULL: none */
+    /* after every frame, and once a second while none comes, from the thread of isobath_stream_run; NULL: none */
     void (*progress)(void *ctx, const isobath_stream_summary *so_far);
     void *progress_ctx;
 } isobath_stream_options;
@@ -52,8 +55,8 @@ typedef struct isobath_stream isobath_stream;
 /* As isobath_session_create. */
 isobath_status isobath_stream_create(const isobath_stream_options *options, isobath_stream **out);
 const isobath_plan *isobath_stream_plan(const isobath_stream *stream);
-/* Runs until the source ends or isobath_stream_stop; blocks. A live source (no file) that breaks off: ISOBATH_ERR_INPUT and its line, and
- * the result of the frames before that is complete. */
+/* Runs until the source ends or isobath_stream_stop; blocks. A live source (no file) that breaks off: ISOBATH_ERR_INPUT and its line; a
+ * pipe whose reader is gone: ISOBATH_ERR_IO; in both cases the result of the frames before that is complete. */
 isobath_status isobath_stream_run(isobath_stream *stream);
 /* Ends the stream after the frame in work: the result is complete, as if the source had ended. Async-signal-safe, any
  * thread. */

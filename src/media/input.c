@@ -146,8 +146,9 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     else if (err == AVERROR_INVALIDDATA)
         st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "%s: not a video or image that libav knows, or damaged at its head",
                      in->name);
-    else if (err < 0)
-        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "cannot open %s: %s", in->name, av_text(err, text, sizeof text));
+    else if (err < 0) /* libav's answer to an unknown host is EIO */
+        st = ib_fail(in->diag, ISOBATH_ERR_INPUT, "cannot open %s: %s", in->name,
+                     err == AVERROR(EIO) && in->is_live ? "no such host, or no answer that libav understands" : av_text(err, text, sizeof text));
     if (st != ISOBATH_OK) goto done;
     if (is_device && options->raw_format && !ib_device_gives(in->format->streams[0], &raw)) {
         avformat_close_input(&in->format);

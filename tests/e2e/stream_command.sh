@@ -36,6 +36,7 @@ expect 2 "f32|u16|y4m" "$isobath" stream "$clip" --pipe png
 expect 2 "block|drop" "$isobath" stream "$clip" --pipe f32 --when-slow wait
 expect 2 "both want stdout" "$isobath" stream "$clip" --pipe f32 --json
 expect 2 "needs a folder" "$isobath" stream "$clip" --pipe f32 --format npz
+expect 2 "do not come again" "$isobath" stream "$clip" -o "$dir/o" --resume
 expect 2 "unknown option --cuts" "$isobath" stream "$clip" -o "$dir/o" --cuts auto
 expect 2 "0 or more" "$isobath" stream "$clip" -o "$dir/o" --reconnect -1
 expect 2 "needs metres" "$isobath" stream "$clip" -o "$dir/o" $model --format ply
@@ -56,6 +57,10 @@ bytes 6144 "$isobath" stream "$clip" --pipe f32 $model
 bytes 3072 "$isobath" stream "$clip" --pipe u16 -q $model
 bytes 6144 sh -c "cat '$clip' | '$isobath' stream - --pipe f32 $model"
 bytes 4096 "$isobath" stream "$clip" --pipe f32 --max-frames 2 $model
+# to look at: colours of the preview, 4:2:0, beside the source
+bytes $((68 + 3 * (6 + 768))) "$isobath" stream "$clip" --pipe view $model
+bytes $((68 + 3 * (6 + 1536))) "$isobath" stream "$clip" --pipe view --side-by-side $model
+expect 0 "YUV4MPEG2 W64 H16 F25000:1000 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED" sh -c "'$isobath' stream '$clip' --pipe view --side-by-side -q $model | head -n 1"
 # frames come out while the source is still open: the first one before the second is sent (160x120: libav looks at the
 # first 2048 bytes before it says what they are)
 y4m_frame() {
@@ -77,6 +82,27 @@ y4m_frame 5 >&3
 exec 3>&-
 [ "$(cat <&4 | wc -c)" -eq 76800 ] || { echo "FAILED: the second frame"; failed=$((failed + 1)); }
 wait
+# a pipe's reader that goes away (someone closes the player): the frames before that are a complete result
+mkfifo "$dir/in2" "$dir/out2"
+"$isobath" stream - -o "$dir/left" --name s --format npz --pipe f32 -q $model < "$dir/in2" > "$dir/out2" 2> "$dir/text" &
+pid=$!
+exec 3> "$dir/in2" 4< "$dir/out2"
+{
+    printf 'YUV4MPEG2 W160 H120 F25:1 Ip A1:1 C420jpeg\n'
+    y4m_frame 4
+} >&3
+[ "$(timeout 60 head -c 76800 <&4 | wc -c)" = 76800 ] || { echo "FAILED: no frame before the reader went"; failed=$((failed + 1)); }
+exec 4<&-
+{
+    y4m_frame 5
+    y4m_frame 6
+} >&3
+exec 3>&-
+wait $pid
+code=$?
+[ $code = 5 ] || { echo "FAILED: the reader is gone: exit $code: $(cat "$dir/text")"; failed=$((failed + 1)); }
+expect 0 "the pipe's reader is gone after 1 frames: Broken pipe (the 1 frames before that are a complete result)" cat "$dir/text"
+expect 0 "1 frames" "$isobath" check "$dir/left"
 # a source that stalls: Ctrl-C ends the stream, and what there is is complete
 mkfifo "$dir/stall"
 "$isobath" stream - -o "$dir/stalled" --name s --format npz --pipe f32 -q $model < "$dir/stall" > "$dir/frames" 2> "$dir/text" &

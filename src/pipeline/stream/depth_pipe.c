@@ -1,6 +1,7 @@
 /* Depth on a pipe; see depth_pipe.h. */
 #include "pipeline/stream/depth_pipe.h"
 
+#include "pipeline/stream/view.h"
 #include "sink/quant.h"
 #include <errno.h>
 #include <math.h>
@@ -19,6 +20,7 @@ struct ib_depth_pipe {
     int64_t frames;
     float *clamped;
     uint16_t *q;
+    ib_view *view;
 };
 
 static isobath_status write_all(ib_depth_pipe *p, const void *data, size_t bytes)
@@ -43,11 +45,12 @@ isobath_status ib_depth_pipe_open(isobath_stream_pipe form, int fd, const ib_sin
     IB_TRY(ib_quant_init(config, diag, &quant));
     ib_depth_pipe *p = calloc(1, sizeof *p);
     size_t n = (size_t)config->width * (size_t)config->height;
-    if (p && form != ISOBATH_STREAM_PIPE_F32) {
+    int quantised = form == ISOBATH_STREAM_PIPE_U16 || form == ISOBATH_STREAM_PIPE_Y4M;
+    if (p && quantised) {
         p->clamped = malloc(n * sizeof *p->clamped);
         p->q = malloc(n * sizeof *p->q);
     }
-    if (!p || (form != ISOBATH_STREAM_PIPE_F32 && (!p->clamped || !p->q))) {
+    if (!p || (quantised && (!p->clamped || !p->q))) {
         ib_depth_pipe_close(p);
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the pipe");
     }
@@ -56,7 +59,25 @@ isobath_status ib_depth_pipe_open(isobath_stream_pipe form, int fd, const ib_sin
     p->config = config;
     p->diag = diag;
     p->quant = quant;
-    *out = p;
+    isobath_status st = form == ISOBATH_STREAM_PIPE_VIEW ? ib_view_create(config, diag, &p->view) : ISOBATH_OK;
+    if (st == ISOBATH_OK) *out = p;
+    else ib_depth_pipe_close(p);
+    return st;
+}
+
+static int64_t y4m_rate(const ib_sink_config *c) { return llround((c->fps > 0 ? c->fps : 30) * 1000); }
+
+static isobath_status push_view(ib_depth_pipe *p, const ib_depth_frame *f)
+{
+    char line[128];
+    size_t bytes;
+    const uint8_t *picture = ib_view_draw(p->view, f, &bytes);
+    int n = snprintf(line, sizeof line, "YUV4MPEG2 W%d H%d F%lld:1000 Ip A1:1 C420mpeg2 XCOLORRANGE=LIMITED\n", ib_view_width(p->view),
+                     ib_view_height(p->view), (long long)y4m_rate(p->config));
+    if (p->frames == 0) IB_TRY(write_all(p, line, (size_t)n));
+    IB_TRY(write_all(p, "FRAME\n", 6));
+    IB_TRY(write_all(p, picture, bytes));
+    p->frames++;
     return ISOBATH_OK;
 }
 
@@ -74,9 +95,9 @@ static isobath_status begin(ib_depth_pipe *p, const ib_depth_frame *f)
         c->note(c->note_ctx, line);
     }
     if (p->form != ISOBATH_STREAM_PIPE_Y4M) return ISOBATH_OK;
+    int64_t rate = y4m_rate(c);
     /* Readers refuse headers much longer than 80 bytes, so only the step is told, and only the usual one. */
     if (!p->quant.fixed) snprintf(step, sizeof step, c->kind == IB_DEPTH_METRIC ? " XSTEP=0.001" : " XSTEP=2^%d", p->exponent);
-    int64_t rate = llround((c->fps > 0 ? c->fps : 30) * 1000);
     int n = snprintf(line, sizeof line, "YUV4MPEG2 W%d H%d F%lld:1000 Ip A1:1 Cmono16%s\n", c->width, c->height, (long long)rate, step);
     return write_all(p, line, (size_t)n);
 }
@@ -84,6 +105,7 @@ static isobath_status begin(ib_depth_pipe *p, const ib_depth_frame *f)
 isobath_status ib_depth_pipe_push(ib_depth_pipe *p, const ib_depth_frame *f)
 {
     int64_t n = (int64_t)f->width * f->height;
+    if (p->view) return push_view(p, f);
     if (p->form == ISOBATH_STREAM_PIPE_F32) {
         IB_TRY(write_all(p, f->depth, (size_t)n * sizeof *f->depth));
         p->frames++;
@@ -109,5 +131,6 @@ void ib_depth_pipe_close(ib_depth_pipe *p)
     if (!p) return;
     free(p->clamped);
     free(p->q);
+    ib_view_destroy(p->view);
     free(p);
 }

@@ -179,8 +179,17 @@ isobath_status ib_live_start(ib_media **media, const ib_live_options *options, i
 
 ib_source_frame *ib_live_next(ib_live *l, int64_t *ready_us)
 {
+    int64_t begun = ib_now_us(), told = begun;
     pthread_mutex_lock(&l->lock);
-    while (!l->waiting && !l->closed && !must_end(l)) wait_a_moment(l);
+    while (!l->waiting && !l->closed && !must_end(l)) {
+        wait_a_moment(l);
+        int64_t now = ib_now_us();
+        if (!l->options.idle || l->waiting || now - told < 1000000) continue;
+        pthread_mutex_unlock(&l->lock);
+        l->options.idle(l->options.idle_ctx, (double)(now - begun) * 1e-6);
+        pthread_mutex_lock(&l->lock);
+        told = now;
+    }
     ib_source_frame *f = must_end(l) ? NULL : l->waiting;
     if (f) {
         l->waiting = NULL;

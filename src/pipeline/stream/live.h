@@ -12,6 +12,9 @@ typedef struct ib_live_options {
     int paced;               /* with drop: a file, which is read at its own pace; a live source gives frames when they are there */
     double reconnect_s;      /* how long to try to reopen a source that ended or broke off; 0: that is its end */
     const atomic_int *ended; /* polled: the consumer wants no more */
+    /* called about once a second while ib_live_next waits, with the seconds so far; NULL: not */
+    void (*idle)(void *ctx, double seconds);
+    void *idle_ctx;
 } ib_live_options;
 
 typedef struct ib_live ib_live;

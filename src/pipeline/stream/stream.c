@@ -34,6 +34,7 @@ struct isobath_stream {
     ib_backend *fp32_backend;
     ib_live *live;
     ib_depth_pipe *pipe;
+    int pipe_gone; /* its reader is */
     ib_guided *guided; /* with --upsample guided */
     float *raw; /* (h,w) of the network */
     json_t *redone; /* for the manifest */
@@ -210,6 +211,31 @@ static isobath_status open_status(isobath_stream *s)
     return st;
 }
 
+static void summarize(isobath_stream *s)
+{
+    isobath_stream_summary *m = &s->summary;
+    m->dropped = s->live ? ib_live_dropped(s->live) : 0;
+    m->reconnects = s->live ? ib_live_reconnects(s->live) : 0;
+    m->elapsed_s = (double)(ib_now_us() - atomic_load(&s->counters.start_us)) * 1e-6;
+    m->frames_per_s = m->elapsed_s > 0 ? (double)m->frames / m->elapsed_s : 0;
+    m->latency_p50_ms = ib_latency_ms(&s->latency, 0.5);
+    m->latency_p90_ms = ib_latency_ms(&s->latency, 0.9);
+    m->latency_p99_ms = ib_latency_ms(&s->latency, 0.99);
+    m->latency_max_ms = (double)s->latency.max_us * 1e-3;
+    m->network_p50_ms = ib_latency_ms(&s->compute, 0.5);
+}
+
+/* While ib_live_next waits. */
+static void report_silence(void *ctx, double seconds)
+{
+    isobath_stream *s = ctx;
+    if (!s->options.progress) return;
+    summarize(s);
+    s->summary.silent_s = seconds;
+    s->options.progress(s->options.progress_ctx, &s->summary);
+    s->summary.silent_s = 0;
+}
+
 static isobath_status open_all(isobath_stream *s)
 {
     ib_run *r = &s->run;
@@ -231,6 +257,7 @@ static isobath_status open_all(isobath_stream *s)
     s->redone = json_array();
     if (!s->raw || !s->redone) return ib_fail(&s->diag, ISOBATH_ERR_MEMORY, "out of memory for the stream");
     IB_TRY(ib_run_open_sinks(r));
+    r->wants_rgb |= s->options.pipe == ISOBATH_STREAM_PIPE_VIEW && p->sink.preview_side_by_side;
     if (p->guided)
         IB_TRY(ib_guided_create(p->plan.network_height, p->plan.network_width, p->plan.source_height, p->plan.source_width, p->plan.output_height,
                                 p->plan.output_width, &s->diag, &s->guided));
@@ -238,7 +265,7 @@ static isobath_status open_all(isobath_stream *s)
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
     int drop = s->options.drop >= 0 ? s->options.drop : is_camera(o->input);
     ib_live_options live = {.input = o->input, .media = p->media_options, .drop = drop,
-                            .paced = is_plain_file(o->input) || p->plan.frames_hint >= 0, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
+                            .paced = is_plain_file(o->input) || p->plan.frames_hint >= 0, .idle = report_silence, .idle_ctx = s, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
     return ib_live_start(&s->setup.media, &live, &s->diag, &s->live);
 }
 
@@ -284,24 +311,13 @@ static isobath_status deliver(isobath_stream *s, const ib_source_frame *src, con
     int64_t start = ib_now_us();
     isobath_status st = ib_guided_render(s->guided, r->host, &how, (float *)depth, &as_is, NULL, NULL, p->network_height, p->network_width, f);
     ib_busy_add(&s->counters.align, start);
-    if (st == ISOBATH_OK && s->pipe) st = ib_depth_pipe_push(s->pipe, f);
+    if (st == ISOBATH_OK && s->pipe) {
+        st = ib_depth_pipe_push(s->pipe, f);
+        s->pipe_gone = st == ISOBATH_ERR_IO;
+    }
     if (st == ISOBATH_OK && s->setup.format_count) st = ib_run_push(r, f);
     ib_depth_frame_unref(f);
     return st;
-}
-
-static void summarize(isobath_stream *s)
-{
-    isobath_stream_summary *m = &s->summary;
-    m->dropped = s->live ? ib_live_dropped(s->live) : 0;
-    m->reconnects = s->live ? ib_live_reconnects(s->live) : 0;
-    m->elapsed_s = (double)(ib_now_us() - atomic_load(&s->counters.start_us)) * 1e-6;
-    m->frames_per_s = m->elapsed_s > 0 ? (double)m->frames / m->elapsed_s : 0;
-    m->latency_p50_ms = ib_latency_ms(&s->latency, 0.5);
-    m->latency_p90_ms = ib_latency_ms(&s->latency, 0.9);
-    m->latency_p99_ms = ib_latency_ms(&s->latency, 0.99);
-    m->latency_max_ms = (double)s->latency.max_us * 1e-3;
-    m->network_p50_ms = ib_latency_ms(&s->compute, 0.5);
 }
 
 static isobath_status done_frame(isobath_stream *s, const ib_source_frame *f, const float *depth, int64_t ready_us)
@@ -354,18 +370,21 @@ static isobath_status lag_end(isobath_stream *s)
     return lag_frames(s, ready, nonfinite);
 }
 
-/* A live source that broke off: what came before it is worth keeping. Takes the error's line out of the way of what is still to do. */
-static int has_broken_off(isobath_stream *s, char line[IB_DIAG_TEXT])
+/* A live source that broke off, or a pipe whose reader is gone: what came before is worth keeping. Takes the error's line out of the
+ * way of what is still to do. */
+static isobath_status has_broken_off(isobath_stream *s, char line[IB_DIAG_TEXT])
 {
-    if (ib_diag_status(&s->diag) != ISOBATH_ERR_INPUT || is_plain_file(s->setup.options.input) || !s->summary.frames) return 0;
+    isobath_status st = ib_diag_status(&s->diag);
+    int worth = (st == ISOBATH_ERR_INPUT && !is_plain_file(s->setup.options.input)) || (st == ISOBATH_ERR_IO && s->pipe_gone);
+    if (!worth || !s->summary.frames) return ISOBATH_OK;
     snprintf(line, IB_DIAG_TEXT, "%s", s->diag.text);
     ib_diag_reset(&s->diag);
-    return 1;
+    return st;
 }
 
 static isobath_status finish(isobath_stream *s, const char *broken)
 {
-    if (s->lag) IB_TRY(lag_end(s));
+    if (s->lag && !s->pipe_gone) IB_TRY(lag_end(s));
     if (!s->summary.frames) return ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s: no frames", s->setup.options.input);
     ib_run_report_repeats(&s->run);
     if (!s->setup.format_count) return ISOBATH_OK;
@@ -382,18 +401,18 @@ static isobath_status process(isobath_stream *s)
     int64_t ready_us;
     IB_TRY(open_all(s));
     int64_t taken = 0; /* number of the depth that the frame becomes */
-    for (ib_source_frame *f; (f = ib_live_next(s->live, &ready_us));) {
-        isobath_status st = ib_repeats_add(&s->run.repeats, &(ib_media_frame){.index = taken++, .pts_us = f->pts_us, .repeated = f->repeated},
-                                           &s->diag);
+    isobath_status st = ISOBATH_OK;
+    for (ib_source_frame *f; st == ISOBATH_OK && (f = ib_live_next(s->live, &ready_us)); ib_source_frame_unref(f)) {
+        st = ib_repeats_add(&s->run.repeats, &(ib_media_frame){.index = taken++, .pts_us = f->pts_us, .repeated = f->repeated}, &s->diag);
         if (st == ISOBATH_OK) st = s->lag ? lag_frame(s, f, ready_us) : one_frame(s, f, ready_us);
-        ib_source_frame_unref(f);
-        IB_TRY(st);
     }
-    if (!has_broken_off(s, broken)) IB_TRY(ib_diag_status(&s->diag));
+    if (st != ISOBATH_OK && !s->pipe_gone) return st;
+    st = has_broken_off(s, broken);
+    IB_TRY(ib_diag_status(&s->diag));
     IB_TRY(finish(s, broken));
-    return *broken ? ib_fail(&s->diag, ISOBATH_ERR_INPUT, "%s (the %lld frames before that are %s)", broken, (long long)s->summary.frames,
-                             s->setup.format_count ? "a complete result" : "out")
-                   : ISOBATH_OK;
+    if (st == ISOBATH_OK) return st;
+    return ib_fail(&s->diag, st, "%s (the %lld frames before that are %s)", broken, (long long)s->summary.frames,
+                   s->setup.format_count ? "a complete result" : "out");
 }
 
 isobath_status isobath_stream_run(isobath_stream *s)
