@@ -7,11 +7,11 @@ usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads
 
 REFERENCE: a checkout of Video Depth Anything (with torchvision, einops, tqdm and opencv, which it imports). A window is 32 frames of
 which 22 are new (isobath encodes only those; the reference encodes all). Rows of PyTorch: "eager" is the reference as it is; "fused" has
-attention by scaled_dot_product_attention, with and without channels-last; "compile": the faster of these two with the encoder's blocks, the
-temporal modules and the fusion blocks compiled, each kind once (torch.compile, dynamic=False); "whole": all of it compiled at once, which
-takes many minutes on few cores (TORCHINDUCTOR_CACHE_DIR keeps what was compiled). bf16 is autocast. Weights are random.
-"command" is the whole of `isobath run` on a clip of that size to 16-bit PNG, the process with its loading (bench: tests/isobath_synth makes
-weights). Prints a line per row (median of the repeats, spread), then how often isobath is as fast as the best of each. A row that would
+attention by scaled_dot_product_attention, with and without channels-last; "compile": fused and channels-last with the encoder's blocks, the
+temporal modules and the fusion blocks compiled, each kind once (torch.compile, dynamic=False), which takes minutes (TORCHINDUCTOR_CACHE_DIR
+keeps what was compiled); "whole": all of it compiled at once, which takes many more. bf16 is autocast. Weights are random.
+"command" is the whole of `isobath run` to 16-bit PNG, the process with its loading, on a clip for each size (of which the network's size
+follows); tests/isobath_synth makes weights. Prints a line per row (median of the repeats, spread), then how often isobath is as fast as the best of each. A row that would
 pass LIMIT is left out, saying so. --cpu-time: one thread and its processor time, for a machine that others use at the same time."""
 import argparse, json, os, re, resource, signal, statistics, subprocess, sys, tempfile, time, types
 
@@ -42,10 +42,10 @@ def left():
     return o.seconds - (time.time() - begin)
 
 
-def note(size, precision, tool, label, rates):
+def note(size, precision, tool, label, rates, n=0):
     rate = statistics.median(rates)
     table.setdefault((size, precision, tool), []).append((rate, label))
-    print(f"{size:9s} {precision} {label:44s} {rate:8.3f} output frames/s ({min(rates):.3f} .. {max(rates):.3f}, n={len(rates)})", flush=True)
+    print(f"{size:9s} {precision} {label:44s} {rate:8.3f} output frames/s ({min(rates):.3f} .. {max(rates):.3f}, n={n or len(rates)})", flush=True)
 
 
 def too_long(signum, frame): raise TimeoutError("LIMIT")
@@ -76,12 +76,6 @@ def timed(size, precision, tool, label, call, once=False):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def video_size(path):
-    import cv2
-    v = cv2.VideoCapture(path)
-    return int(v.get(cv2.CAP_PROP_FRAME_WIDTH)), int(v.get(cv2.CAP_PROP_FRAME_HEIGHT))
-
-
 def bench(size, precision, windows, repeat):
     """(rate, lowest, highest) and the processor time of a call of bench_network"""
     w, h = map(int, size.split("x"))
@@ -100,12 +94,10 @@ if "isobath" in rows and o.bench:
         for precision in precisions:
             kind, rates, least = bench(size, precision, 1, 1 if o.cpu_time else o.repeat)
             if o.cpu_time: rates = [2 * 22 / (bench(size, precision, 3, 1)[2] - least)]
-            note(size, precision, "isobath", "isobath " + kind, rates)
+            note(size, precision, "isobath", "isobath " + kind, rates, 1 if o.cpu_time else o.repeat)
 
 if "command" in rows and o.command:
-    for size in sizes:
-        clip = next((c for c in o.clips.split(",") if c and "%dx%d" % video_size(c) == size), None)
-        if not clip: continue
+    for size, clip in zip(sizes, o.clips.split(",")):
         for precision in precisions:
             rates = []
             with tempfile.TemporaryDirectory() as folder:
@@ -181,8 +173,7 @@ for size in sizes:
             if row not in rows: continue
             torch._dynamo.reset()
             torch._dynamo.config.cache_size_limit = 64
-            last = "channels-last" in max(table.get((size, precision, "PyTorch"), [(1, "channels-last")]))[1]
-            m, label = network(last), f"torch, fused{', channels-last' if last else ''}, {'compiled' if row == 'whole' else 'blocks compiled'}"
+            m, label = network(True), f"torch, fused attention, channels-last, {'compiled' if row == 'whole' else 'blocks compiled'}"
             if row == "whole": m.compile(dynamic=False)
             else:
                 for part in m.modules():
