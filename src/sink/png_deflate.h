@@ -9,7 +9,8 @@
 
 typedef struct ib_png_deflate ib_png_deflate; /* tables, about 30 KiB */
 
-ib_png_deflate *ib_png_deflate_create(void); /* NULL: out of memory */
+/* `plain`: without vector code that is chosen at run time. NULL: out of memory. */
+ib_png_deflate *ib_png_deflate_create(int plain);
 void ib_png_deflate_destroy(ib_png_deflate *deflate);
 /* One zlib stream of data[0..size) with one block, in two passes. The first one can follow close behind whoever makes the data, while the
  * cache has it: begin, then count whenever more is there (`ready` bytes in all), at last with ready == size. How it was cut into calls does

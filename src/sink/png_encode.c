@@ -52,7 +52,7 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
         encoder->compressor = libdeflate_alloc_compressor(level > 9 ? 12 : level + 3);
         if (encoder->compressor) bound = libdeflate_zlib_compress_bound(encoder->compressor, encoder->filtered_size);
     } else {
-        encoder->deflate = ib_png_deflate_create();
+        encoder->deflate = ib_png_deflate_create(0);
         encoder->stream = malloc(sizeof *encoder->stream);
         encoder->level_buf = malloc(ISAL_DEF_LVL3_DEFAULT);
     }

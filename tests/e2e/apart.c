@@ -76,7 +76,7 @@ static void digests(e2e *e, char hex[2][65])
 static void compare(e2e *e, const isobath_run_options *reference, const char *name, int one)
 {
     static const struct { const char *devices; int segment; const char *delay; } fleets[] = {
-        {"cpu", 1, "delay_us=100"}, {"cpu,cpu", 2, "delay_us=9000"}, {"cpu,cpu,cpu", 1, "delay_us=4000"}, {"cpu,cpu,cpu,cpu,cpu", 3, "delay_us=15000"}};
+        {"cpu", 1, "delay_us=100"}, {"cpu,cpu", 2, "decoders=2,delay_us=9000"}, {"cpu,cpu,cpu", 1, "decoders=2,delay_us=4000"}, {"cpu,cpu,cpu,cpu,cpu", 3, "delay_us=15000"}};
     char want[2][65], got[2][65];
     isobath_run_options o = *reference;
     o.devices = "cpu";

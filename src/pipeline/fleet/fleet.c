@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define CHECKERS 4     /* threads that look at results: a quarter of what the run may use, up to so many */
 #define LOOK_AHEAD 128 /* windows that are known from the packets, where no frames are held for them */
 
 typedef struct fleet_window {
@@ -213,6 +214,7 @@ static void fleet_destroy(ib_window_stream *s)
     fleet_end(s);
     ib_diag_destroy(&f->index.diag);
     ib_schedule_free(&f->schedule);
+    ib_pool_destroy(f->checkers);
     free(f->jobs);
     if (f->wake_fd >= 0) close(f->wake_fd);
     pthread_cond_destroy(&f->changed);
@@ -231,7 +233,8 @@ static isobath_status prepare(ib_fleet *f)
     if (f->o.range.limit > 0 && (windows < 0 || windows > f->o.range.limit)) windows = f->o.range.limit;
     if ((f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return ib_fail(f->o.diag, ISOBATH_ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
-    int frames, raws;
+    int frames, raws, checkers = s->threads / 4 < CHECKERS ? s->threads / 4 : CHECKERS;
+    IB_TRY(ib_pool_create(checkers > 1 ? checkers : 1, f->o.diag, &f->checkers));
     ib_setup_shared_places(s, &frames, &raws);
     IB_TRY(ib_shared_create(&s->shared, frames, raws, f->o.diag, &f->shared));
     IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->decodes ? LOOK_AHEAD : s->shared.frames + 8, f->o.diag));
@@ -244,7 +247,7 @@ static isobath_status prepare(ib_fleet *f)
         d->child = s->child[i];
         s->child[i] = NULL;
         d->state = IB_FLEET_START;
-        f->schedule.device[i].depth = d->device < 0 ? 2 : s->decodes ? IB_SCHEDULE_DEEP : 3; /* a GPU has two in work */
+        f->schedule.device[i].depth = d->device < 0 ? 2 : s->decodes ? IB_SCHEDULE_DEEP : IB_SCHEDULE_DEPTH; /* a GPU has two in work */
     }
     return ISOBATH_OK;
 }

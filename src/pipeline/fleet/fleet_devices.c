@@ -138,18 +138,41 @@ static void feed(ib_fleet *f, ib_fleet_device *d)
     }
 }
 
-/* Are all values finite? An exponent of all ones is not. */
-static int is_finite(const float *x, size_t count)
+/* The maps of a window, looked at side by side: one thread reads 61 MB more slowly than two cards write them. */
+typedef struct finite_check {
+    const float *maps;
+    size_t pixels; /* of a map */
+    atomic_int bad;
+} finite_check;
+
+/* Are all values of a map finite? An exponent of all ones is not. */
+static void check_map(void *ctx, int64_t map, int thread)
 {
-    const char *bytes = (const char *)x;
-    uint32_t worst = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t u;
-        memcpy(&u, bytes + i * sizeof u, sizeof u);
-        u &= 0x7f800000u;
-        worst = u > worst ? u : worst;
+    finite_check *c = ctx;
+    const float *x = c->maps + (size_t)map * c->pixels;
+    uint32_t worst[16] = {0}, u[16];
+    size_t i = 0;
+    (void)thread;
+    for (; i + 16 <= c->pixels; i += 16) { /* of a fixed length: vector code */
+        memcpy(u, x + i, sizeof u);
+        for (int j = 0; j < 16; j++) {
+            uint32_t e = u[j] & 0x7f800000u;
+            worst[j] = e > worst[j] ? e : worst[j];
+        }
     }
-    return worst != 0x7f800000u;
+    for (; i < c->pixels; i++) {
+        memcpy(u, x + i, sizeof *u);
+        worst[0] = (*u & 0x7f800000u) > worst[0] ? *u & 0x7f800000u : worst[0];
+    }
+    for (int j = 0; j < 16; j++)
+        if (worst[j] == 0x7f800000u) atomic_store(&c->bad, 1);
+}
+
+static int are_finite(ib_fleet *f, const float *maps, int64_t count, size_t pixels)
+{
+    finite_check c = {.maps = maps, .pixels = pixels};
+    ib_pool_run(f->checkers, count, check_map, &c);
+    return !atomic_load(&c.bad);
 }
 
 /* The device answers for its oldest window. */
@@ -162,9 +185,9 @@ static void take_result(ib_fleet *f, ib_fleet_device *d, const ib_msg_result *o)
     }
     const isobath_plan *p = &f->o.setup->plan;
     size_t map = (size_t)p->network_width * (size_t)p->network_height;
-    size_t skip = f->o.setup->config.temporal || l->order == 0 ? 0 : IB_PLAN_OVERLAP; /* slots that nobody wrote */
+    int skip = f->o.setup->config.temporal || l->order == 0 ? 0 : IB_PLAN_OVERLAP; /* slots that nobody wrote */
     pthread_mutex_unlock(&f->lock); /* the place is this thread's until it is handed on */
-    int finite = is_finite(ib_shared_raw(f->shared, l->raw) + skip * map, (IB_PLAN_WINDOW - skip) * map);
+    int finite = are_finite(f, ib_shared_raw(f->shared, l->raw) + (size_t)skip * map, IB_PLAN_WINDOW - skip, map);
     pthread_mutex_lock(&f->lock);
     if (!finite) {
         fail_device(f, d, ISOBATH_ERR_DEVICE, "its worker process returns values that are not finite and says that they are");

@@ -2,6 +2,7 @@
 #ifndef IB_PIPELINE_FLEET_FLEET_INTERNAL_H
 #define IB_PIPELINE_FLEET_FLEET_INTERNAL_H
 
+#include "base/pool.h"
 #include "pipeline/fleet/fleet.h"
 #include "pipeline/reader.h"
 #include "pipeline/fleet/schedule.h"
@@ -82,6 +83,7 @@ struct ib_fleet {
     ib_fleet_index index;
     ib_fleet_look look;
     atomic_int_fast64_t likely_cuts;
+    ib_pool *checkers; /* look at results beside the devices' thread */
     int wake_fd; /* eventfd: the devices' thread has something to look at */
     pthread_t assembler, dispatcher;
     int assembling, dispatching;

@@ -3,7 +3,6 @@
  * When the run goes away, so does this process, at once. */
 #include <isobath/worker.h>
 
-#include "base/channel.h"
 #include "base/clock.h"
 #include "base/thread_name.h"
 #include "op/transfer.h"
@@ -12,6 +11,7 @@
 #include "pipeline/setup.h"
 #include "pipeline/fleet/feed.h"
 #include "pipeline/fleet/sabotage.h"
+#include "pipeline/fleet/schedule.h"
 #include "pipeline/fleet/wire.h"
 #include <signal.h>
 #include <stdio.h>
@@ -24,13 +24,19 @@
 
 #define TICK_US 200000
 #define REDO_GRACE_S 600 /* opening the network in fp32 says nothing for a while */
-#define QUEUE 8          /* windows that may wait; the run sends fewer */
+#define QUEUE 16         /* windows that may wait; the run sends fewer */
+#define FEEDS 2          /* decoders of a card: while one is at the end of a segment, the other one jumps to the next */
 #define FEED_LIMIT_US 120000000 /* a decoder that gives no frame for so long hangs */
+
+_Static_assert(QUEUE > IB_SCHEDULE_DEEP, "windows in work");
 
 /* A window to compute. */
 typedef struct task {
+    struct task *next;     /* of a worker that decodes, from here on */
+    int feed;              /* who reads it */
+    int taken, read;       /* its reading has begun; has ended */
     ib_msg_window window;
-    ib_feed_frames frames; /* of a worker that decodes */
+    ib_feed_frames frames;
     isobath_status status; /* of reading them */
     char why[IB_DIAG_TEXT];
 } task;
@@ -61,13 +67,16 @@ typedef struct remote {
     pthread_cond_t came;
     ib_msg_window queue[QUEUE];
     int queued, bye, rest;
-    ib_feed *feed;       /* NULL: frames are in shared memory */
-    ib_channel *read;    /* tasks whose frames have been read */
+    ib_msg_open open;
+    ib_feed *feed[FEEDS]; /* the first one NULL: frames are in shared memory */
+    int feeds, turn;      /* of the segment that windows come of */
+    ib_msg_window newest;
+    task *head, **tail;   /* windows in the order in which they came, until they have been looked at */
     ib_feed_look look;
-    task *ready[QUEUE];  /* those that have been looked at, too */
-    int ready_count, feeding, starved; /* feeding: read or looked at, not ready yet; starved: no more come */
+    task *ready[QUEUE];   /* afterwards */
+    int ready_count, looking, starved; /* starved: no more come */
     pthread_cond_t fed;
-    pthread_t feeder, looker;
+    pthread_t feeder[FEEDS], looker;
     char held[4200]; /* what device and network are of, while they rest; "": nothing is held */
     flight flight[2]; /* oldest first */
     int flights;
@@ -122,14 +131,24 @@ static void drop_network(remote *r)
     *r->held = 0;
 }
 
+static void close_feeds(remote *r)
+{
+    for (int i = 0; i < FEEDS; i++) {
+        ib_feed_close(r->feed[i]);
+        r->feed[i] = NULL;
+    }
+}
+
 /* Its own opening of the input, where that can be had: the run decides by the answer. */
 static void open_feed(remote *r, const ib_msg_open *o, ib_msg_opened *answer)
 {
     ib_diag diag = IB_DIAG_INIT;
-    ib_feed_close(r->feed);
-    r->feed = NULL;
-    if (ib_feed_open(o, o->device != IB_DEVICE_CPU, &diag, &r->feed) == ISOBATH_OK) {
-        const ib_media_info *info = ib_feed_info(r->feed);
+    close_feeds(r);
+    r->open = *o;
+    r->feeds = o->device >= 0 ? FEEDS : 1;
+    if (r->sabotage.decoders > 0 && r->sabotage.decoders <= FEEDS) r->feeds = r->sabotage.decoders;
+    if (ib_feed_open(o, o->device != IB_DEVICE_CPU, &diag, &r->feed[0]) == ISOBATH_OK) {
+        const ib_media_info *info = ib_feed_info(r->feed[0]);
         answer->decodes = 1;
         answer->width = info->width;
         answer->height = info->height;
@@ -226,11 +245,8 @@ static isobath_status load_network(remote *r)
     s->shape.budget = &s->budget;
     size_t raw_bytes = (size_t)IB_PLAN_WINDOW * (size_t)s->shape.height * (size_t)s->shape.width * sizeof(float);
     if (m.u.load.decodes) raw_bytes += IB_PLAN_WINDOW * sizeof(ib_thumb);
-    else {
-        ib_feed_close(r->feed);
-        r->feed = NULL;
-    }
-    if (m.u.load.decodes && !r->feed) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told to read an input that it has not opened");
+    else close_feeds(r);
+    if (m.u.load.decodes && !r->feed[0]) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told to read an input that it has not opened");
     if (raw_bytes > r->layout.raw_stride || s->shape.depth_slots < 1 || s->shape.depth_slots > 2)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
@@ -241,6 +257,20 @@ static isobath_status load_network(remote *r)
     ib_message answer = {.type = IB_MSG_LOADED};
     tell(r, &answer);
     return ISOBATH_OK;
+}
+
+/* A window for the decoders: where it does not follow the one before it, the other one's turn comes. The lock is held. */
+static void add_task(remote *r, const ib_msg_window *w)
+{
+    task *t = calloc(1, sizeof *t);
+    if (w->shot != r->newest.shot || w->k != r->newest.k + 1) r->turn = (r->turn + 1) % r->feeds;
+    r->newest = *w;
+    r->starved |= !t; /* without memory for it */
+    if (!t) return;
+    t->window = *w;
+    t->feed = r->turn;
+    *r->tail = t;
+    r->tail = &t->next;
 }
 
 /* The listener: windows into the queue; the end of the run is the end of this process. */
@@ -255,7 +285,8 @@ static void *listen_main(void *arg)
         if (got != IB_WIRE_MESSAGE) _exit(0);
         pthread_mutex_lock(&r->lock);
         over = m.type == IB_MSG_BYE || m.type == IB_MSG_REST;
-        if (m.type == IB_MSG_WINDOW && r->queued < QUEUE) r->queue[r->queued++] = m.u.window;
+        if (m.type == IB_MSG_WINDOW && r->feed[0]) add_task(r, &m.u.window);
+        else if (m.type == IB_MSG_WINDOW && r->queued < QUEUE) r->queue[r->queued++] = m.u.window;
         r->bye |= m.type == IB_MSG_BYE;
         r->rest |= m.type == IB_MSG_REST;
         pthread_cond_broadcast(&r->came);
@@ -281,52 +312,126 @@ static ib_thumb *thumbs_of(const remote *r, int place)
 
 static int is_place(const remote *r, int raw) { return raw >= 0 && raw < r->layout.raws; }
 
-/* Reads the frames of windows in the order in which they came, until one cannot be read or the run says that it is over. */
+/* One of the decoders. */
+typedef struct feeder {
+    remote *r;
+    int feed;
+} feeder;
+
+/* The next window for a decoder; NULL: none comes any more. The lock is held. */
+static task *next_to_read(remote *r, int feed)
+{
+    for (;;) {
+        task *t = r->head;
+        while (t && (t->taken || t->feed != feed)) t = t->next;
+        if (t || r->bye || r->rest) return r->bye ? NULL : t;
+        pthread_cond_wait(&r->came, &r->lock);
+    }
+}
+
+static isobath_status read_task(remote *r, int feed, task *t)
+{
+    if (!is_place(r, t->window.raw)) return ISOBATH_ERR_INTERNAL;
+    ib_feed *opened;
+    if (r->feed[feed]) return ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
+    ib_diag diag = IB_DIAG_INIT; /* could not be opened: as if it were damaged */
+    isobath_status st = ib_feed_open(&r->open, r->open.device != IB_DEVICE_CPU, &diag, &opened);
+    snprintf(t->why, sizeof t->why, "%s", diag.text);
+    ib_diag_destroy(&diag);
+    pthread_mutex_lock(&r->lock);
+    if (st == ISOBATH_OK) r->feed[feed] = opened;
+    pthread_mutex_unlock(&r->lock);
+    if (st == ISOBATH_OK) return ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
+    return st == ISOBATH_ERR_MEMORY ? st : ISOBATH_ERR_INPUT;
+}
+
+/* Reads the frames of its windows in the order in which they came, until one cannot be read or the run says that it is over. */
 static void *feed_main(void *arg)
 {
-    remote *r = arg;
+    feeder *f = arg;
+    remote *r = f->r;
+    int feed = f->feed;
+    free(f);
     ib_thread_name("decode");
-    for (isobath_status st = ISOBATH_OK; st == ISOBATH_OK;) {
-        pthread_mutex_lock(&r->lock);
-        while (!r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
-        task *t = r->bye || !r->queued ? NULL : calloc(1, sizeof *t);
-        if (t) t->window = take_message(r);
-        r->feeding += t != NULL;
+    pthread_mutex_lock(&r->lock);
+    isobath_status st = ISOBATH_OK;
+    for (task *t; st == ISOBATH_OK && (t = next_to_read(r, feed));) {
+        t->taken = 1;
         pthread_mutex_unlock(&r->lock);
-        if (!t) break;
-        st = t->status = is_place(r, t->window.raw) ? ib_feed_window(r->feed, &t->window, &t->frames, t->why) : ISOBATH_ERR_INTERNAL;
-        if (!ib_channel_push(r->read, t, 1)) break; /* without memory for it: it is starved */
+        st = t->status = read_task(r, feed, t);
+        pthread_mutex_lock(&r->lock);
+        t->read = 1;
+        pthread_cond_broadcast(&r->came);
     }
-    ib_channel_close(r->read);
+    pthread_mutex_unlock(&r->lock);
     return NULL;
 }
 
-/* Looks at what was read, in the same order. */
+/* The oldest window, when it has been read; NULL: none comes any more. The lock is held. */
+static task *next_to_look_at(remote *r)
+{
+    while (!r->bye && !(r->head ? r->head->read : r->rest)) pthread_cond_wait(&r->came, &r->lock);
+    task *t = r->bye ? NULL : r->head;
+    if (t && !(r->head = t->next)) r->tail = &r->head;
+    return t;
+}
+
+/* Looks at what was read, in the order in which the windows came. */
 static void *look_main(void *arg)
 {
     remote *r = arg;
     ib_thread_name("look");
-    for (task *t; (t = ib_channel_pop(r->read));) {
+    pthread_mutex_lock(&r->lock);
+    isobath_status st = ISOBATH_OK;
+    for (task *t; st == ISOBATH_OK && (t = next_to_look_at(r));) {
+        r->looking = 1;
+        pthread_mutex_unlock(&r->lock);
         if (t->status == ISOBATH_OK) t->status = ib_feed_look_at(&r->look, &t->window, thumbs_of(r, t->window.raw), &t->frames, t->why);
+        st = t->status;
         pthread_mutex_lock(&r->lock);
-        r->feeding--;
+        r->looking = 0;
         r->ready[r->ready_count++] = t;
         pthread_cond_signal(&r->fed);
-        pthread_mutex_unlock(&r->lock);
     }
-    pthread_mutex_lock(&r->lock);
     r->starved = 1;
     pthread_cond_signal(&r->fed);
     pthread_mutex_unlock(&r->lock);
     return NULL;
 }
 
+static isobath_status start_feeder(remote *r, int feed)
+{
+    feeder *f = malloc(sizeof *f);
+    if (!f) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a decoder");
+    *f = (feeder){r, feed};
+    if (pthread_create(&r->feeder[feed], NULL, feed_main, f) == 0) return ISOBATH_OK;
+    free(f);
+    return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+}
+
 static isobath_status start_feed(remote *r)
 {
-    IB_TRY(ib_channel_create(QUEUE, &r->diag, &r->read));
-    if (pthread_create(&r->feeder, NULL, feed_main, r) != 0 || pthread_create(&r->looker, NULL, look_main, r) != 0)
+    for (int i = 0; i < r->feeds; i++) IB_TRY(start_feeder(r, i));
+    if (pthread_create(&r->looker, NULL, look_main, r) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
     return ISOBATH_OK;
+}
+
+/* The lock is held. */
+static int64_t frames_decoded(const remote *r)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < FEEDS; i++) sum += r->feed[i] ? ib_feed_decoded(r->feed[i]) : 0;
+    return sum;
+}
+
+static double decode_busy_s(remote *r)
+{
+    double sum = 0;
+    pthread_mutex_lock(&r->lock);
+    for (int i = 0; i < FEEDS; i++) sum += r->feed[i] ? ib_feed_busy_s(r->feed[i]) : 0;
+    pthread_mutex_unlock(&r->lock);
+    return sum;
 }
 
 static void after_ms(struct timespec *t, long ms)
@@ -340,12 +445,12 @@ static void after_ms(struct timespec *t, long ms)
 /* Waits for a window whose frames have been read, and says meanwhile that it is alive, as long as frames come. The lock is held. */
 static void wait_for_feed(remote *r)
 {
-    int64_t decoded = ib_feed_decoded(r->feed), since = ib_now_us();
+    int64_t decoded = frames_decoded(r), since = ib_now_us();
     while (!r->ready_count && !r->starved && !r->bye) {
         struct timespec until;
         after_ms(&until, TICK_US / 1000);
-        if (pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0 || !(r->feeding || r->queued)) continue;
-        int64_t now = ib_feed_decoded(r->feed);
+        if (pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0 || !(r->head || r->looking)) continue;
+        int64_t now = frames_decoded(r);
         if (now != decoded) since = ib_now_us();
         decoded = now;
         if (ib_now_us() - since > FEED_LIMIT_US) continue;
@@ -360,7 +465,7 @@ static int next_task(remote *r, int wait, task *out)
 {
     pthread_mutex_lock(&r->lock);
     int got = 0;
-    if (r->feed) {
+    if (r->feed[0]) {
         if (wait) wait_for_feed(r);
         got = r->ready_count > 0 && !r->bye;
         if (got) {
@@ -422,7 +527,7 @@ static isobath_status begin_window(remote *r, task *t)
     const ib_msg_window *w = &t->window;
     isobath_status st = ISOBATH_OK;
     if (!is_place(r, w->raw)) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
-    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK && !r->feed; i++) st = find_frame(r, w->frame[i], w->index[i], &t->frames.frame[i]);
+    for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK && !r->feed[0]; i++) st = find_frame(r, w->frame[i], w->index[i], &t->frames.frame[i]);
     ib_sabotage_before(&r->sabotage, w->order);
     if (ib_sabotage_starves(&r->sabotage, w->order)) ib_compute_starve(r->compute);
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
@@ -457,7 +562,7 @@ static isobath_status finish_window(remote *r)
     o->busy_s = ib_compute_busy_s(r->compute);
     memcpy(o->before, f.before, sizeof o->before);
     memcpy(o->after, f.after, sizeof o->after);
-    o->decode_s = r->feed ? ib_feed_busy_s(r->feed) : 0;
+    o->decode_s = decode_busy_s(r);
     ib_sabotage_result(&r->sabotage, r->wire.fd, o, raw_place(r, w.raw));
     tell(r, &m);
     r->last_tick_us = ib_now_us();
@@ -477,7 +582,7 @@ static isobath_status serve(remote *r)
             IB_TRY(begin_window(r, &t));
             if (r->flights < r->setup.shape.depth_slots) continue;
         } else if (r->flights == 0) {
-            int over = !r->feed || r->bye || r->rest;
+            int over = !r->feed[0] || r->bye || r->rest;
             return over ? ISOBATH_OK : ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
         }
         IB_TRY(finish_window(r));
@@ -499,12 +604,15 @@ static void end_run(remote *r)
         ib_feed_drop(&r->ready[--r->ready_count]->frames);
         free(r->ready[r->ready_count]);
     }
-    ib_channel_destroy(r->read, NULL); /* empty: it was closed and drained */
-    r->read = NULL;
+    for (task *t; (t = r->head);) { /* of a run that says good-bye */
+        r->head = t->next;
+        ib_feed_drop(&t->frames);
+        free(t);
+    }
+    r->tail = &r->head;
     ib_feed_look_free(&r->look);
-    ib_feed_close(r->feed);
-    r->feed = NULL;
-    r->queued = r->rest = r->starved = r->feeding = 0;
+    close_feeds(r);
+    r->queued = r->rest = r->starved = r->turn = 0;
 }
 
 static void close_all(remote *r)
@@ -523,13 +631,15 @@ static isobath_status serve_run(remote *r)
     pthread_t listener;
     IB_TRY(open_device(r));
     IB_TRY(load_network(r));
+    int decodes = r->feed[0] != NULL;
     if (pthread_create(&listener, NULL, listen_main, r) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
-    if (r->feed) IB_TRY(start_feed(r));
+    r->newest = (ib_msg_window){.shot = -1};
+    if (r->feed[0]) IB_TRY(start_feed(r));
     IB_TRY(serve(r)); /* else the run ends this process, and its threads with it */
     pthread_join(listener, NULL);
-    if (r->feed) pthread_join(r->feeder, NULL);
-    if (r->feed) pthread_join(r->looker, NULL);
+    for (int i = 0; decodes && i < r->feeds; i++) pthread_join(r->feeder[i], NULL);
+    if (decodes) pthread_join(r->looker, NULL);
     end_run(r);
     return ISOBATH_OK;
 }
@@ -537,6 +647,7 @@ static isobath_status serve_run(remote *r)
 int isobath_worker_run(int fd, long parent)
 {
     remote r = {.wire.fd = fd};
+    r.tail = &r.head;
     ib_thread_name("isobath worker"); /* else it is called exe */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (parent > 0 && getppid() != parent) return 0;

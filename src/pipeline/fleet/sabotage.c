@@ -20,6 +20,7 @@ void ib_sabotage_init(ib_sabotage *s)
     for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
         if (strncmp(item, "delay_us=", 9) == 0) s->delay_us = atoi(item + 9);
         if (strncmp(item, "pause_us=", 9) == 0) s->pause_us = atoi(item + 9);
+        if (strncmp(item, "decoders=", 9) == 0) s->decoders = atoi(item + 9);
         if (strncmp(item, "window=", 7) == 0) s->window = atoll(item + 7);
         if (strncmp(item, "once=", 5) == 0) snprintf(s->once, sizeof s->once, "%s", item + 5);
         if (strcmp(item, "always") == 0) s->always = 1;

@@ -1,6 +1,7 @@
 /* Faults on purpose in a worker process, for tests of the run that has to survive them. Read from the environment variable
  * ISOBATH_WORKER_TEST: items separated by commas. Without it nothing here does anything.
  *   rgb           (read by the run) the CPU gets frames as RGB also where planes are smaller
+ *   decoders=N    a worker that decodes has N of them (1 or 2), whatever its device
  *   delay_us=N    sleeps up to N microseconds before each window, at random
  *   pause_us=N    sleeps N microseconds
  *   once=PATH     the following faults happen to the one process that can remove this file, and to no other
@@ -20,7 +21,7 @@
 
 typedef struct ib_sabotage {
     uint32_t state;
-    int delay_us, pause_us, always;
+    int delay_us, pause_us, decoders, always;
     int64_t window;
     char fault[8], once[256]; /* fault: its first 7 letters */
 } ib_sabotage;

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define START_FRAMES 16 /* what a jump in a video takes, in frames decoded */
+#define START_FRAMES 16    /* what a jump in a video takes, in frames decoded */
+#define START_DOUBLINGS 3  /* the first segments are of 1, 2, 4 ... windows; of so many doublings more where each is a jump */
 
 isobath_status ib_schedule_init(ib_schedule *s, int devices, int segment_max, int64_t windows_hint, int64_t capacity, ib_diag *diag)
 {
@@ -90,7 +91,8 @@ static int64_t segment_length(const ib_schedule *s, const ib_schedule_device *v,
     if (n < 2) return length;
     int64_t total = s->ended ? s->appended : s->windows_hint;
     if (total >= 0 && (total - i) / (2 * n) < length) length = (total - i) / (2 * n);
-    if (v->segments < 8 && length > 1 << v->segments) length = 1 << v->segments;
+    int doublings = v->segments + (s->lead[i % s->capacity] >= 0 ? START_DOUBLINGS : 0);
+    if (doublings < 8 && length > 1 << doublings) length = 1 << doublings;
     double fastest = v->window_us;
     for (int d = 0; d < s->device_count; d++)
         if (s->device[d].working && s->device[d].window_us > 0 && s->device[d].window_us < fastest) fastest = s->device[d].window_us;

@@ -6,7 +6,7 @@
 #include "pipeline/window.h"
 
 #define IB_SCHEDULE_DEPTH 3    /* windows that a device has at a time: one or two in work, one waiting */
-#define IB_SCHEDULE_DEEP 6     /* of a device that decodes its frames itself: so far ahead */
+#define IB_SCHEDULE_DEEP 10    /* of a card that decodes its frames itself: so far ahead, for a jump to the next segment takes a while */
 #define IB_SCHEDULE_RESERVE 2  /* result slots that only the oldest window may take, with several devices */
 #define IB_SCHEDULE_LATE 3     /* times the median: then a second device gets the segment as well */
 #define IB_SCHEDULE_MEDIAN 63  /* windows that the median is taken over */

@@ -42,13 +42,14 @@ static size_t planes_bytes(const ib_setup *s)
 static ib_shared_layout layout_for(const ib_setup *s, int segment)
 {
     const isobath_plan *p = &s->plan;
-    int devices = s->devices.count, several = devices > 1;
+    int devices = s->devices.count, several = devices > 1, extra = 0;
+    for (int i = 0; i < devices; i++) extra += s->devices.device[i] >= 0 ? IB_SCHEDULE_DEEP - IB_SCHEDULE_DEPTH : 2; /* with decoders of their own */
     int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
     int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
     size_t raw = (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
     if (s->decodes)
         return ib_shared_layout_for(p->source_width, p->source_height, 0, 0, raw + IB_PLAN_WINDOW * sizeof(ib_thumb),
-                                    (int)raws + (several ? 2 * devices : 2));
+                                    (int)raws + (several ? extra : 2));
     if (ib_setup_wants_rgb(s)) frames += raws * IB_PLAN_STEP;
     return ib_shared_layout_for(p->source_width, p->source_height, planes_bytes(s), (int)frames, raw, (int)raws);
 }
@@ -88,7 +89,7 @@ void ib_setup_plan_fleet(ib_setup *s)
         int d = s->devices.device[i];
         bytes += d >= 0 ? CUDA_PROCESS_BYTES : PROCESS_BYTES + (d == IB_DEVICE_CPU ? s->memory.total : 0);
         if (s->decodes) /* the windows that it has read, and the decoder's own */
-            bytes += (size_t)((d >= 0 ? IB_SCHEDULE_DEEP : 2) * IB_PLAN_STEP + IB_PLAN_WINDOW + DECODER_FRAMES) *
+            bytes += (size_t)((d >= 0 ? IB_SCHEDULE_DEEP : 2) * IB_PLAN_STEP + IB_PLAN_WINDOW + (d >= 0 ? 2 : 1) * DECODER_FRAMES) *
                      (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3;
     }
     s->fleet_bytes = bytes;
