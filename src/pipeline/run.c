@@ -363,11 +363,15 @@ static isobath_status take_window(ib_run *r, ib_window *w)
 /* Cuts that nobody asked to obey are told: across a cut the alignment has nothing to hold on to. */
 static void report_cuts(ib_run *r)
 {
-    int64_t likely = ib_run_likely_cuts(r);
+    int64_t likely = ib_run_likely_cuts(r), shots = r->windows[r->window_count - 1].shot + 1;
+    char line[160];
     const isobath_run_options *o = &r->setup->options;
-    ib_log_event(r->log, "cuts", json_pack("{s:I, s:I}", "likely", (json_int_t)likely, "shots", (json_int_t)r->windows[r->window_count - 1].shot + 1));
+    ib_log_event(r->log, "cuts", json_pack("{s:I, s:I}", "likely", (json_int_t)likely, "shots", (json_int_t)shots));
+    if (o->cuts && o->note) {
+        snprintf(line, sizeof line, "%lld shot%s, each aligned by itself", (long long)shots, shots == 1 ? "" : "s");
+        o->note(o->note_ctx, line);
+    }
     if (likely && !o->cuts && o->note) {
-        char line[160];
         snprintf(line, sizeof line, "%lld likely cut%s: --cuts auto makes every shot its own (off by default)", (long long)likely,
                  likely == 1 ? "" : "s");
         o->note(o->note_ctx, line);

@@ -296,9 +296,10 @@ static void test_mixed(void **state)
     (void)state;
     mkdir(path_of("mixed"), 0755);
     for (int i = 0; i < 10; i++) {
-        clip c = {.pix_fmt = i % 3 == 1 ? "bgr24" : i % 3 == 2 ? "rgb48be" : "rgb24", .width = 12, .height = 10};
+        static const char *const kinds[][2] = {{"rgb24", "png"}, {"bgr24", "bmp"}, {"rgb48be", "png"}, {"rgb48le", "tif"}};
+        clip c = {.pix_fmt = kinds[i % 4][0], .width = 12, .height = 10};
         char name[64];
-        snprintf(name, sizeof name, "mixed/%d.%s", i, i % 3 == 1 ? "bmp" : "png");
+        snprintf(name, sizeof name, "mixed/%d.%s", i, kinds[i % 4][1]);
         assert_int_equal(clip_write_image(path_of(name), &c, i), 0);
     }
     for (int threads = 1; threads <= 4; threads += 3) {
