@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct isobath_session {
     ib_diag diag;
@@ -47,7 +48,12 @@ isobath_status isobath_session_run(isobath_session *s)
 /* Only counts: the run's own thread notices between windows, then between frames; a worker between windows, then batches. */
 void isobath_session_cancel(isobath_session *s) { atomic_fetch_add(&s->cancelled, 1); }
 
-int isobath_session_can_resume(const isobath_session *s) { return s->run.journal && !s->run.empty; }
+int isobath_session_can_resume(const isobath_session *s)
+{
+    struct stat sb;
+    int camera = s->setup.options.input && stat(s->setup.options.input, &sb) == 0 && S_ISCHR(sb.st_mode); /* its frames do not come again */
+    return s->run.journal && !s->run.empty && !camera;
+}
 
 static void fill_shares(isobath_progress *p)
 {

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "media/media.h"
 #include "pipeline/report/doctor.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,8 +53,10 @@ static isobath_status decode(ib_doctor *d, ib_media *media, ib_diag *diag)
     if (!count) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no frame could be decoded", d->options->input);
     if (count > 1 && now > first) r->decode_frames_per_s = (count - 1) / ((double)(now - first) * 1e-6);
     share(d, count);
-    ib_doctor_say(d, ISOBATH_DOCTOR_FACT, "input", "%d x %d, %.3f frames/s, about %lld frames; %s; %s; decoding %.1f frames/s", info->width,
-                  info->height, info->fps, (long long)info->frames_hint, info->decoder, info->colour, r->decode_frames_per_s);
+    char frames[48] = "no known end";
+    if (info->frames_hint >= 0) snprintf(frames, sizeof frames, "about %lld frames", (long long)info->frames_hint);
+    ib_doctor_say(d, ISOBATH_DOCTOR_FACT, "input", "%d x %d, %.3f frames/s, %s; %s; %s; decoding %.1f frames/s", info->width,
+                  info->height, info->fps, frames, info->decoder, info->colour, r->decode_frames_per_s);
     return ISOBATH_OK;
 }
 
