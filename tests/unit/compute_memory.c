@@ -14,6 +14,12 @@
 
 #include <cmocka.h>
 
+#ifdef __SANITIZE_ADDRESS__ /* takes eight times as long */
+#define FAULTS 2
+#else
+#define FAULTS 6
+#endif
+
 enum { SRC_W = 90, SRC_H = 80, WINDOWS = 3, FRAMES = 22 * WINDOWS - 3, HOGS = 4096 };
 
 static int on_card, W = 182, H = 168; /* larger on a card, so that plans differ by more than what its memory is dealt in */
@@ -171,9 +177,9 @@ static void an_op_finds_no_memory(void **state)
 {
     (void)state;
     static rig r;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < FAULTS; i++) {
         open_rig(&r);
-        r.fail_at = 1 + i * (linear_calls - 1) / 5;
+        r.fail_at = 1 + i * (linear_calls - 1) / (FAULTS - 1);
         if (run(&r, i & 1 ? 2 : -1, got) != ISOBATH_OK) fail_msg("call %d: %s", r.fail_at, r.diag.text);
         expect_bytes("call", r.fail_at);
         assert_int_equal(r.reloads, 1 + (i & 1));
