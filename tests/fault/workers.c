@@ -125,7 +125,7 @@ static int find_workers(pid_t *pids, int most)
         if (pid <= 0) continue;
         snprintf(path, sizeof path, "/proc/%d/stat", pid);
         FILE *f = fopen(path, "r");
-        if (f && fscanf(f, "%*d (%63[^)]) %c %d", name, &kind, &parent) == 3 && parent == getpid() && strcmp(name, "isobath") == 0 &&
+        if (f && fscanf(f, "%*d (%63[^)]) %c %d", name, &kind, &parent) == 3 && parent == getpid() && strncmp(name, "isobath", 7) == 0 &&
             kind != 'Z')
             pids[n++] = pid;
         if (f) fclose(f);
