@@ -24,7 +24,7 @@ struct ib_compute {
     ib_vda *redo_vda;
     ib_backend *redo_backend;
     int crowded;     /* both networks together do not fit */
-    int starved;     /* ib_compute_starve */
+    int starved;     /* ib_compute_starve: tries that are still to fail */
     int64_t shot, k; /* the window that the network's slots hold; k -1: none */
     flight flights[MAX_FLIGHT]; /* oldest first */
     int flight_count;
@@ -154,7 +154,7 @@ static isobath_status try_begin(ib_compute *c, int64_t shot, int64_t k, ib_sourc
 {
     int first = 0;
     if (c->starved) {
-        c->starved = 0;
+        c->starved--;
         return ib_fail(c->o.backend->diag, ISOBATH_ERR_MEMORY, "out of memory on purpose");
     }
     if (c->k >= 0 && shot == c->shot && k == c->k + 1) { /* slot 0 stays, 12 -> 1, 24..31 -> 2..9 */
@@ -266,7 +266,7 @@ isobath_status ib_compute_finish(ib_compute *c, int *redone, int64_t *nonfinite)
     return st;
 }
 
-void ib_compute_starve(ib_compute *c) { c->starved = 1; }
+void ib_compute_starve(ib_compute *c, int plans) { c->starved = plans; }
 
 int ib_compute_in_flight(const ib_compute *c) { return c->flight_count; }
 

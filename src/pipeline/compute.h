@@ -43,8 +43,8 @@ isobath_status ib_compute_begin(ib_compute *compute, int64_t shot, int64_t k, ib
                                 float *raw);
 /* Waits for the oldest window in flight, checks it and redoes it if it must be. */
 isobath_status ib_compute_finish(ib_compute *compute, int *redone, int64_t *nonfinite);
-/* For tests: to the next window the device has no memory left, once. */
-void ib_compute_starve(ib_compute *compute);
+/* For tests: the device has no memory left for the next window, nor for the first `plans` - 1 smaller plans. */
+void ib_compute_starve(ib_compute *compute, int plans);
 int ib_compute_in_flight(const ib_compute *compute);
 
 /* Any thread: FLOPs of the network so far, and seconds busy. */

@@ -110,7 +110,7 @@ static isobath_status begin_window(worker *w, const ib_window_frames *f)
         win->base.pts_us[i] = f->slot[i]->pts_us;
         if (w->o.wants_rgb) win->base.source[i] = ib_source_frame_ref(f->slot[i]);
     }
-    if (ib_sabotage_starves(&w->sabotage, w->begun)) ib_compute_starve(w->compute);
+    ib_compute_starve(w->compute, ib_sabotage_starves(&w->sabotage, w->begun));
     isobath_status st = ib_sabotage_breaks(&w->sabotage, w->begun++, w->o.backend, w->o.diag);
     if (st == ISOBATH_OK) st = ib_compute_begin(w->compute, f->shot, f->k, f->slot, win->base.raw);
     if (st != ISOBATH_OK) {

@@ -158,7 +158,7 @@ static void memory_runs_short(void **state)
         free(log);
     }
     o.devices = "cpu";
-    o.input_size = 28;
+    setenv("ISOBATH_WORKER_TEST", "always,window=1,starved", 1); /* by no plan */
     assert_int_equal(e2e_run(e, &o), ISOBATH_ERR_MEMORY);
     assert_non_null(strstr(e->error, "out of memory on purpose"));
     assert_int_equal(e2e_count_files(output, ".npz") + e2e_count_files(output, ".tmp"), 0);

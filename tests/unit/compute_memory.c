@@ -135,7 +135,7 @@ static isobath_status run(rig *r, int starve, float *out)
             int64_t index[IB_PLAN_WINDOW];
             ib_plan_window_frames(k, FRAMES, index);
             for (int i = 0; i < IB_PLAN_WINDOW; i++) slot[i] = r->frames[index[i]];
-            if (k == starve) ib_compute_starve(r->compute);
+            if (k == starve) ib_compute_starve(r->compute, 1);
             if (k && k == r->crowd_before) crowd(r, 1);
             IB_TRY(ib_compute_begin(r->compute, 0, k, slot, r->raw[k % 2]));
             k++;

@@ -529,7 +529,7 @@ static isobath_status begin_window(remote *r, task *t)
     if (!is_place(r, w->raw)) return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "no such place for a result: %d", (int)w->raw);
     for (int i = 0; i < IB_PLAN_WINDOW && st == ISOBATH_OK && !r->feed[0]; i++) st = find_frame(r, w->frame[i], w->index[i], &t->frames.frame[i]);
     ib_sabotage_before(&r->sabotage, w->order);
-    if (ib_sabotage_starves(&r->sabotage, w->order)) ib_compute_starve(r->compute);
+    ib_compute_starve(r->compute, ib_sabotage_starves(&r->sabotage, w->order));
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
     if (st == ISOBATH_OK) st = ib_sabotage_breaks(&r->sabotage, w->order, r->backend, &r->diag);
     if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, t->frames.frame, raw_place(r, w->raw));

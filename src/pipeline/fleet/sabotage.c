@@ -1,6 +1,7 @@
 /* Faults on purpose; see sabotage.h. */
 #include "pipeline/fleet/sabotage.h"
 
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,7 +12,7 @@
 
 void ib_sabotage_init(ib_sabotage *s)
 {
-    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise", "hash", "broken", "poison", "short"};
+    static const char *const faults[] = {"die", "hang", "oom", "nan", "place", "noise", "hash", "broken", "poison", "short", "starved"};
     char text[512], *save = NULL;
     *s = (ib_sabotage){.state = (uint32_t)getpid() * 2654435761u};
     const char *named = getenv("ISOBATH_WORKER_TEST");
@@ -51,7 +52,10 @@ isobath_status ib_sabotage_fails(ib_sabotage *s, int64_t order, ib_diag *diag)
     return strikes(s, "oom", order) ? ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory on purpose") : ISOBATH_OK;
 }
 
-int ib_sabotage_starves(ib_sabotage *s, int64_t order) { return strikes(s, "short", order); }
+int ib_sabotage_starves(ib_sabotage *s, int64_t order)
+{
+    return strikes(s, "short", order) ? 1 : strikes(s, "starved", order) ? INT_MAX : 0;
+}
 
 isobath_status ib_sabotage_breaks(ib_sabotage *s, int64_t order, ib_backend *backend, ib_diag *diag)
 {

@@ -11,6 +11,7 @@
  *                 it kills itself; stops; says that memory is out; writes NaN; names another place; sends bytes that are no message; read
  *                 other pictures than its neighbours
  *   short         the device has no memory left for this window, until the network has taken a smaller plan
+ *   starved       nor then
  *   broken | poison
  *                 also in the run's own process (worker.c): the device fails; a kernel reads where nothing is, which a card's context
  *                 does not survive */
@@ -29,7 +30,7 @@ typedef struct ib_sabotage {
 void ib_sabotage_init(ib_sabotage *sabotage);
 void ib_sabotage_before(ib_sabotage *sabotage, int64_t order);
 isobath_status ib_sabotage_fails(ib_sabotage *sabotage, int64_t order, ib_diag *diag);
-/* In any process: ib_compute_starve is to be called before this window. */
+/* In any process: for ib_compute_starve before this window. */
 int ib_sabotage_starves(ib_sabotage *sabotage, int64_t order);
 /* The device fails at this window of the stream, by itself or by a kernel that reads where nothing is. */
 isobath_status ib_sabotage_breaks(ib_sabotage *sabotage, int64_t order, ib_backend *backend, ib_diag *diag);
