@@ -4,9 +4,9 @@
  * usage: bench_network [--backend cpu|cuda] [--model tiny|vits|vitb|vitl] [--source WxH] [--input-size N]
  *          [--act f32|f16|bf16] [--windows N] [--repeat N] [--encode-batch N] [--depth-batch N] [--piece P] [--threads N]
  *          [--isa PATH] [--ops yes|cpu-time]
- * Prints one line: median of the repeats, spread, memory of weights, features and activations. --ops (cpu): then
- * where the last repeat's time went, by op and shape per output frame, and the share of the measured peak; cpu-time: of one
- * thread's processor time, for a machine that others use at the same time. */
+ * Prints one line: median of the repeats, spread, memory of weights, features and activations, processor time of all threads.
+ * --ops (cpu): then where the last repeat's time went, by op and shape per output frame, and the share of the measured peak;
+ * cpu-time: of one thread's processor time, for a machine that others use at the same time. */
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "cpu_peak.h"
@@ -86,23 +86,26 @@ static int measure(const options *o, ib_vda *vda, ib_backend *be, const ib_vda_m
     if (ib_vda_encode_rgb(vda, rgb, o->height, o->width, IB_PLAN_WINDOW, 0) != ISOBATH_OK ||
         run_windows(&warm, vda, be, rgb, depth, &nonfinite) != ISOBATH_OK)
         return die("warm-up", diag);
-    double fps[16], seconds = 0;
+    double fps[16], seconds = 0, host[16];
     for (int r = 0; r < o->repeat; r++) {
         int64_t start = ib_now_us();
+        double spent = (double)clock();
         double from = o->ops ? bench_profile_now() : 0;
         if (o->ops) bench_profile_reset();
         if (run_windows(o, vda, be, rgb, depth, &nonfinite) != ISOBATH_OK) return die("run", diag);
         seconds = (double)(ib_now_us() - start) * 1e-6;
         fps[r] = o->windows * IB_PLAN_STEP / seconds;
+        host[r] = ((double)clock() - spent) / CLOCKS_PER_SEC * 1e3 / o->windows;
         if (o->ops) seconds = bench_profile_now() - from;
     }
     qsort(fps, (size_t)o->repeat, sizeof *fps, by_value);
+    qsort(host, (size_t)o->repeat, sizeof *host, by_value);
     double median = fps[o->repeat / 2], gflop = (m->encode_flops + m->depth_flops * 32 / 22) * 1e-9;
     char size[16];
     snprintf(size, sizeof size, "%dx%d", o->shape.width, o->shape.height);
     printf("%-5s %-9s %-24s %8.1f output frames/s (%.1f .. %.1f)  %6.1f TFLOP/s  weights %.0f features %.0f activations %.0f MiB"
-           "  nonfinite %lld\n", name, size, be->kind, median, fps[0], fps[o->repeat - 1], median * gflop * 1e-3,
-           (double)m->weights / 1048576, (double)m->features / 1048576, (double)m->activations / 1048576, (long long)nonfinite);
+           "  nonfinite %lld  processor %.1f ms a window\n", name, size, be->kind, median, fps[0], fps[o->repeat - 1], median * gflop * 1e-3,
+           (double)m->weights / 1048576, (double)m->features / 1048576, (double)m->activations / 1048576, (long long)nonfinite, host[o->repeat / 2]);
     if (o->ops) bench_profile_print(seconds, o->windows * IB_PLAN_STEP, bench_cpu_peak(be, o->ops == 2 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC));
     free(pixels);
     for (int i = 0; i < 2; i++) ib_host_free(be, depth[i]);
@@ -133,9 +136,6 @@ int main(int argc, char **argv)
     int cuda = strcmp(o.backend, "cuda") == 0;
     if (cuda) o.ops = 0;
     if (o.ops == 2) o.threads = 1;
-    if (!o.shape.encode_batch && cuda) o.shape.encode_batch = 11;
-    if (!o.shape.depth_batch && cuda) o.shape.depth_batch = 4;
-    o.shape.depth_slots = cuda ? 2 : 1;
     ib_plan_network_size(o.width, o.height, o.input_size, 1, &o.shape.width, &o.shape.height);
     ib_diag diag = IB_DIAG_INIT;
     char path[] = "/tmp/isobath-bench-XXXXXX";
@@ -151,9 +151,10 @@ int main(int argc, char **argv)
     isobath_status st = ib_checkpoint_open(path, &diag, &ckpt);
     unlink(path);
     if (st == ISOBATH_OK) st = ib_vda_config_read(ckpt, 0, &diag, &config);
-    if (st == ISOBATH_OK && !cuda) { /* what is not asked for is as in `isobath run` */
+    if (st == ISOBATH_OK) { /* what is not asked for is as in `isobath run` */
         ib_vda_shape run = o.shape;
-        ib_setup_batches(&config, 0, act, &run);
+        ib_setup_batches(&config, cuda, act, &run);
+        o.shape.depth_slots = run.depth_slots;
         if (!o.shape.encode_batch) o.shape.encode_batch = run.encode_batch;
         if (!o.shape.depth_batch) o.shape.depth_batch = run.depth_batch;
         if (!o.shape.temporal_piece) o.shape.temporal_piece = run.temporal_piece;

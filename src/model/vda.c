@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "model/lanes.h"
+#include "op/graph.h"
 #include "op/transfer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -69,11 +70,31 @@ static isobath_status encode_piece(void *ctx, int64_t first, int64_t T)
     return ib_dpt_features_forward(&v->dpt, be, &v->arena, taps, &v->maps, &out, &v->tap, first_slot);
 }
 
+static isobath_status encode_all(void *ctx)
+{
+    const encode_job *job = ctx;
+    ib_vda *v = job->v;
+    return ib_lanes_run(v->backend, &v->arena, job->input->dim[0], v->shape.encode_batch, ib_lanes_gain(v->config->width),
+                        encode_piece, ctx);
+}
+
+/* Names of sequences: what an encoding reads and where it leaves its features; below 0x10000 the others. */
+enum { ADVANCE = 1, DEPTH = 0x100 };
+static uint64_t encode_name(const ib_tensor *input, int first_slot)
+{
+    return (uint64_t)(uintptr_t)input->data << 16 | (uint64_t)first_slot << 8 | (uint64_t)input->dim[0];
+}
+
+/* fn(ctx) as a sequence that the device may keep; somebody who looks at inner values wants it called. */
+static isobath_status run_kept(ib_vda *v, uint64_t name, ib_graph_fn fn, void *ctx)
+{
+    return v->tap.fn ? fn(ctx) : ib_graph_run(v->backend, v, name, fn, ctx);
+}
+
 isobath_status ib_vda_encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)
 {
     if (first_slot < v->fresh) v->fresh = first_slot;
-    return ib_lanes_run(v->backend, &v->arena, input->dim[0], v->shape.encode_batch, ib_lanes_gain(v->config->width),
-                        encode_piece, &(encode_job){v, input, first_slot});
+    return run_kept(v, encode_name(input, first_slot), encode_all, &(encode_job){v, input, first_slot});
 }
 
 /* What a call of the public functions does at most; for planning, and for sizing the arena. */
@@ -96,6 +117,7 @@ static isobath_status rehearse(ib_vda *v, double *encode_flops, double *depth_fl
 
 void ib_vda_free_network(ib_vda *v)
 {
+    ib_graph_forget(v->backend, v);
     ib_staging_free(&v->staging, v->backend, v->shape.budget);
     ib_params_free(&v->params);
     ib_vit_free(&v->vit);
@@ -170,6 +192,7 @@ isobath_status ib_vda_reshape(ib_vda *v, const ib_vda_shape *shape)
 {
     ib_vda_memory memory;
     IB_TRY(ib_vda_plan(v->config, shape, v->backend->act, v->diag, &memory));
+    ib_graph_forget(v->backend, v);
     ib_staging_free(&v->staging, v->backend, v->shape.budget);
     ib_arena_free(&v->features_arena);
     ib_arena_free(&v->arena);
@@ -185,6 +208,7 @@ isobath_status ib_vda_reshape(ib_vda *v, const ib_vda_shape *shape)
 
 void ib_vda_lend(ib_vda *v, const ib_vda_config *config, ib_diag *diag)
 {
+    ib_graph_forget(v->backend, v);
     v->config = v->vit.config = v->dpt.config = config;
     ib_vda_set_diag(v, diag);
 }
@@ -276,26 +300,43 @@ isobath_status ib_vda_copy_slot(ib_vda *v, int from, int to)
     return ISOBATH_OK;
 }
 
-isobath_status ib_vda_advance(ib_vda *v)
+static isobath_status advance(void *ctx)
 {
+    ib_vda *v = ctx;
     IB_TRY(ib_vda_copy_slot(v, 12, 1));
     for (int i = 0; i < 8; i++) IB_TRY(ib_vda_copy_slot(v, 24 + i, 2 + i));
     return ISOBATH_OK;
+}
+
+isobath_status ib_vda_advance(ib_vda *v) { return run_kept(v, ADVANCE, advance, v); }
+
+typedef struct head_job {
+    ib_vda *v;
+    ib_dpt_features f;
+    ib_tensor result;
+} head_job;
+
+static isobath_status head_all(void *ctx)
+{
+    const head_job *job = ctx;
+    ib_vda *v = job->v;
+    return ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &job->f, &v->maps, v->shape.depth_batch,
+                                v->shape.temporal_piece, &job->result, &v->tap);
 }
 
 isobath_status ib_vda_depth_begin(ib_vda *v, int slot, float *depth)
 {
     /* Frames that do not see each other are computed once, in the window that brings them. */
     int first = v->config->temporal ? 0 : v->fresh < IB_WINDOW ? v->fresh : IB_WINDOW - 1, count = IB_WINDOW - first;
-    ib_dpt_features f = {.skip = {ib_tensor_slice(&v->features.skip[0], first, count),
-                                  ib_tensor_slice(&v->features.skip[1], first, count)},
-                         .layer = {ib_tensor_slice(&v->features.layer[0], first, count),
-                                   ib_tensor_slice(&v->features.layer[1], first, count)}};
-    ib_tensor result = ib_tensor_slice(&v->depth[slot], first, count);
-    const ib_tensor *all[5] = {&result, &f.skip[0], &f.skip[1], &f.layer[0], &f.layer[1]};
+    head_job job = {v, {.skip = {ib_tensor_slice(&v->features.skip[0], first, count),
+                                 ib_tensor_slice(&v->features.skip[1], first, count)},
+                        .layer = {ib_tensor_slice(&v->features.layer[0], first, count),
+                                  ib_tensor_slice(&v->features.layer[1], first, count)}},
+                    ib_tensor_slice(&v->depth[slot], first, count)};
+    const ib_dpt_features *f = &job.f;
+    const ib_tensor *all[5] = {&job.result, &f->skip[0], &f->skip[1], &f->layer[0], &f->layer[1]};
     v->fresh = IB_WINDOW;
-    IB_TRY(ib_dpt_depth_forward(&v->dpt, v->backend, &v->arena, &f, &v->maps, v->shape.depth_batch,
-                                v->shape.temporal_piece, &result, &v->tap));
+    IB_TRY(run_kept(v, DEPTH + 256 * (uint64_t)slot + (uint64_t)first, head_all, &job));
     /* A half type's infinity may hide behind a ReLU, so features are looked at too. */
     size_t map = (size_t)v->shape.height * (size_t)v->shape.width;
     return ib_fetch_begin(v->backend, slot, all, v->backend->act == IB_F32 ? 1 : 5, depth + (size_t)first * map);

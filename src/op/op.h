@@ -281,6 +281,9 @@ typedef struct ib_temporal_block_args {
     ib_tensor y; /* act (T,P,C) */
 } ib_temporal_block_args;
 
+/* Enqueues ops; see op/graph.h. */
+typedef isobath_status (*ib_graph_fn)(void *ctx);
+
 /* A backend's functions. Not thread-safe: one thread per ib_backend object at a time. Ops may run asynchronously; `sync`
  * waits; ops with host results (count_nonfinite, render's range, fit_sums) and download return when they are there. */
 typedef struct ib_op_table {
@@ -314,6 +317,9 @@ typedef struct ib_op_table {
     /* NULL: not there. *done = 0: not for this shape, and nothing ran. */
     isobath_status (*temporal_block)(ib_backend *, const ib_temporal_block_args *, int *done);
     isobath_status (*lane)(ib_backend *, int lane); /* NULL: not there. ib_lane of op/transfer.h */
+    /* NULL: not there. op/graph.h */
+    isobath_status (*graph_run)(ib_backend *, const void *owner, uint64_t name, ib_graph_fn fn, void *ctx);
+    void (*graph_forget)(ib_backend *, const void *owner);
 } ib_op_table;
 
 /* What every backend object starts with; backends embed it as their first member. */

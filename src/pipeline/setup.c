@@ -245,17 +245,6 @@ isobath_status ib_setup_open_backend(const ib_setup *s, ib_dtype act, ib_pool *p
     return s->device >= 0 ? ib_cuda_open(&b, out) : s->device == IB_DEVICE_NULL ? ib_null_open(&b, out) : ib_cpu_open(&b, out);
 }
 
-void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda_shape *shape)
-{
-    int64_t pixels = (int64_t)(shape->height / 14) * (shape->width / 14);
-    int64_t largest = pixels * 64 * config->features * 2; /* bytes of the head's largest map for one frame, in a half type */
-    /* measured: docs/SPEED.md */
-    shape->encode_batch = !gpu ? 4 : act == IB_F32 ? 8 : 11;
-    shape->depth_batch = largest > (96 << 20) ? 1 : largest > (24 << 20) ? 2 : gpu ? 8 : 4;
-    shape->temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
-    shape->depth_slots = gpu ? 2 : 1;
-}
-
 /* What a CUDA process takes of a card beside the network: context, code, workspaces, staged frames; 590 MiB measured on sm_90
  * (docs/SPEED.md). */
 #define CUDA_PROCESS_BYTES ((size_t)672 << 20)

@@ -39,6 +39,8 @@ static const int cases[][CK_PARAMS] = {
     {5, 13, 8, 8, 8, IB_ACT_NONE, NONE, 1, 0, 1},
     {1, 67, 101, 101, 103, IB_ACT_GELU, RES_F32, 1, 1, 2},
     {1, 4, 128, 128, 64, IB_ACT_NONE, NONE, 0, 1, 8000}, /* beyond the range of f16: infinity, not 65504 */
+    {2, 150, 1024, 1024, 512, IB_ACT_NONE, IN_F32, 1, 1, 1}, /* an odd number of tiles of 128 rows */
+    {1, 257, 512, 512, 768, IB_ACT_GELU, NONE, 0, 1, 2},
     {1, 2443, 384, 384, 1536, IB_ACT_GELU, NONE, 0, 1, 2},
     {1, 2443, 1536, 1536, 384, IB_ACT_NONE, IN_F32, 1, 1, 1},
     {1, 2443, 1024, 1024, 4096, IB_ACT_GELU, NONE, 0, 1, 2},

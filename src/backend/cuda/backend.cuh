@@ -26,6 +26,15 @@ typedef enum ib_cuda_path {
 #define IB_CUDA_RING_SLOTS 8 /* page-locked staging of uploads */
 #define IB_CUDA_RING_BYTES ((size_t)4 << 20)
 
+/* A sequence of ops, recorded (graph.cu). */
+#define IB_CUDA_GRAPHS 16
+typedef struct ib_cuda_graph {
+    const void *owner; /* NULL: a free place */
+    uint64_t name;
+    int seen;
+    cudaGraphExec_t exec; /* NULL: not recorded yet */
+} ib_cuda_graph;
+
 typedef struct ib_cuda_backend {
     ib_backend base;
     int device;
@@ -51,6 +60,8 @@ typedef struct ib_cuda_backend {
     void *lane_workspace[IB_LANES];     /* likewise `workspace` */
     cudaEvent_t lane_event[IB_LANES];   /* where lanes begin, where lane 1 ends */
     int in_lanes;
+    ib_cuda_graph graphs[IB_CUDA_GRAPHS];
+    int graphs_off; /* 1: this driver could not record one */
 } ib_cuda_backend;
 
 /* A packed weight on the device: rows of output channels, `k_pad` values of the activation type each, zero beyond
@@ -99,6 +110,8 @@ isobath_status ib_cuda_stage_upload(ib_backend *, void *device_dst, const void *
 isobath_status ib_cuda_stage_end(ib_backend *, int slot);
 isobath_status ib_cuda_stage_used(ib_backend *, int slot);
 isobath_status ib_cuda_lane(ib_backend *, int lane);
+isobath_status ib_cuda_graph_run(ib_backend *, const void *owner, uint64_t name, ib_graph_fn fn, void *ctx);
+void ib_cuda_graph_forget(ib_backend *, const void *owner);
 /* Streams, events and staging memory of the transfers; freed by ib_cuda_transfers_close, which may follow a failure. */
 isobath_status ib_cuda_transfers_open(ib_backend *);
 void ib_cuda_transfers_close(ib_backend *);

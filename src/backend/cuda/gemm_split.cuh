@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
     extern __shared__ unsigned char raw[];
     unsigned char *shared = raw + (1024 - (ib_smem_address(raw) & 1023)) % 1024;
     const uint32_t base = ib_smem_address(shared), full = base + STAGES * STAGE;
-    const uint32_t ready = full + 8 * STAGES, empty = ready + 8 * STAGES;
+    const uint32_t empty = full + 8 * STAGES, ready = empty + 8 * STAGES;
     const int tid = (int)threadIdx.x, warp = tid / 32, lane = tid % 32;
     const uint32_t tiles_n = (uint32_t)((g.cols + BN - 1) / BN);
     const uint32_t tiles = (g.rows + BM - 1) / BM * tiles_n;
@@ -89,11 +89,8 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
     const int tap_steps = (channels + BK - 1) / BK, steps = tap_steps * (WINDOWS ? 9 : 1);
 
     if (tid == 0) {
-        for (int s = 0; s < STAGES; s++) {
-            ib_mbarrier_init(full + 8 * s, 1);
-            ib_mbarrier_init(ready + 8 * s, IB_SPLIT_HELPERS);
-            ib_mbarrier_init(empty + 8 * s, 4);
-        }
+        ib_ring_init<STAGES>(full, 4);
+        for (int s = 0; s < STAGES; s++) ib_mbarrier_init(ready + 8 * s, IB_SPLIT_HELPERS);
         ib_mbarrier_fence_init();
     }
     __syncthreads();
@@ -163,16 +160,11 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
             if ((turn & 1) != (uint32_t)group) continue;
             float acc[2][BN / 8][4]; /* rows 0..63 and 64..127 of the tile */
 #pragma unroll
-            for (int m = 0; m < 2; m++)
-#pragma unroll
-                for (int n = 0; n < BN / 8; n++)
-#pragma unroll
-                    for (int e = 0; e < 4; e++) acc[m][n][e] = 0.0f;
+            for (int m = 0; m < 2; m++) ib_wgmma_clear(acc[m]);
             const uint32_t row0 = tile / tiles_n * BM + (uint32_t)(group_warp * 16);
             const int col0 = (int)(tile % tiles_n) * BN;
             uint32_t done = turn * (uint32_t)steps;
-            /* Products go strictly in turns: a barrier's parity tells phases apart only for who saw the one before. */
-            if (turn > 0) asm volatile("bar.sync %0, 256;\n" ::"r"(1 + group) : "memory");
+            ib_turn_begin(group, turn);
             for (int step = 0; step < steps; step++, done++) {
                 const int s = (int)(done % STAGES);
                 const uint32_t a = base + s * STAGE;
@@ -210,7 +202,7 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
                     if (half == 0 && step > 0 && lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
                 }
             }
-            if (tile + gridDim.x < tiles) asm volatile("bar.arrive %0, 256;\n" ::"r"(2 - group) : "memory");
+            ib_turn_end(group, tile + gridDim.x < tiles);
             ib_wgmma_wait<0>();
             if (lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
             if (WAY_OUT == IB_SPLIT_STREAM) {

@@ -34,17 +34,20 @@ enum { IB_WGMMA_STREAM = IB_GEMM_GATED + 1, IB_WGMMA_HALF };
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 /* The feeder's warpgroup, of which one thread works: the stages of every tile of this block, in order. A stage is BM rows of A, then
- * BN of W, 64 values each; the stages begin at `base`, their barriers lie behind them, the full ones first. */
-template <bool WINDOWS, int BM, int BN, int STAGES>
+ * BN of W, 64 values each; the stages begin at `base`, their barriers lie behind them, the full ones first. SHARED: the
+ * `blocks` blocks of a cluster (1, 2 or 4) have rows below each other and the same rows of W, of which each fetches its share for
+ * all, in copies of BN / 4 rows. */
+template <bool WINDOWS, int BM, int BN, int STAGES, bool SHARED>
 __device__ __forceinline__ void ib_wgmma_feed(const ib_gemm &g, const CUtensorMap &x_map, const CUtensorMap &w_map, uint32_t base,
-                                              uint32_t tiles, uint32_t tiles_n, int channels, int steps)
+                                              uint32_t tiles, uint32_t tiles_n, int channels, int steps, uint32_t blocks)
 {
     constexpr int STAGE = (BM + BN) * 128;
-    const uint32_t full = base + STAGES * STAGE, empty = full + 8 * STAGES;
+    const uint32_t full = base + STAGES * STAGE, empty = full + 8 * STAGES, rank = blockIdx.x % blocks;
     int s = 0;
     uint32_t parity = 1; /* of the phase before the first: passes */
-    for (uint32_t tile = blockIdx.x; (int)threadIdx.x == 256 && tile < tiles; tile += gridDim.x) {
-        const uint32_t row0 = tile / tiles_n * BM;
+    for (uint32_t tile = blockIdx.x / blocks; (int)threadIdx.x == 256 && tile < tiles; tile += gridDim.x / blocks) {
+        uint32_t row0 = (tile / tiles_n * blocks + rank) * BM;
+        if (row0 >= g.rows) row0 -= rank * BM; /* a block without rows reads the first one's */
         const int col0 = (int)(tile % tiles_n) * BN;
         const ib_gemm_row r = ib_gemm_row_at(g, row0);
         int tap = 0, c = 0;
@@ -56,7 +59,19 @@ __device__ __forceinline__ void ib_wgmma_feed(const ib_gemm &g, const CUtensorMa
                 ib_tma_windows(a, &x_map, barrier, c, r.j * g.stride - 1, r.i * g.stride - 1, r.t, tap % 3, tap / 3);
             else
                 ib_tma_rows(a, &x_map, barrier, c, (int)row0);
-            ib_tma_rows(a + BM * 128, &w_map, barrier, tap * channels + c, col0);
+            const uint32_t w = a + BM * 128;
+            const int k = tap * channels + c;
+            if (!SHARED) {
+                ib_tma_rows(w, &w_map, barrier, k, col0);
+            } else {
+                for (uint32_t part = rank; part < 4; part += blocks) {
+                    const int from = (int)part * (BN / 4);
+                    if (blocks == 1)
+                        ib_tma_rows(w + from * 128, &w_map, barrier, k, col0 + from);
+                    else
+                        ib_tma_rows_shared(w + from * 128, &w_map, barrier, k, col0 + from, (uint16_t)((1u << blocks) - 1));
+                }
+            }
             c += 64;
             if (c >= channels) {
                 c = 0;
@@ -92,10 +107,7 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
     if (tid == 0) {
         ib_tma_prefetch_map(&x_map);
         ib_tma_prefetch_map(&w_map);
-        for (int s = 0; s < STAGES; s++) {
-            ib_mbarrier_init(full + 8 * s, 1);
-            ib_mbarrier_init(empty + 8 * s, 4);
-        }
+        ib_ring_init<STAGES>(full, 4);
         ib_mbarrier_fence_init();
     }
     __syncthreads();
@@ -103,7 +115,7 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
 
     if (warp >= 8) { /* the feeder: one thread of a warpgroup that gives its registers to the others */
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");
-        ib_wgmma_feed<WINDOWS, IB_WGMMA_BM, BN, STAGES>(g, x_map, w_map, base, tiles, tiles_n, channels, steps);
+        ib_wgmma_feed<WINDOWS, IB_WGMMA_BM, BN, STAGES, false>(g, x_map, w_map, base, tiles, tiles_n, channels, steps, 1);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n");
         const int group = warp / 4, group_warp = warp % 4; /* the warpgroup, and the warp in it */
@@ -113,17 +125,12 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
             if ((turn & 1) != (uint32_t)group) continue;
             float acc[2][BN / 8][4]; /* rows 0..63 and 64..127 of the tile */
 #pragma unroll
-            for (int m = 0; m < 2; m++)
-#pragma unroll
-                for (int n = 0; n < BN / 8; n++)
-#pragma unroll
-                    for (int e = 0; e < 4; e++) acc[m][n][e] = 0.0f;
+            for (int m = 0; m < 2; m++) ib_wgmma_clear(acc[m]);
             const uint32_t row0 = tile / tiles_n * IB_WGMMA_BM + (uint32_t)(group_warp * 16);
             ib_gemm_stream<2, BN / 8> stream;
             if (WAY_OUT == IB_WGMMA_STREAM) stream.begin(g, row0, (int)(tile % tiles_n) * BN, lane);
             uint32_t done = turn * (uint32_t)steps;
-            /* Products go strictly in turns: a barrier's parity tells phases apart only for who saw the one before. */
-            if (turn > 0) asm volatile("bar.sync %0, 256;\n" ::"r"(1 + group) : "memory");
+            ib_turn_begin(group, turn);
             for (int step = 0; step < steps; step++, done++) {
                 const int s = (int)(done % STAGES);
                 const uint32_t a = base + s * STAGE;
@@ -161,7 +168,7 @@ __global__ void __launch_bounds__(IB_WGMMA_THREADS, 1)
                     if (step > 0 && lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
                 }
             }
-            if (tile + gridDim.x < tiles) asm volatile("bar.arrive %0, 256;\n" ::"r"(2 - group) : "memory");
+            ib_turn_end(group, tile + gridDim.x < tiles);
             if (!RELU) {
                 ib_wgmma_wait<0>();
                 if (lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));

@@ -1,7 +1,8 @@
 /* The core for sm_90a and long sums of many columns: tiles of 128 x 256 results, 64 x 256 for each of two warpgroups that read
  * the same tile of W, so that a result costs three quarters of the square core's reads from the L2 cache and of shared memory.
- * Persistent blocks, a feeder warp, four stages. The second warpgroup stays a step behind the first: while one is on its
- * way out the other has the tensor cores to itself. The sums are the square core's, bit for bit. */
+ * Two such blocks make a cluster: each fetches half of W's tile for both, which leaves half of those reads. Persistent blocks, a
+ * feeder warp, four stages. The second warpgroup stays a step behind the first: while one is on its way out the other has the
+ * tensor cores to itself. The sums are the square core's, bit for bit. */
 #ifndef IB_BACKEND_CUDA_GEMM_WIDE_CUH
 #define IB_BACKEND_CUDA_GEMM_WIDE_CUH
 
@@ -9,6 +10,8 @@
 
 constexpr int IB_WIDE_LEAST_K = 512; /* shorter sums are left to the other cores */
 constexpr int IB_WIDE_BM = 128, IB_WIDE_BN = 256, IB_WIDE_STAGES = 4, IB_WIDE_THREADS = 384;
+/* Blocks of a cluster: they have rows below each other and share W's tiles through the copy engine's multicast. */
+constexpr int IB_WIDE_CLUSTER = 2;
 constexpr int IB_WIDE_STAGE_BYTES = (IB_WIDE_BM + IB_WIDE_BN) * 128;
 constexpr int IB_WIDE_SHARED_BYTES = IB_WIDE_STAGES * IB_WIDE_STAGE_BYTES + 8 * ib_gemm_scratch_bytes(32) + 128 + 1024;
 
@@ -29,25 +32,23 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
     const uint32_t base = ib_smem_address(shared), full = base + STAGES * STAGE, empty = full + 8 * STAGES;
     const int tid = (int)threadIdx.x, warp = tid / 32, lane = tid % 32;
     const uint32_t tiles_n = (uint32_t)((g.cols + BN - 1) / BN);
-    const uint32_t tiles = (g.rows + IB_WIDE_BM - 1) / IB_WIDE_BM * tiles_n;
+    const uint32_t blocks = ib_cluster_blocks(), rank = blockIdx.x % blocks;
+    const uint32_t tiles = (g.rows + IB_WIDE_BM * blocks - 1) / (IB_WIDE_BM * blocks) * tiles_n; /* of the cluster */
     const int channels = WINDOWS ? g.ci_pad : g.k_pad; /* of one tap */
     const int steps = (channels + 63) / 64 * (WINDOWS ? 9 : 1);
 
     if (tid == 0) {
         ib_tma_prefetch_map(&x_map);
         ib_tma_prefetch_map(&w_map);
-        for (int s = 0; s < STAGES; s++) {
-            ib_mbarrier_init(full + 8 * s, 1);
-            ib_mbarrier_init(empty + 8 * s, 8);
-        }
+        ib_ring_init<STAGES>(full, 8 * (int)blocks);
         ib_mbarrier_fence_init();
     }
-    __syncthreads();
+    ib_cluster_sync();
     ib_grid_begin();
 
     if (warp >= 8) { /* the feeder: one thread of a warpgroup that gives its registers to the others */
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;\n");
-        ib_wgmma_feed<WINDOWS, IB_WIDE_BM, BN, STAGES>(g, x_map, w_map, base, tiles, tiles_n, channels, steps);
+        ib_wgmma_feed<WINDOWS, IB_WIDE_BM, BN, STAGES, true>(g, x_map, w_map, base, tiles, tiles_n, channels, steps, blocks);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;\n");
         const int group = warp / 4;
@@ -56,13 +57,10 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
         if (group == 1) asm volatile("bar.sync 1, 256;\n" ::: "memory");
         int s = 0;
         uint32_t parity = 0;
-        for (uint32_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        for (uint32_t tile = blockIdx.x / blocks; tile < tiles; tile += gridDim.x / blocks) {
             float acc[1][BN / 8][4];
-#pragma unroll
-            for (int n = 0; n < BN / 8; n++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) acc[0][n][e] = 0.0f;
-            const uint32_t row0 = tile / tiles_n * IB_WIDE_BM + (uint32_t)(warp * 16);
+            ib_wgmma_clear(acc[0]);
+            const uint32_t row0 = (tile / tiles_n * blocks + rank) * IB_WIDE_BM + (uint32_t)(warp * 16);
             const int col0 = (int)(tile % tiles_n) * BN;
             ib_gemm_stream<1, BN / 8> stream;
             if (WAY_OUT == IB_WGMMA_STREAM) stream.begin(g, row0, col0, lane);
@@ -84,7 +82,7 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
                     for (int ks = 0; ks < 4; ks++) ib_wgmma<T, BN>::registers(acc[0], fragment[ks], b + 2 * ks);
                     ib_wgmma_commit();
                     ib_wgmma_wait<0>();
-                    if (lane == 0) ib_mbarrier_arrive(empty + 8 * s);
+                    if (lane < blocks) ib_mbarrier_arrive_at(empty + 8 * s, (uint32_t)lane);
                 } else {
                     const uint64_t da = ib_wgmma_descriptor(a + group * (64 * 128));
                     ib_wgmma_fence();
@@ -92,18 +90,19 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
                     for (int ks = 0; ks < 4; ks++) ib_wgmma<T, BN>::shared(acc[0], da + 2 * ks, b + 2 * ks);
                     ib_wgmma_commit();
                     ib_wgmma_wait<1>(); /* the products of the step before are done: its stage may be refilled */
-                    if (step > 0 && lane == 0) ib_mbarrier_arrive(empty + 8 * before);
+                    if (step > 0 && lane < blocks) ib_mbarrier_arrive_at(empty + 8 * before, (uint32_t)lane);
                     before = s;
                 }
                 if (++s == STAGES) {
                     s = 0;
                     parity ^= 1;
                 }
-                if (group == 0 && tile == blockIdx.x && step + 1 == lag) asm volatile("bar.arrive 1, 256;\n" ::: "memory");
+                if (group == 0 && tile == blockIdx.x / blocks && step + 1 == lag)
+                    asm volatile("bar.arrive 1, 256;\n" ::: "memory");
             }
             if (!RELU) {
                 ib_wgmma_wait<0>();
-                if (lane == 0) ib_mbarrier_arrive(empty + 8 * before);
+                if (lane < blocks) ib_mbarrier_arrive_at(empty + 8 * before, (uint32_t)lane);
             }
             constexpr int FRAGMENTS_OUT = WAY_OUT == IB_GEMM_GATED ? IB_GEMM_GATED : IB_GEMM_PLAIN;
             if (WAY_OUT == IB_WGMMA_STREAM)
@@ -114,18 +113,22 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
                 ib_gemm_emit_fragments<BN / 8, FRAGMENTS_OUT, 32>(g, ib_gemm_lane_at(g, row0, lane), col0, acc[0], scratch, lane);
         }
     }
+    ib_cluster_sync(); /* a block stays while its neighbours may write here */
 #endif
 }
 
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT>
 static void ib_wide_launch_one(const ib_cuda_backend *be, const ib_gemm &g, const CUtensorMap &x, const CUtensorMap &w)
 {
-    const int64_t tiles = ib_ceil_div(g.rows, IB_WIDE_BM) * ib_ceil_div(g.cols, IB_WIDE_BN);
-    const int64_t blocks = tiles < be->sm_count ? tiles : be->sm_count;
+    const int64_t row_tiles = ib_ceil_div(g.rows, IB_WIDE_BM);
+    const int64_t blocks = row_tiles < IB_WIDE_CLUSTER || be->sm_count % IB_WIDE_CLUSTER ? 1 : IB_WIDE_CLUSTER;
+    const int64_t tiles = ib_ceil_div(row_tiles, blocks) * ib_ceil_div(g.cols, IB_WIDE_BN);
+    const int64_t clusters = tiles < be->sm_count / blocks ? tiles : be->sm_count / blocks;
     auto kernel = k_gemm_wide<T, WINDOWS, RELU, WAY_OUT>;
     /* Errors surface as the launch's own. */
     (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, IB_WIDE_SHARED_BYTES);
-    ib_cuda_launch(be, kernel, (unsigned)blocks, IB_WIDE_THREADS, IB_WIDE_SHARED_BYTES, g, x, w);
+    ib_cuda_launch_clusters(be, kernel, (int)blocks, (unsigned)(clusters * blocks), IB_WIDE_THREADS, IB_WIDE_SHARED_BYTES,
+                            g, x, w);
 }
 
 template <typename T>

@@ -30,6 +30,8 @@ static void close_backend(ib_backend *backend)
     ib_cuda_backend *be = ib_cuda(backend);
     if (!be) return;
     cudaSetDevice(be->device);
+    for (int i = 0; i < IB_CUDA_GRAPHS; i++)
+        if (be->graphs[i].exec) cudaGraphExecDestroy(be->graphs[i].exec);
     for (int i = 0; i < IB_LANES; i++) {
         cudaStream_t stream = i == 0 && !be->lane_stream[0] ? be->stream : be->lane_stream[i];
         if (stream) {
@@ -66,7 +68,9 @@ static const ib_op_table cuda_ops = {"cuda",
                                      ib_cuda_stage_end,
                                      ib_cuda_stage_used,
                                      IB_OPS(IB_CUDA_ENTRY) ib_cuda_temporal_block,
-                                     ib_cuda_lane};
+                                     ib_cuda_lane,
+                                     ib_cuda_graph_run,
+                                     ib_cuda_graph_forget};
 #undef IB_CUDA_ENTRY
 
 /* "13.0" from CUDA's 13000. */

@@ -22,6 +22,29 @@ int ib_cuda_map_windows(const ib_cuda_backend *be, const void *data, const int64
 int ib_cuda_map_patch(const ib_cuda_backend *be, const void *data, const int64_t dim[4], const int64_t stride[3],
                       int box_w, int box_h, CUtensorMap *map);
 
+/* ---- host: launches in clusters ---------------------------------------------------------------------------------- */
+
+/* As ib_cuda_launch, `cluster` neighbouring blocks to a cluster. */
+template <typename... P, typename... A>
+static inline void ib_cuda_launch_clusters(const ib_cuda_backend *be, void (*kernel)(P...), int cluster, dim3 grid, dim3 block,
+                                           size_t shared, A... args)
+{
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeClusterDimension;
+    attributes[0].val.clusterDim.x = (unsigned)cluster;
+    attributes[0].val.clusterDim.y = attributes[0].val.clusterDim.z = 1;
+    attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[1].val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = be->stream;
+    config.attrs = attributes;
+    config.numAttrs = 1 + (unsigned)be->early_launch;
+    (void)cudaLaunchKernelEx(&config, kernel, static_cast<P>(args)...);
+}
+
 /* ---- device ------------------------------------------------------------------------------------------------------- */
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
@@ -43,6 +66,29 @@ __device__ __forceinline__ void ib_mbarrier_arrive(uint32_t barrier)
 {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];\n" ::"r"(barrier) : "memory");
 }
+/* Of the same barrier in block `rank` of the cluster. */
+__device__ __forceinline__ void ib_mbarrier_arrive_at(uint32_t barrier, uint32_t rank)
+{
+    asm volatile("{\n"
+                 ".reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+                 "}\n" ::"r"(barrier),
+                 "r"(rank)
+                 : "memory");
+}
+/* Blocks of the cluster; one without clusters. */
+__device__ __forceinline__ uint32_t ib_cluster_blocks()
+{
+    uint32_t n;
+    asm("mov.u32 %0, %%cluster_nctaid.x;\n" : "=r"(n));
+    return n;
+}
+/* All threads of all its blocks meet. */
+__device__ __forceinline__ void ib_cluster_sync()
+{
+    asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;\n" ::: "memory");
+}
 /* Waits until the phase of this parity is complete. */
 __device__ __forceinline__ void ib_mbarrier_wait(uint32_t barrier, uint32_t parity)
 {
@@ -58,6 +104,26 @@ __device__ __forceinline__ void ib_mbarrier_wait(uint32_t barrier, uint32_t pari
                  : "memory");
 }
 
+/* The barriers of a ring of stages, by one thread: STAGES that a stage's copies complete, then STAGES that `readers` arrivals
+ * free. */
+template <int STAGES> __device__ __forceinline__ void ib_ring_init(uint32_t full, int readers)
+{
+    for (int s = 0; s < STAGES; s++) {
+        ib_mbarrier_init(full + 8 * s, 1);
+        ib_mbarrier_init(full + 8 * (STAGES + s), readers);
+    }
+}
+/* Two warpgroups of a block take turns at the tensor cores, in the order of the tiles (`turn` counts them): a barrier's parity
+ * tells phases apart only for who saw the one before. `more`: the other group has a tile after this one. */
+__device__ __forceinline__ void ib_turn_begin(int group, uint32_t turn)
+{
+    if (turn > 0) asm volatile("bar.sync %0, 256;\n" ::"r"(1 + group) : "memory");
+}
+__device__ __forceinline__ void ib_turn_end(int group, bool more)
+{
+    if (more) asm volatile("bar.arrive %0, 256;\n" ::"r"(2 - group) : "memory");
+}
+
 __device__ __forceinline__ void ib_tma_prefetch_map(const CUtensorMap *map)
 {
     asm volatile("prefetch.tensormap [%0];\n" ::"l"(map) : "memory");
@@ -67,6 +133,15 @@ __device__ __forceinline__ void ib_tma_rows(uint32_t dst, const CUtensorMap *map
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], "
                  "[%2];\n" ::"r"(dst),
                  "l"(map), "r"(barrier), "r"(k), "r"(row)
+                 : "memory");
+}
+/* The same into every block of the cluster that `blocks` names by bits, at the same place, and so its barrier. */
+__device__ __forceinline__ void ib_tma_rows_shared(uint32_t dst, const CUtensorMap *map, uint32_t barrier, int k, int row,
+                                                   uint16_t blocks)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+                 "[%1, {%3, %4}], [%2], %5;\n" ::"r"(dst),
+                 "l"(map), "r"(barrier), "r"(k), "r"(row), "h"(blocks)
                  : "memory");
 }
 /* c: first channel; (w,h,t): top left tap of the first window; dx, dy: the tap. */
@@ -98,6 +173,14 @@ __device__ __forceinline__ void ib_wgmma_commit() { asm volatile("wgmma.commit_g
 template <int pending> __device__ __forceinline__ void ib_wgmma_wait()
 {
     asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(pending) : "memory");
+}
+
+template <int N> __device__ __forceinline__ void ib_wgmma_clear(float (&d)[N][4])
+{
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) d[n][e] = 0.0f;
 }
 
 /* d (64 x N, f32) += A (64x16) B (Nx16)^T, A and B in shared memory, or A in registers (ldmatrix order).
