@@ -159,7 +159,7 @@ int cmd_stream(int argc, char **argv)
                        "video on stdin.\n"
                        "No look-ahead and no alignment: run is steadier over long videos. Ctrl-C ends the stream; the result is complete.",
         .examples = "  isobath stream /dev/video0 -o out --video-size 1280x720 --input-format mjpeg --framerate 30\n"
-                    "  isobath stream rtsp://camera/1 -o out --when-slow drop --reconnect 60\n"
+                    "  isobath stream rtsp://camera/1 -o out --reconnect 60\n"
                     "  isobath stream clip.mp4 --pipe y4m | ffmpeg -i - -c:v ffv1 depth.mkv\n"
                     "  ffmpeg -i rtsp://... -f yuv4mpegpipe - | isobath stream - -o out --name camera --format png16\n"};
     const cli_option options[] = {
@@ -171,7 +171,7 @@ int cmd_stream(int argc, char **argv)
         {CLI_DOUBLE, "--framerate", 0, "FPS", "its frames per second; a mode that it does not have is refused with a list\nof those that it has", &mode.fps},
         {CLI_HEADING, .help = "Streaming"},
         {CLI_CALL, "--pipe", 0, "f32|u16|y4m|view", "depth on stdout: raw float32, raw uint16, Y4M of 16-bit grey,\nor Y4M in colours to look at (| ffplay -)", &o.pipe, set_pipe},
-        {CLI_CALL, "--when-slow", 0, "block|drop", "block: the source waits; drop: the newest frame is next, and a file plays\nat its own pace (default: drop for a camera, else block)", &o.drop, set_when_slow},
+        {CLI_CALL, "--when-slow", 0, "block|drop", "block: the source waits; drop: the newest frame is next, and a file plays\nat its own pace (default: drop for cameras and RTSP,\nelse block)", &o.drop, set_when_slow},
         {CLI_INT, "--lag", 0, "L", "frames of look-ahead, 0 to 16: better depth, later and for more work (default 0)", &o.lag},
         {CLI_DOUBLE, "--reconnect", 0, "S", "a source that ends or breaks off is opened again for S seconds (default 0)", &o.reconnect_s},
         {CLI_DOUBLE, "--stall", 0, "S", "a URL or camera that gives nothing for S seconds counts as broken off\n(default 10 with --reconnect, else it is waited for)", &o.run.stall_s},

@@ -38,7 +38,7 @@ typedef struct isobath_stream_options {
     isobath_stream_pipe pipe;
     int pipe_fd;              /* init: 1, stdout */
     int drop;                 /* too slow: 1: frames are dropped and the newest is next, and a file plays at its own pace;
-                               * 0: the source waits; init: -1: 1 for a camera, else 0 */
+                               * 0: the source waits; init: -1: 1 for a camera or a broadcast (RTSP ...), else 0 */
     int lag;                  /* frames of look-ahead, 0..16: 0: depth at once, as the reference streams; else a window every `lag`
                                * frames, so that a frame waits for up to lag - 1 others: better depth for more work */
     double reconnect_s;       /* a source that ends or breaks off is opened again for so long (one that gives nothing for 10 s or

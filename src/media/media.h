@@ -75,6 +75,12 @@ typedef struct ib_media_frame {
     const char *why; /* of a repeated one: what was damaged, and where; until the next call. Else NULL */
 } ib_media_frame;
 
+/* 1: a camera, or a URL that is a broadcast (rtsp, rtp, udp, srt, rtmp): frames come at their own pace, and those that went by do not
+ * come again. */
+int ib_media_is_live(const char *input);
+/* 1: those, standard input, and a named pipe: it can be read once. */
+int ib_media_comes_once(const char *input);
+
 /* Opens a file, URL, folder, glob or printf pattern of images, or "-" (stdin: Y4M by its header, else raw_format).
  * Errors: ISOBATH_ERR_INPUT (missing, not a video, no frames ... one line with the path), ISOBATH_ERR_USAGE,
  * ISOBATH_ERR_MEMORY. One thread at a time per object. */

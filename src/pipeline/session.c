@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct isobath_session {
     ib_diag diag;
@@ -50,9 +49,7 @@ void isobath_session_cancel(isobath_session *s) { atomic_fetch_add(&s->cancelled
 
 int isobath_session_can_resume(const isobath_session *s)
 {
-    struct stat sb;
-    int camera = s->setup.options.input && stat(s->setup.options.input, &sb) == 0 && S_ISCHR(sb.st_mode); /* its frames do not come again */
-    return s->run.journal && !s->run.empty && !camera;
+    return s->run.journal && !s->run.empty && !ib_media_is_live(s->setup.options.input);
 }
 
 static void fill_shares(isobath_progress *p)

@@ -58,8 +58,8 @@ static isobath_status check_options(split_run *r)
     } codecs[] = {
         {"auto", IB_CUT_COPY, 1}, {"copy", IB_CUT_COPY, 1}, {"h264", IB_CUT_H264, 0}, {"ffv1", IB_CUT_FFV1, 0}};
     if (!o->input || !o->output) return ib_fail(r->diag, ISOBATH_ERR_USAGE, "expected INPUT and an output folder (-o)");
-    if (strcmp(o->input, "-") == 0)
-        return ib_fail(r->diag, ISOBATH_ERR_USAGE, "a pipe cannot be split: it is read twice; save it as a file first");
+    if (ib_media_comes_once(o->input))
+        return ib_fail(r->diag, ISOBATH_ERR_USAGE, "%s: a pipe or live source cannot be split: it is read twice; save it as a file first", o->input);
     if ((o->chunks > 0) == (o->chunk_frames > 0) || o->chunks < 0 || o->chunk_frames < 0 || o->overlap < 0)
         return ib_fail(r->diag, ISOBATH_ERR_USAGE,
                        "expected --chunks or --chunk-frames, and an --overlap of 0 or more");

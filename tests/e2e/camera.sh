@@ -84,6 +84,9 @@ done
 expect 2 "a camera's mode is" camera "$isobath" stream /dev/video0 -o "$dir/no" $model --raw 160x120:yuyv422:fast
 expect 2 "neither a pixel format" camera "$isobath" stream /dev/video0 -o "$dir/no" $model --input-format yuyv
 expect 2 "one or the other" camera "$isobath" stream /dev/video0 -o "$dir/no" $model --raw ::30 --framerate 30
+# What reads its input more than once says so, and does not wait for the end.
+expect 2 "cannot be split" camera "$isobath" split /dev/video0 -o "$dir/no" --chunks 2
+expect 2 "can be read once only" camera "$isobath" shard /dev/video0 -o "$dir/no" $model
 # Devices that cannot be used: one line each, and nothing is made.
 for fail in open:16 S_FMT:16 REQBUFS:16 STREAMON:16; do
     expect 3 "cannot open /dev/video0: Device or resource busy: another program uses this camera" \
@@ -103,36 +106,36 @@ expect 3 "/dev/video0: broke off after 20 frames: the camera gives no more: No s
 expect 0 "20 frames" "$isobath" check "$dir/gone"
 expect 0 '"broke_off": "/dev/video0: broke off after 20 frames' cat "$dir/gone/video0_isobath.json"
 # `run` reads cameras, too; what it says afterwards does not speak of --resume.
-camera CAMERA_UNPLUG=40 "$isobath" run /dev/video0 -o "$dir/run" --format npz $model -q > /dev/null 2> "$dir/text"
+camera CAMERA_UNPLUG=5 "$isobath" run /dev/video0 -o "$dir/run" --format npz $model -q > /dev/null 2> "$dir/text"
 same "run: exit, lines" "$? $(grep -c . "$dir/text")" "3 1"
 expect 0 "20 frames" camera "$isobath" run /dev/video0 -o "$dir/run" --format npz --overwrite --max-frames 20 $model
 expect 0 "no known end" camera "$isobath" doctor /dev/video0 $model
-# Plugged in again after a second: the stream goes on, by the clock.
-expect 0 "reconnected 1" camera CAMERA_UNPLUG=10:1 "$isobath" stream /dev/video0 -o "$dir/back" --when-slow block --format npz --max-frames 25 --reconnect 20 $model
-same "times around the gap" "$(moments "$dir/back/video0_isobath.json" | awk '{ d = $1 - last; if (NR > 1 && d < 30000) bad++; if (d > 900000) gaps++; last = $1 }
+# Plugged in again after half a second: the stream goes on, by the clock.
+expect 0 "reconnected 1" camera CAMERA_UNPLUG=10:0.5 "$isobath" stream /dev/video0 -o "$dir/back" --when-slow block --format npz --max-frames 25 --reconnect 20 $model
+same "times around the gap" "$(moments "$dir/back/video0_isobath.json" | awk '{ d = $1 - last; if (NR > 1 && d < 30000) bad++; if (d > 450000) gaps++; last = $1 }
     END { print NR, bad + 0, gaps + 0 }')" "25 0 1"
 # A frame that the driver calls damaged is left out; a camera that stalls is waited for.
-camera CAMERA_DAMAGED=5 CAMERA_STALL=8:1 "$isobath" stream /dev/video0 -o "$dir/stall" --when-slow block --format npz --max-frames 12 $model -q > /dev/null
+camera CAMERA_DAMAGED=5 CAMERA_STALL=8:0.5 "$isobath" stream /dev/video0 -o "$dir/stall" --when-slow block --format npz --max-frames 12 $model -q > /dev/null
 same "a damaged frame, and a stall: exit" $? 0
-same "their times" "$(moments "$dir/stall/video0_isobath.json" | awk '{ d = $1 - last; if (d > 60000 && d < 70000) skipped++; if (d > 900000) gaps++; last = $1 }
+same "their times" "$(moments "$dir/stall/video0_isobath.json" | awk '{ d = $1 - last; if (d > 60000 && d < 70000) skipped++; if (d > 450000) gaps++; last = $1 }
     END { print NR, skipped + 0, gaps + 0 }')" "12 1 1"
 
 # With --stall it counts as broken off, and is opened again where that is asked for.
-expect 3 "broke off after 6 frames: nothing came for 1 s (the 6 frames before that are a complete result)" \
-    camera CAMERA_STALL=6:3600 "$isobath" stream /dev/video0 -o "$dir/silent" --when-slow block --format npz --stall 1 $model -q
-expect 3 "nothing came for 1 s" camera CAMERA_STALL=0:3600 "$isobath" stream /dev/video0 -o "$dir/no" --stall 1 $model -q
-expect 0 "reconnected 1" camera CAMERA_STALL=6:3600 "$isobath" stream /dev/video0 -o "$dir/again" --when-slow block --format npz --max-frames 10 --reconnect 20 --stall 1 $model
+expect 3 "broke off after 6 frames: nothing came for 0.5 s (the 6 frames before that are a complete result)" \
+    camera CAMERA_STALL=6:3600 "$isobath" stream /dev/video0 -o "$dir/silent" --when-slow block --format npz --stall 0.5 $model -q
+expect 3 "nothing came for 0.5 s" camera CAMERA_STALL=0:3600 "$isobath" stream /dev/video0 -o "$dir/no" --stall 0.5 $model -q
+expect 0 "reconnected 1" camera CAMERA_STALL=6:3600 "$isobath" stream /dev/video0 -o "$dir/again" --when-slow block --format npz --max-frames 10 --reconnect 20 --stall 0.5 $model
 
 # A reader that takes 8 frames a second. By default frames are dropped, by us: the driver always has a buffer. With block it has not.
 slow() {
     while dd bs=76800 count=1 iflag=fullblock 2> /dev/null | head -c 76800 > "$dir/frame" && [ -s "$dir/frame" ]; do sleep 0.125; done
 }
-camera CAMERA_BUFFERS=4 "$isobath" stream /dev/video0 -o "$dir/drop" --format npz --pipe f32 --end 2 $model 2> "$dir/text" | slow
+camera CAMERA_BUFFERS=4 "$isobath" stream /dev/video0 -o "$dir/drop" --format npz --pipe f32 --end 1.5 $model 2> "$dir/text" | slow
 dropped=$(sed -n 's/.*dropped \([0-9]*\).*/\1/p' "$dir/text" | tail -n 1)
 frames=$(moments "$dir/drop/video0_isobath.json" | grep -c .)
-holds "dropped" "$dropped" -ge 15
-holds "not all" "$frames" -ge 5 -a "$frames" -le 40
-same "frames in between are counted" $((frames + dropped)) "$(handed_out | awk '$1 < 60' | wc -l)"
+holds "dropped" "$dropped" -ge 10
+holds "not all" "$frames" -ge 5 -a "$frames" -le 30
+same "frames in between are counted" $((frames + dropped)) "$(handed_out | awk '$1 < 45' | wc -l)"
 camera CAMERA_BUFFERS=4 "$isobath" stream /dev/video0 --pipe f32 --when-slow block --max-frames 12 $model 2> "$dir/text" | slow
 expect 0 "dropped 0" cat "$dir/text"
 holds "lost by the driver" "$(grep -c '^lost' "$log")" -ge 10

@@ -23,7 +23,7 @@ same() {
 }
 
 # the plan
-expect 2 "a pipe can be read once only" "$isobath" shard - -o "$dir/p" $settings
+expect 2 "a pipe or live source can be read once only" "$isobath" shard - -o "$dir/p" $settings
 expect 2 "no folder" "$isobath" shard "$clip"
 expect 3 "missing.mp4" "$isobath" shard "$dir/missing.mp4" -o "$dir/p" $settings
 expect 3 "no plan is there" "$isobath" work "$dir" --segment 0

@@ -38,9 +38,9 @@ for protocol in rtsp http; do
 done
 # A connection that ends in mid-stream is opened again, and so is one that falls silent; times go on by the clock.
 serve cut 10
-expect 0 "reconnected 1" timeout 60 "$isobath" stream "rtsp:$at" -o "$dir/cut" --format npz --max-frames 25 --reconnect 20 $model
+expect 0 "reconnected 1" timeout 60 "$isobath" stream "rtsp:$at" -o "$dir/cut" --format npz --when-slow block --max-frames 25 --reconnect 20 $model
 serve stall 10
-expect 0 "reconnected 1" timeout 60 "$isobath" stream "rtsp:$at" -o "$dir/stall" --format npz --max-frames 25 --reconnect 20 --stall 1 $model
+expect 0 "reconnected 1" timeout 60 "$isobath" stream "rtsp:$at" -o "$dir/stall" --format npz --when-slow block --max-frames 25 --reconnect 20 --stall 1 $model
 for name in cut stall; do
     expect 0 "25 frames" "$isobath" check "$dir/$name"
     expect 0 "0 back" sh -c "echo '$(moments "$dir/$name/clip_isobath.json")' | awk 'NR > 1 && \$1 < last + 30000 { n++ } { last = \$1 } END { print n + 0, \"back\" }'"
@@ -48,7 +48,7 @@ done
 # Without --reconnect that is the end, and what came before is complete.
 serve stall 10
 expect 3 "broke off after 10 frames: nothing came for 1 s (the 10 frames before that are a complete result)" \
-    timeout 60 "$isobath" stream "rtsp:$at" -o "$dir/silent" --format npz --stall 1 $model -q
+    timeout 60 "$isobath" stream "rtsp:$at" -o "$dir/silent" --when-slow block --format npz --stall 1 $model -q
 expect 0 "10 frames" "$isobath" check "$dir/silent"
 serve cut 20000
 expect 3 "are a complete result)" timeout 60 "$isobath" stream "http:$at" -o "$dir/short" --format npz $model -q

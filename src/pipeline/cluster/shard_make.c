@@ -217,8 +217,8 @@ isobath_status ib_shard_make(isobath_task *t, const isobath_run_options *run)
 {
     isobath_run_options o = *run;
     char *paths[3] = {NULL};
-    if (o.input && strcmp(o.input, "-") == 0)
-        return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "a pipe can be read once only: tasks need an input that each can open");
+    if (o.input && ib_media_comes_once(o.input))
+        return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "%s: a pipe or live source can be read once only: tasks need an input that each can open", o.input);
     if (o.stabilize_s != 0) return ib_fail(&t->diag, ISOBATH_ERR_UNSUPPORTED, "--stabilize looks at frames one after another: use isobath run");
     if (o.model && strncmp(o.model, "exec:", 5) == 0)
         return ib_fail(&t->diag, ISOBATH_ERR_UNSUPPORTED, "--model %s: programs are run by isobath run, not in tasks", o.model);

@@ -64,12 +64,6 @@ static int is_plain_file(const char *input)
     return stat(input, &sb) != 0 ? !strstr(input, "://") && strcmp(input, "-") != 0 : S_ISREG(sb.st_mode) || S_ISDIR(sb.st_mode);
 }
 
-static int is_camera(const char *input)
-{
-    struct stat sb;
-    return stat(input, &sb) == 0 && S_ISCHR(sb.st_mode);
-}
-
 /* What ib_setup_init planned for windows, for one frame at a time, or for a window every `lag` frames. */
 static isobath_status plan_memory(ib_setup *s, int lag, ib_diag *diag)
 {
@@ -263,7 +257,7 @@ static isobath_status open_all(isobath_stream *s)
                                 p->plan.output_width, &s->diag, &s->guided));
     if (p->format_count && is_plain_file(o->input)) IB_TRY(ib_run_start_hash(r));
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
-    int drop = s->options.drop >= 0 ? s->options.drop : is_camera(o->input);
+    int drop = s->options.drop >= 0 ? s->options.drop : ib_media_is_live(o->input);
     ib_live_options live = {.input = o->input, .media = p->media_options, .drop = drop,
                             .paced = is_plain_file(o->input) || p->plan.frames_hint >= 0, .idle = report_silence, .idle_ctx = s, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
     return ib_live_start(&s->setup.media, &live, &s->diag, &s->live);
