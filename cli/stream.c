@@ -61,6 +61,7 @@ typedef struct reporter {
     double next_s; /* of the stream's time */
     double rate, since_s; /* frames per second of late; measured since then, when there were so many frames */
     int64_t since_frames;
+    int64_t expected; /* frames; -1: who knows */
 } reporter;
 
 static void print_json(const isobath_stream_summary *m, const char *event)
@@ -91,7 +92,9 @@ static void report(void *ctx, const isobath_stream_summary *m)
         r->since_s = m->elapsed_s;
         r->since_frames = m->frames;
     }
-    fprintf(stderr, "%s%lld frames, ", r->terminal ? "\r\033[K" : "progress ", (long long)m->frames);
+    fprintf(stderr, "%s%lld", r->terminal ? "\r\033[K" : "progress ", (long long)m->frames);
+    if (r->expected > 0) fprintf(stderr, " of about %lld", (long long)r->expected);
+    fprintf(stderr, " frames, ");
     if (m->silent_s > 0) fprintf(stderr, "none for %.0f s: waiting for the source", m->silent_s);
     else fprintf(stderr, "%.1f frames/s, latency %.1f ms (99%%: %.1f ms), dropped %lld", r->rate > 0 ? r->rate : m->frames_per_s, m->latency_p50_ms,
                  m->latency_p99_ms, (long long)m->dropped);
@@ -119,7 +122,8 @@ static int run_stream(isobath_stream_options *o, int json, int quiet)
     if (st == ISOBATH_OK) {
         if (json) cli_print_plan_json(isobath_stream_plan(s));
         else if (!quiet) cli_print_plan(isobath_stream_plan(s), &o->run);
-        if (r.terminal && !json && !quiet && isobath_stream_plan(s)->frames_hint < 0)
+        r.expected = isobath_stream_plan(s)->frames_hint;
+        if (r.terminal && !json && !quiet && r.expected < 0)
             fprintf(stderr, "stop     Ctrl-C ends the stream; what there is by then is a complete result\n");
         running = s;
         struct sigaction sa = {.sa_handler = on_signal};

@@ -109,7 +109,6 @@ expect 0 '"broke_off": "/dev/video0: broke off after 20 frames' cat "$dir/gone/v
 camera CAMERA_UNPLUG=5 "$isobath" run /dev/video0 -o "$dir/run" --format npz $model -q > /dev/null 2> "$dir/text"
 same "run: exit, lines" "$? $(grep -c . "$dir/text")" "3 1"
 expect 0 "20 frames" camera "$isobath" run /dev/video0 -o "$dir/run" --format npz --overwrite --max-frames 20 $model
-expect 0 "no known end" camera "$isobath" doctor /dev/video0 $model
 # Plugged in again after half a second: the stream goes on, by the clock.
 expect 0 "reconnected 1" camera CAMERA_UNPLUG=10:0.5 "$isobath" stream /dev/video0 -o "$dir/back" --when-slow block --format npz --max-frames 25 --reconnect 20 $model
 same "times around the gap" "$(moments "$dir/back/video0_isobath.json" | awk '{ d = $1 - last; if (NR > 1 && d < 30000) bad++; if (d > 450000) gaps++; last = $1 }
