@@ -10,6 +10,7 @@ set -u
 build=${1:?usage: tools/whole-command.sh BUILD_DIR [CLIP]}
 clip=${2:-}
 device=${DEVICE:-cuda:0}
+card=$(echo "${CUDA_VISIBLE_DEVICES:-0,1,2,3,4,5,6,7}" | cut -d, -f$((${device#cuda:} + 1))) # as nvidia-smi counts
 work=$(mktemp -d /dev/shm/isobath-speed-XXXXXX) || exit 1
 trap 'rm -rf "$work"' EXIT
 find_program() { find "$build" -name "$1" -type f -perm -u+x | head -n 1; }
@@ -35,7 +36,7 @@ number() { grep -o "\"$2\": *-\?[0-9.e+-]*" "$1" | tail -n 1 | sed 's/.*: *//'; 
 watch_card() {
     local most=0 now
     while [ -e "$1" ]; do
-        now=$(nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -i "${device#cuda:}" 2> /dev/null)
+        now=$(nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -i "$card" 2> /dev/null)
         [ "${now:-0}" -gt "$most" ] 2> /dev/null && most=$now
         sleep 0.2
     done
