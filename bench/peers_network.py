@@ -7,9 +7,9 @@ usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads
 
 REFERENCE: a checkout of Video Depth Anything (with torchvision, einops, tqdm and opencv, which it imports). A window is 32 frames of
 which 22 are new (isobath encodes only those; the reference encodes all). Rows of PyTorch: "eager" is the reference as it is; "fused" has
-attention by scaled_dot_product_attention, with and without channels-last; "compile": fused and channels-last with the encoder's blocks, the
-temporal modules and the fusion blocks compiled, each kind once (torch.compile, dynamic=False), which takes minutes (TORCHINDUCTOR_CACHE_DIR
-keeps what was compiled); "whole": all of it compiled at once, which takes many more. bf16 is autocast. Weights are random.
+attention by scaled_dot_product_attention, with and without channels-last; "compile": fused and channels-last with the encoder's blocks and the
+temporal modules compiled, each kind once (torch.compile, dynamic=False), which takes minutes (TORCHINDUCTOR_CACHE_DIR keeps what was
+compiled); "whole": all of it compiled at once, which takes many more. bf16 is autocast. Weights are random.
 "command" is the whole of `isobath run` to 16-bit PNG, the process with its loading, on a clip for each size (of which the network's size
 follows); tests/isobath_synth makes weights. Prints a line per row (median of the repeats, spread), then how often isobath is as fast as the best of each. A row that would
 pass LIMIT is left out, saying so. --cpu-time: one thread and its processor time, for a machine that others use at the same time."""
@@ -125,10 +125,9 @@ import torch.nn.functional as F
 from video_depth_anything import video_depth
 from video_depth_anything.dinov2_layers import attention, block
 from video_depth_anything.motion_module import attention as temporal, motion_module
-from video_depth_anything.util import blocks
 torch.set_num_threads(o.threads)
 torch.manual_seed(0)
-PARTS = (block.Block, motion_module.TemporalTransformer3DModel, blocks.FeatureFusionBlock)
+PARTS = (block.Block, motion_module.TemporalTransformer3DModel)
 plain = attention.MemEffAttention.forward, temporal.CrossAttention._attention
 
 
