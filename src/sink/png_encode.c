@@ -17,6 +17,7 @@
 struct ib_png_encoder {
     int width, height, level;
     size_t row_bytes; /* 2 * width */
+    uint16_t *row;    /* one that is being made */
     uint8_t *rows;    /* two rows, big-endian, each with a margin in front and slack behind */
     uint8_t *filtered;
     size_t filtered_size;
@@ -45,6 +46,7 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     encoder->level = level;
     encoder->row_bytes = (size_t)width * 2;
     encoder->filtered_size = (encoder->row_bytes + 1) * (size_t)height;
+    encoder->row = malloc(encoder->row_bytes);
     encoder->rows = calloc(2, row_stride(encoder));
     encoder->filtered = malloc(encoder->filtered_size + 16); /* vector stores run over the end of the last row */
     size_t bound = encoder->filtered_size + encoder->filtered_size / 8 + 4096;
@@ -58,7 +60,7 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     }
     encoder->out_capacity = bound + 65536; /* room for headers and texts */
     encoder->out = malloc(encoder->out_capacity);
-    if (!encoder->rows || !encoder->filtered || !encoder->out ||
+    if (!encoder->row || !encoder->rows || !encoder->filtered || !encoder->out ||
         (level > 0 ? !encoder->compressor : !encoder->deflate || !encoder->stream || !encoder->level_buf)) {
         ib_png_encoder_destroy(encoder);
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a PNG writer of %dx%d", width, height);
@@ -70,6 +72,7 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
 void ib_png_encoder_destroy(ib_png_encoder *encoder)
 {
     if (!encoder) return;
+    free(encoder->row);
     free(encoder->rows);
     free(encoder->filtered);
     free(encoder->out);
@@ -131,7 +134,14 @@ static void to_big_endian(const uint16_t *q, int n, uint8_t *out)
     }
 }
 
-static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
+/* Where rows come from: a whole picture, or whoever makes them. */
+typedef struct row_source {
+    const uint16_t *q;
+    void (*row)(void *ctx, int y, uint16_t *q);
+    void *ctx;
+} row_source;
+
+static void filter_frame(ib_png_encoder *encoder, const row_source *source)
 {
     size_t stride = row_stride(encoder);
     uint8_t *up = encoder->rows + ROW_MARGIN, *cur = up + stride;
@@ -139,7 +149,8 @@ static void filter_frame(ib_png_encoder *encoder, const uint16_t *q)
     uint8_t *out = encoder->filtered;
     if (encoder->deflate) ib_png_deflate_begin(encoder->deflate, out, encoder->filtered_size);
     for (int y = 0; y < encoder->height; y++) {
-        to_big_endian(q + (size_t)y * (size_t)encoder->width, encoder->width, cur);
+        if (source->row) source->row(source->ctx, y, encoder->row);
+        to_big_endian(source->row ? encoder->row : source->q + (size_t)y * (size_t)encoder->width, encoder->width, cur);
         *out++ = encoder->level > 0 ? 2 : 4;
         if (encoder->level > 0)
             filter_up(cur, up, encoder->row_bytes, out);
@@ -194,8 +205,8 @@ static size_t compress_rows(ib_png_encoder *encoder, uint8_t *out, size_t capaci
     return stream->total_out;
 }
 
-isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const ib_png_text *texts, int text_count,
-                             ib_diag *diag, const uint8_t **data, size_t *size)
+static isobath_status encode(ib_png_encoder *encoder, const row_source *source, const ib_png_text *texts, int text_count, ib_diag *diag,
+                             const uint8_t **data, size_t *size)
 {
     static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     uint8_t *p = encoder->out;
@@ -211,7 +222,7 @@ isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const i
         memcpy(p + 8 + key + 1, texts[i].value, value);
         p = finish_chunk(p, "tEXt", key + 1 + value);
     }
-    filter_frame(encoder, q);
+    filter_frame(encoder, source);
     size_t room = encoder->out_capacity - (size_t)(p - encoder->out) - 32;
     size_t n = compress_rows(encoder, p + 8, room);
     if (n == 0)
@@ -221,4 +232,16 @@ isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const i
     *data = encoder->out;
     *size = (size_t)(p - encoder->out);
     return ISOBATH_OK;
+}
+
+isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const ib_png_text *texts, int text_count,
+                             ib_diag *diag, const uint8_t **data, size_t *size)
+{
+    return encode(encoder, &(row_source){.q = q}, texts, text_count, diag, data, size);
+}
+
+isobath_status ib_png_encode_rows(ib_png_encoder *encoder, void (*row)(void *ctx, int y, uint16_t *q), void *ctx, const ib_png_text *texts,
+                                  int text_count, ib_diag *diag, const uint8_t **data, size_t *size)
+{
+    return encode(encoder, &(row_source){.row = row, .ctx = ctx}, texts, text_count, diag, data, size);
 }

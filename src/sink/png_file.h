@@ -23,6 +23,9 @@ void ib_png_encoder_destroy(ib_png_encoder *encoder);
  * Errors: ISOBATH_ERR_INTERNAL. */
 isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const ib_png_text *texts, int text_count,
                              ib_diag *diag, const uint8_t **data, size_t *size);
+/* The same of rows that are made as they are needed, from 0 on: `row` fills q (W). */
+isobath_status ib_png_encode_rows(ib_png_encoder *encoder, void (*row)(void *ctx, int y, uint16_t *q), void *ctx, const ib_png_text *texts,
+                                  int text_count, ib_diag *diag, const uint8_t **data, size_t *size);
 
 /* A decoded grey picture of 8 or 16 bits (8-bit values are kept as they are, 0..255). */
 typedef struct ib_png_image {

@@ -21,18 +21,13 @@ typedef struct stored_frame {
     char sha256[65];
 } stored_frame;
 
-typedef struct scratch { /* of one thread */
-    ib_png_encoder *encoder;
-    uint16_t *q;
-} scratch;
-
 struct ib_png_store {
     ib_sink_config config;
     ib_quant quant;
     char *folder;
     ib_diag *diag;
     int threads;
-    scratch *scratch;
+    ib_png_encoder **encoder; /* of every thread */
     atomic_int exponent;  /* only grows */
     pthread_mutex_t lock; /* of frames */
     stored_frame *frames; /* of frames [first, count) */
@@ -125,15 +120,11 @@ isobath_status ib_png_store_open(const ib_sink_config *config, const char *folde
     atomic_init(&store->exponent, ib_quant_exponent(&quant, config->largest));
     atomic_init(&store->finish_status, ISOBATH_OK);
     store->folder = strdup(folder);
-    store->scratch = calloc((size_t)threads, sizeof *store->scratch);
+    store->encoder = calloc((size_t)threads, sizeof *store->encoder);
     isobath_status st = ISOBATH_OK;
-    if (!store->folder || !store->scratch) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
-    for (int i = 0; st == ISOBATH_OK && i < threads; i++) {
-        scratch *s = &store->scratch[i];
-        st = ib_png_encoder_create(config->width, config->height, config->png_level, diag, &s->encoder);
-        s->q = malloc((size_t)config->width * (size_t)config->height * sizeof *s->q);
-        if (st == ISOBATH_OK && !s->q) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
-    }
+    if (!store->folder || !store->encoder) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", folder);
+    for (int i = 0; st == ISOBATH_OK && i < threads; i++)
+        st = ib_png_encoder_create(config->width, config->height, config->png_level, diag, &store->encoder[i]);
     if (st == ISOBATH_OK) st = ib_make_folder(folder, diag);
     if (st == ISOBATH_OK && config->resume) st = restore(store, config->resume);
     if (st != ISOBATH_OK) {
@@ -150,12 +141,9 @@ void ib_png_store_close(ib_png_store *store)
 {
     if (!store) return;
     if (store->folder && !store->shared) clean_folder(store->folder, -1);
-    for (int i = 0; store->scratch && i < store->threads; i++) {
-        ib_png_encoder_destroy(store->scratch[i].encoder);
-        free(store->scratch[i].q);
-    }
+    for (int i = 0; store->encoder && i < store->threads; i++) ib_png_encoder_destroy(store->encoder[i]);
     pthread_mutex_destroy(&store->lock);
-    free(store->scratch);
+    free(store->encoder);
     free(store->frames);
     free(store->folder);
     free(store);
@@ -192,8 +180,29 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
     return st;
 }
 
-/* Compresses and writes q as frame `index`, and notes size and digest. */
-static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *record, const scratch *s, int durable)
+/* Rows of a frame: of its depth, quantised as the writer takes them, or of a file that gets a larger step. */
+typedef struct rows {
+    const ib_quant *quant;
+    const float *depth; /* NULL: `q` shifted right */
+    const uint16_t *q;
+    int width, exponent, shift;
+    int64_t clamped; /* -1: a depth that cannot be */
+} rows;
+
+static void make_row(void *ctx, int y, uint16_t *q)
+{
+    rows *r = ctx;
+    size_t at = (size_t)y * (size_t)r->width;
+    if (r->depth) {
+        int64_t clamped = ib_quant_apply(r->quant, r->exponent, r->depth + at, r->width, q);
+        r->clamped = clamped < 0 || r->clamped < 0 ? -1 : r->clamped + clamped;
+        return;
+    }
+    for (int x = 0; x < r->width; x++) q[x] = r->shift > 15 ? 0 : (uint16_t)(r->q[at + (size_t)x] >> r->shift);
+}
+
+/* Compresses and writes frame `index`, and notes size and digest. */
+static isobath_status write_rows(ib_png_store *store, int64_t index, stored_frame *record, rows *r, ib_png_encoder *encoder, int durable)
 {
     const ib_quant *quant = &store->quant;
     int metric = quant->kind == IB_DEPTH_METRIC;
@@ -211,7 +220,10 @@ static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *
 #undef TEXT
     const uint8_t *data;
     size_t size;
-    IB_TRY(ib_png_encode(s->encoder, s->q, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, &data, &size));
+    IB_TRY(ib_png_encode_rows(encoder, make_row, r, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, &data, &size));
+    if (r->clamped < 0)
+        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " holds a depth that is negative, not finite or above its stated maximum",
+                       store->folder, index);
     char *path = ib_png_store_path(store->folder, store->config.start_number + index);
     if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
     isobath_status st = store->shared ? ib_write_file_shared(path, data, size, durable, store->diag)
@@ -224,16 +236,10 @@ static isobath_status write_q(ib_png_store *store, int64_t index, stored_frame *
 
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread)
 {
-    const scratch *s = &store->scratch[thread];
     stored_frame record = {.pts_us = frame->pts_us, .exponent = atomic_load(&store->exponent)};
-    record.clamped =
-        ib_quant_apply(&store->quant, record.exponent, frame->depth, (int64_t)frame->width * frame->height, s->q);
-    if (record.clamped < 0)
-        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL,
-                       "%s: frame %" PRId64 " holds a depth that is negative, not "
-                       "finite or above its stated maximum %g",
-                       store->folder, frame->index, (double)frame->max);
-    IB_TRY(write_q(store, frame->index, &record, s, 0));
+    rows r = {.quant = &store->quant, .depth = frame->depth, .width = frame->width, .exponent = record.exponent};
+    IB_TRY(write_rows(store, frame->index, &record, &r, store->encoder[thread], 0));
+    record.clamped = r.clamped;
     pthread_mutex_lock(&store->lock);
     store->frames[frame->index - store->first] = record;
     pthread_mutex_unlock(&store->lock);
@@ -292,11 +298,9 @@ static isobath_status finish_frame(ib_png_store *store, int64_t i, int thread)
         if (st == ISOBATH_OK && (shift < 0 || image.width != store->config.width || image.height != store->config.height))
             st = ib_fail(store->diag, ISOBATH_ERR_IO, "%s: changed by someone else during the run", path);
         if (st == ISOBATH_OK) {
-            const scratch *s = &store->scratch[thread];
-            int64_t n = (int64_t)image.width * image.height;
-            for (int64_t k = 0; k < n; k++) s->q[k] = shift > 15 ? 0 : (uint16_t)(image.q[k] >> shift);
+            rows r = {.q = image.q, .width = image.width, .shift = shift};
             record->exponent = exponent;
-            st = write_q(store, i, record, s, store->finish_durable); /* the old file goes when the new one is safe */
+            st = write_rows(store, i, record, &r, store->encoder[thread], store->finish_durable); /* the old file goes when the new one is safe */
         }
         ib_png_image_free(&image);
     } else if (store->finish_durable && i >= store->synced) {
