@@ -237,6 +237,7 @@ static isobath_status prepare(ib_fleet *f)
     IB_TRY(ib_pool_create(checkers > 1 ? checkers : 1, f->o.diag, &f->checkers));
     ib_setup_shared_places(s, &frames, &raws);
     IB_TRY(ib_shared_create(&s->shared, frames, raws, f->o.diag, &f->shared));
+    ib_shared_deal(f->shared, s->devices.count);
     IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->decodes ? LOOK_AHEAD : s->shared.frames + 8, f->o.diag));
     f->jobs = calloc((size_t)f->schedule.capacity, sizeof *f->jobs);
     if (!f->jobs) return ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for the look-ahead");

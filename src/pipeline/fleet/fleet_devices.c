@@ -82,6 +82,11 @@ static void load(ib_fleet *f, ib_fleet_device *d)
     ib_setup_batches(&s->config, d->device >= 0, s->act, &l->shape);
     l->shared = *ib_shared_get_layout(f->shared);
     l->decodes = s->decodes;
+    int frames, raws;
+    ib_setup_shared_places(s, &frames, &raws);
+    l->share = (int32_t)(d - f->device);
+    l->shares = f->schedule.device_count;
+    l->places = raws;
     d->state = IB_FLEET_LOADING;
     d->quiet_us = 0;
     int error = ib_wire_send(&d->child->wire, &m, ib_shared_fd(f->shared), 0);

@@ -41,6 +41,8 @@ typedef struct task {
     char why[IB_DIAG_TEXT];
 } task;
 
+enum { PLACE_NEW, PLACE_BUSY, PLACE_KNOWN };
+
 /* A window in work. */
 typedef struct flight {
     ib_msg_window window;
@@ -59,7 +61,10 @@ typedef struct remote {
     ib_vda_memory memory;
     ib_shared_layout layout;
     uint8_t *base;
-    uint8_t *registered; /* per raw place: 1 when it is known to the device */
+    atomic_int *registered; /* per raw place: whether the device knows it: PLACE_... */
+    pthread_t registrar;
+    int registering, share, shares, places;
+    atomic_int enough; /* the registrar is to end */
     int64_t last_tick_us;
     ib_sabotage sabotage;
     /* windows to do: written by the listener */
@@ -226,6 +231,35 @@ static isobath_status take_network(remote *r)
     return ISOBATH_OK;
 }
 
+static uint8_t *raw_address(const remote *r, int place) { return r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)place; }
+
+/* Makes a place known to the device; when somebody else is at it, waits. */
+static void register_place(remote *r, ib_backend *backend, int place)
+{
+    int state = PLACE_NEW;
+    if (atomic_load(&r->registered[place]) == PLACE_KNOWN) return;
+    if (atomic_compare_exchange_strong(&r->registered[place], &state, PLACE_BUSY)) {
+        ib_host_register(backend, raw_address(r, place), r->layout.raw_stride);
+        atomic_store(&r->registered[place], PLACE_KNOWN);
+    }
+    while (atomic_load(&r->registered[place]) != PLACE_KNOWN) usleep(200);
+}
+
+/* Beside the loading of the network: the places that this worker is going to use, tens of milliseconds each. */
+static void *register_main(void *arg)
+{
+    remote *r = arg;
+    ib_backend *backend;
+    ib_diag diag = IB_DIAG_INIT;
+    ib_thread_name("register");
+    if (ib_setup_open_backend(&r->setup, r->setup.act, r->pool, &diag, &backend) == ISOBATH_OK) {
+        for (int i = r->share; i >= 0 && i < r->places && !atomic_load(&r->enough); i += r->shares) register_place(r, backend, i);
+        ib_backend_close(backend);
+    }
+    ib_diag_destroy(&diag);
+    return NULL;
+}
+
 static isobath_status load_network(remote *r)
 {
     ib_message m;
@@ -236,8 +270,11 @@ static isobath_status load_network(remote *r)
     if (fd >= 0) close(fd);
     IB_TRY(st);
     r->layout = m.u.load.shared;
-    r->registered = calloc((size_t)r->layout.raws, 1);
+    r->registered = calloc((size_t)r->layout.raws, sizeof *r->registered);
     if (!r->registered) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a worker process");
+    r->share = m.u.load.share;
+    r->shares = m.u.load.shares > 0 ? m.u.load.shares : 1;
+    r->places = m.u.load.places < r->layout.raws ? m.u.load.places : r->layout.raws;
     snprintf(s->model_path, sizeof s->model_path, "%s", m.u.load.model_path);
     s->config = m.u.load.config;
     s->shape = m.u.load.shape;
@@ -250,6 +287,8 @@ static isobath_status load_network(remote *r)
     if (raw_bytes > r->layout.raw_stride || s->shape.depth_slots < 1 || s->shape.depth_slots > 2)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
+    atomic_store(&r->enough, 0);
+    r->registering = s->device >= 0 && pthread_create(&r->registrar, NULL, register_main, r) == 0; /* else when they are used */
     IB_TRY(take_network(r));
     ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &s->shape, .memory = &r->memory,
                             .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .tick = tick, .tick_ctx = r, .diag = &r->diag};
@@ -484,10 +523,8 @@ static int next_task(remote *r, int wait, task *out)
 
 static float *raw_place(remote *r, int place)
 {
-    void *raw = r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)place;
-    if (!r->registered[place]) ib_host_register(r->backend, raw, r->layout.raw_stride);
-    r->registered[place] = 1;
-    return raw;
+    register_place(r, r->backend, place);
+    return (float *)(void *)raw_address(r, place);
 }
 
 /* A frame with its planes' description behind it. */
@@ -594,8 +631,11 @@ static void end_run(remote *r)
 {
     ib_compute_destroy(r->compute);
     r->compute = NULL;
+    atomic_store(&r->enough, 1);
+    if (r->registering) pthread_join(r->registrar, NULL);
+    r->registering = 0;
     for (int i = 0; r->registered && i < r->layout.raws; i++)
-        if (r->registered[i]) ib_host_unregister(r->backend, r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)i);
+        if (atomic_load(&r->registered[i])) ib_host_unregister(r->backend, raw_address(r, i));
     free(r->registered);
     r->registered = NULL;
     if (r->base) munmap(r->base, r->layout.bytes);
@@ -632,9 +672,9 @@ static isobath_status serve_run(remote *r)
     IB_TRY(open_device(r));
     IB_TRY(load_network(r));
     int decodes = r->feed[0] != NULL;
+    r->newest = (ib_msg_window){.shot = -1};
     if (pthread_create(&listener, NULL, listen_main, r) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
-    r->newest = (ib_msg_window){.shot = -1};
     if (r->feed[0]) IB_TRY(start_feed(r));
     IB_TRY(serve(r)); /* else the run ends this process, and its threads with it */
     pthread_join(listener, NULL);

@@ -99,9 +99,7 @@ int ib_setup_may_decode_apart(const ib_setup *s)
 {
     const isobath_run_options *o = &s->options;
     struct stat sb;
-    int cards = 0, each = o->decoders && strcmp(o->decoders, "each") == 0;
-    for (int i = 0; i < s->devices.count; i++) cards += s->devices.device[i] >= 0;
-    if ((o->decoders && strcmp(o->decoders, "one") == 0) || (cards && !each)) return 0; /* not measured on cards yet: docs/SPEED.md */
+    if (o->decoders && strcmp(o->decoders, "one") == 0) return 0;
     int pipe = strcmp(o->input, "-") == 0 || o->raw_format || (stat(o->input, &sb) == 0 && !S_ISREG(sb.st_mode) && !S_ISDIR(sb.st_mode));
     return !pipe && !s->cuts_auto && !ib_setup_wants_rgb(s) && strlen(o->input) < sizeof(((ib_msg_open *)0)->input);
 }

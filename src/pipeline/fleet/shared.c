@@ -218,6 +218,11 @@ void ib_shared_stop(ib_shared *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+void ib_shared_deal(ib_shared *s, int devices)
+{
+    for (int i = 0; i < s->layout.raws; i++) s->raw_user[i] = i % devices;
+}
+
 int ib_shared_take_raw(ib_shared *s, int device)
 {
     int place = -1, found = -1;

@@ -7,7 +7,7 @@
 #include "pipeline/fleet/shared.h"
 #include "pipeline/plan.h"
 
-#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 3"
+#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 4"
 
 typedef enum ib_message_type {
     IB_MSG_OPEN = 1, /* to the worker: what to be */
@@ -48,6 +48,7 @@ typedef struct ib_msg_load {
     uint64_t budget_bytes; /* 0: no limit */
     ib_shared_layout shared;
     int32_t decodes; /* 1: it reads the frames itself; behind the maps of a raw window are 32 thumbnails then */
+    int32_t share, shares, places; /* of raw places [0, places) every shares-th from `share` on is meant for it */
 } ib_msg_load;
 
 /* Where decoding begins for a frame; of media/index.h. */
