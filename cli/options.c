@@ -21,15 +21,15 @@ static int parse_time(const char *s, double *out)
     double total = 0;
     char text[64];
     if (snprintf(text, sizeof text, "%s", s) >= (int)sizeof text) return -1;
-    char *save = NULL;
     int parts = 0;
-    for (char *p = strtok_r(text, ":", &save); p; p = strtok_r(NULL, ":", &save)) {
+    for (char *p = text, *next; p; p = next) {
         double v;
-        if (parse_double(p, &v) != 0 || v < 0 || ++parts > 3) return -1;
+        if ((next = strchr(p, ':'))) *next++ = '\0';
+        if (parse_double(p, &v) != 0 || !(v >= 0 && v < 1e9) || ++parts > 3 || (parts > 1 && v >= 60)) return -1;
         total = total * 60 + v;
     }
     *out = total;
-    return parts ? 0 : -1;
+    return 0;
 }
 
 static int parse_int64(const char *s, int64_t *out)

@@ -29,6 +29,7 @@ expect 2 "expected auto, fp32, fp16 or bf16" "$isobath" run "$clip" -o "$dir/o" 
 expect 2 "--format gif: unknown format" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format gif
 expect 2 "needs metres" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format ply
 expect 2 "expected auto, or a list of cpu" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --devices tpu
+for time in 1:99 1::5 : -1 1:2:3:4 nan inf; do expect 2 "expected a time" "$isobath" run "$clip" -o "$dir/late" --start=$time; done
 expect 3 "no frames between --start and --end" "$isobath" run "$clip" -o "$dir/late" --model "$dir/tiny.safetensors" --input-size 28 --start 99
 expect 1 "0" sh -c "'$isobath' run '$clip' -o '$dir/late' --model '$dir/tiny.safetensors' --input-size 28 --start 99 2>&1 | grep -c 'to go on'"
 expect 0 '"source_size":[20,12]' "$isobath" run "$clip" -o "$dir/crop" --model "$dir/tiny.safetensors" --input-size 28 --crop 20x12+4+2 --json
