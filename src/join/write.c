@@ -107,6 +107,8 @@ static isobath_status open_sinks(join_output *w)
     for (int i = 0; i < w->count; i++) w->formats[i]->outputs(&w->config, check_path, w);
     check_path(w, manifest);
     IB_TRY(w->status);
+    for (int i = 0; i < w->count; i++) /* what is wrong with options is told before an earlier result goes */
+        if (w->formats[i]->check) IB_TRY(w->formats[i]->check(&w->config, j->diag));
     for (int i = 0; i < w->count; i++) IB_TRY(w->formats[i]->open(&w->config, j->diag, &w->sinks[i]));
     return ISOBATH_OK;
 }

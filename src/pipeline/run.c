@@ -176,7 +176,6 @@ static isobath_status open_all(ib_run *r)
     IB_TRY(ib_run_open_sinks(r));
     IB_TRY(open_commit(r));
     IB_TRY(ib_run_start_hash(r));
-    IB_TRY(read_cuts(r));
     ib_range range = ib_resume_range(r);
     return ib_run_open_windows(r, &range);
 }
@@ -484,6 +483,7 @@ static isobath_status settle(ib_run *r, isobath_status st)
 
 static isobath_status process(ib_run *r)
 {
+    IB_TRY(read_cuts(r)); /* before anything is removed */
     IB_TRY(ib_resume_prepare(r));
     if (r->complete) {
         IB_TRY(ib_resume_verify(r));

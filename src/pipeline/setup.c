@@ -385,6 +385,16 @@ static void fill_sink_config(ib_setup *s)
     }
 }
 
+/* What is wrong with the outputs' options is told before anything is removed or written. */
+static isobath_status check_outputs(const ib_setup *s, ib_diag *diag)
+{
+    if (strchr(s->name, '/') || !*s->name) return ib_fail(diag, ISOBATH_ERR_USAGE, "--name %s: expected a name, not a path", s->name);
+    if (s->options.start_number < 0) return ib_fail(diag, ISOBATH_ERR_USAGE, "--start-number %d: expected 0 or more", s->options.start_number);
+    for (int i = 0; i < s->format_count; i++)
+        if (s->formats[i]->check) IB_TRY(s->formats[i]->check(&s->sink, diag));
+    return ISOBATH_OK;
+}
+
 isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib_diag *diag)
 {
     memset(s, 0, sizeof *s);
@@ -417,6 +427,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     IB_TRY(choose_sizes(s, diag));
     if (!s->exec) IB_TRY(settle_precision(s, diag));
     fill_sink_config(s);
+    IB_TRY(check_outputs(s, diag));
     IB_TRY(plan_memory(s, diag));
     if (s->exec) return ISOBATH_OK;
     if (s->fleet) {

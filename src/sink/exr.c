@@ -51,6 +51,11 @@ static void exr_close(ib_sink *base)
     free(sink);
 }
 
+static isobath_status exr_check(const ib_sink_config *config, ib_diag *diag)
+{
+    return ib_exr_check_compression(config->exr_compression, diag);
+}
+
 static isobath_status exr_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
 {
     *out = NULL;
@@ -131,6 +136,7 @@ const ib_sink_format ib_sink_exr = {
     .first_pass_order = 0,
     .outputs = exr_outputs,
     .bytes_per_frame = exr_bytes_per_frame,
+    .check = exr_check,
     .open = exr_open,
     .push = exr_push,
     .flush = exr_flush,

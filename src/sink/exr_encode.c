@@ -97,28 +97,39 @@ static exr_result_t compress_zip(exr_encode_pipeline_t *pipeline)
     return EXR_ERR_SUCCESS;
 }
 
+typedef struct compression_name {
+    const char *name;
+    exr_compression_t value;
+} compression_name;
+
+/* NULL: there is none of this name. */
+static const compression_name *find_compression(const char *name)
+{
+    static const compression_name names[] = {{"zip", EXR_COMPRESSION_ZIP}, {"piz", EXR_COMPRESSION_PIZ}, {"pxr24", EXR_COMPRESSION_PXR24},
+                                             {"none", EXR_COMPRESSION_NONE}};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(names[i].name, name ? name : "zip") == 0) return &names[i];
+    return NULL;
+}
+
+isobath_status ib_exr_check_compression(const char *name, ib_diag *diag)
+{
+    if (find_compression(name)) return ISOBATH_OK;
+    return ib_fail(diag, ISOBATH_ERR_USAGE, "--exr-compression %s: expected zip, piz, pxr24 or none", name);
+}
+
 isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, double pixel_aspect,
                                      ib_diag *diag, ib_exr_encoder **out)
 {
-    static const struct {
-        const char *name;
-        exr_compression_t value;
-    } names[] = {{"zip", EXR_COMPRESSION_ZIP},
-                 {"piz", EXR_COMPRESSION_PIZ},
-                 {"pxr24", EXR_COMPRESSION_PXR24},
-                 {"none", EXR_COMPRESSION_NONE}};
     *out = NULL;
-    size_t c = 0;
-    while (c < 4 && strcmp(names[c].name, compression ? compression : "zip") != 0) c++;
-    if (c == 4)
-        return ib_fail(diag, ISOBATH_ERR_USAGE, "--exr-compression %s: expected zip, piz, pxr24 or none", compression);
+    IB_TRY(ib_exr_check_compression(compression, diag));
     ib_exr_encoder *e = calloc(1, sizeof *e);
     if (!e) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for an EXR writer");
     e->width = width;
     e->height = height;
     e->half = half;
     e->kind = kind;
-    e->compression = names[c].value;
+    e->compression = find_compression(compression)->value;
     e->pixel_aspect = (float)pixel_aspect;
     if (half) e->half_rows = malloc((size_t)width * (size_t)height * sizeof *e->half_rows);
     e->stream = malloc(sizeof *e->stream);

@@ -7,6 +7,9 @@
 
 typedef struct ib_exr_encoder ib_exr_encoder;
 
+/* ISOBATH_ERR_USAGE where `compression` is none of those below. */
+isobath_status ib_exr_check_compression(const char *compression, ib_diag *diag);
+
 /* pixel_aspect: width / height of a pixel. compression: NULL or "zip", "piz", "pxr24" (float is rounded to 24 bits), "none". `half`: 16-bit floats.
  * Errors: ISOBATH_ERR_USAGE (no such compression), ISOBATH_ERR_MEMORY. One thread at a time. */
 isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, double pixel_aspect,

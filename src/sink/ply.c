@@ -101,14 +101,24 @@ static void ply_close(ib_sink *base)
     free(sink);
 }
 
-static isobath_status ply_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
+static isobath_status ply_check(const ib_sink_config *config, ib_diag *diag)
 {
-    *out = NULL;
+    ib_camera_track cameras;
     if (config->kind != IB_DEPTH_METRIC)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--format ply needs metric depth; this model gives relative disparity");
     if (config->ply_stride < 0 || !(config->focal_px >= 0) || !isfinite(config->focal_px))
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--stride %d, --focal %g: expected positive numbers",
                        config->ply_stride, config->focal_px);
+    if (!config->camera) return ISOBATH_OK;
+    IB_TRY(ib_camera_read(config->camera, 0, diag, &cameras));
+    ib_camera_free(&cameras);
+    return ISOBATH_OK;
+}
+
+static isobath_status ply_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
+{
+    *out = NULL;
+    IB_TRY(ply_check(config, diag));
     ply_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the ply sink");
     sink->config = *config;
@@ -186,6 +196,7 @@ const ib_sink_format ib_sink_ply = {
     .first_pass_order = 0,
     .outputs = ply_outputs,
     .bytes_per_frame = ply_bytes_per_frame,
+    .check = ply_check,
     .open = ply_open,
     .push = ply_push,
     .flush = ply_flush,

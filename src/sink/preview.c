@@ -76,12 +76,20 @@ static void preview_close(ib_sink *base)
     free(sink);
 }
 
-static isobath_status preview_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
+static isobath_status preview_check(const ib_sink_config *config, ib_diag *diag)
 {
-    *out = NULL;
     uint8_t rgb[768];
     if (!ib_colormap_find(map_name(config), rgb))
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--colormap %s: expected one of " IB_COLORMAP_NAMES, map_name(config));
+    return ISOBATH_OK;
+}
+
+static isobath_status preview_open(const ib_sink_config *config, ib_diag *diag, ib_sink **out)
+{
+    *out = NULL;
+    IB_TRY(preview_check(config, diag));
+    uint8_t rgb[768];
+    ib_colormap_find(map_name(config), rgb);
     preview_sink *sink = calloc(1, sizeof *sink);
     if (!sink) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the preview sink");
     sink->config = *config;
@@ -256,6 +264,7 @@ const ib_sink_format ib_sink_preview = {
     .first_pass_order = 1,
     .outputs = preview_outputs,
     .bytes_per_frame = preview_bytes_per_frame,
+    .check = preview_check,
     .open = preview_open,
     .push = preview_push,
     .flush = preview_flush,

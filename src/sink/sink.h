@@ -114,6 +114,8 @@ typedef struct ib_sink_format {
     void (*outputs)(const ib_sink_config *, void (*add)(void *ctx, const char *path), void *ctx);
     /* Upper estimate of the bytes on disk per frame. */
     double (*bytes_per_frame)(const ib_sink_config *);
+    /* Refuses options that `open` would refuse, before anything is removed or written. Touches no output. NULL: there are none. */
+    isobath_status (*check)(const ib_sink_config *, ib_diag *);
     isobath_status (*open)(const ib_sink_config *, ib_diag *, ib_sink **out);
     /* Takes a reference of its own; blocks while the queue is full. Frames come in order, without gaps, from 0 (or from
      * resume->count). */

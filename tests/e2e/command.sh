@@ -29,6 +29,15 @@ expect 2 "expected auto, fp32, fp16 or bf16" "$isobath" run "$clip" -o "$dir/o" 
 expect 2 "--format gif: unknown format" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format gif
 expect 2 "needs metres" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format ply
 expect 2 "expected auto, or a list of cpu" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --devices tpu
+# options that are wrong are told before anything is touched: an earlier result stays, and there is nothing to go on with
+"$isobath" run "$clip" -o "$dir/kept" --model "$dir/tiny.safetensors" --input-size 28 --format png16,preview,exr -q > /dev/null
+kept=$(find "$dir/kept" -type f -exec cat {} + | cksum)
+for bad in "2 --colormap nope" "2 --exr-compression dwaa" "3 --cuts $dir/none.txt" "2 --start-number -1" "2 --name a/b"; do
+    code=${bad%% *} bad=${bad#* }
+    expect "$code" "" "$isobath" run "$clip" -o "$dir/kept" --model "$dir/tiny.safetensors" --input-size 28 --format png16,preview,exr --overwrite -q $bad
+    expect 1 "0" sh -c "'$isobath' run '$clip' -o '$dir/kept' --model '$dir/tiny.safetensors' --input-size 28 --format png16,preview,exr --overwrite -q $bad 2>&1 | grep -c 'to go on'"
+    [ "$kept" = "$(find "$dir/kept" -type f -exec cat {} + | cksum)" ] && passed=$((passed + 1)) || { echo "FAILED: $bad touched an earlier result"; failed=$((failed + 1)); }
+done
 for time in 1:99 1::5 : -1 1:2:3:4 nan inf; do expect 2 "expected a time" "$isobath" run "$clip" -o "$dir/late" --start=$time; done
 expect 3 "no frames between --start and --end" "$isobath" run "$clip" -o "$dir/late" --model "$dir/tiny.safetensors" --input-size 28 --start 99
 expect 1 "0" sh -c "'$isobath' run '$clip' -o '$dir/late' --model '$dir/tiny.safetensors' --input-size 28 --start 99 2>&1 | grep -c 'to go on'"
