@@ -32,11 +32,12 @@ typedef struct ib_av_mux {
     ib_sound *sound; /* NULL: none */
 } ib_av_mux;
 
-/* Opens TMP. first_time_us: presentation time of the first frame in the source (for the sound).
+/* Opens TMP. first_time_us: presentation time of the first frame in the source (for the sound). longest_us: how long a frame is shown at
+ * most: times are in microseconds where MP4's 31 bits can hold that (35 minutes), else coarser.
  * On failure close it with ib_av_mux_close all the same. */
 isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_video_format *format,
-                              const uint8_t *extradata, int extradata_size, int64_t first_time_us, const char *tmp,
-                              ib_diag *diag, ib_video_result *result);
+                              const uint8_t *extradata, int extradata_size, int64_t first_time_us, int64_t longest_us,
+                              const char *tmp, ib_diag *diag, ib_video_result *result);
 /* Writes one packet of video (and the sound before it); unreferences it. */
 isobath_status ib_av_mux_write(ib_av_mux *mux, AVPacket *packet, int64_t time_us, int64_t duration_us);
 /* Writes the sound up to end_us and the end of the file. */

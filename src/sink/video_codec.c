@@ -115,7 +115,7 @@ AVFrame *ib_av_frame(const ib_video_format *format)
 }
 
 static isobath_status describe_stream(AVStream *stream, const AVCodec *codec, const ib_video_format *format,
-                                      const uint8_t *extradata, int extradata_size)
+                                      const uint8_t *extradata, int extradata_size, int64_t longest_us)
 {
     AVCodecParameters *par = stream->codecpar;
     par->codec_type = AVMEDIA_TYPE_VIDEO;
@@ -139,20 +139,21 @@ static isobath_status describe_stream(AVStream *stream, const AVCodec *codec, co
         memcpy(par->extradata, extradata, (size_t)extradata_size);
         par->extradata_size = extradata_size;
     }
-    stream->time_base = (AVRational){1, 1000000};
+    int longest_s = longest_us < INT64_C(1000000) << 20 ? (int)(longest_us / 1000000) + 1 : 1 << 20;
+    stream->time_base = (AVRational){1, longest_s < INT32_MAX / 1000000 ? 1000000 : longest_s < INT32_MAX / 90000 ? 90000 : 1000};
     stream->avg_frame_rate = frame_rate(format);
     return ISOBATH_OK;
 }
 
 isobath_status ib_av_mux_open(ib_av_mux *mux, const AVCodec *codec, const ib_video_format *format,
-                              const uint8_t *extradata, int extradata_size, int64_t first_time_us, const char *tmp,
-                              ib_diag *diag, ib_video_result *result)
+                              const uint8_t *extradata, int extradata_size, int64_t first_time_us, int64_t longest_us,
+                              const char *tmp, ib_diag *diag, ib_video_result *result)
 {
     *mux = (ib_av_mux){.path = format->path, .diag = diag};
     int mp4 = format->kind == IB_VIDEO_H264;
     int code = avformat_alloc_output_context2(&mux->format, NULL, mp4 ? "mp4" : "matroska", tmp);
     AVStream *stream = mux->format ? avformat_new_stream(mux->format, NULL) : NULL;
-    if (code < 0 || !stream || describe_stream(stream, codec, format, extradata, extradata_size) != ISOBATH_OK)
+    if (code < 0 || !stream || describe_stream(stream, codec, format, extradata, extradata_size, longest_us) != ISOBATH_OK)
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", format->path);
     mux->format->flags |= AVFMT_FLAG_BITEXACT; /* no version, no date, no random identifiers */
     for (int i = 0; code >= 0 && i < format->tag_count; i++)

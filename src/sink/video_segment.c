@@ -138,6 +138,9 @@ static int64_t duration_of(const ib_segment_joining *j, int64_t k)
 
 static isobath_status join(const ib_segment_joining *j, ib_segment *scratch, ib_av_mux *mux, ib_video_result *result)
 {
+    int64_t longest = 0;
+    for (int64_t k = 0; k < j->frames; k++)
+        if (duration_of(j, k) > longest) longest = duration_of(j, k);
     for (int64_t k = 0; k < j->frames;) {
         int64_t left = j->frames - k;
         int n = left < j->segment_frames ? (int)left : j->segment_frames;
@@ -148,8 +151,8 @@ static isobath_status join(const ib_segment_joining *j, ib_segment *scratch, ib_
             return ib_fail(j->diag, ISOBATH_ERR_IO, "%s: frames %" PRId64 " to %" PRId64 " are missing or damaged: begin again with "
                            "--overwrite", j->folder, k, k + n - 1);
         if (k == 0)
-            IB_TRY(ib_av_mux_open(mux, j->codec, j->format, scratch->extradata, scratch->extradata_size, j->first_time_us, j->tmp,
-                                  j->diag, result));
+            IB_TRY(ib_av_mux_open(mux, j->codec, j->format, scratch->extradata, scratch->extradata_size, j->first_time_us, longest,
+                                  j->tmp, j->diag, result));
         for (int i = 0; i < n; i++, k++)
             IB_TRY(ib_av_mux_write(mux, scratch->packets[i], j->times_us[k], duration_of(j, k)));
     }

@@ -243,6 +243,39 @@ static void src_frames(void **state)
     same_bytes("src", &config, "clip_src.mp4");
 }
 
+/* A frame every hour and a half, and one that stays for a day: more than MP4 holds in microseconds. */
+static void long_pauses(void **state)
+{
+    (void)state;
+    static const int64_t seconds[][4] = {{0, 2000, 2100, 4000}, {0, 5400, 10800, 11000}, {0, 86400, 86401, 90000}};
+    for (int c = 0; c < 3; c++) {
+        char *folder = scratch_folder(), *path = ib_text("%s/clip_src.mp4", folder);
+        ib_sink_config config = rgb_config(folder);
+        ib_sink *sink;
+        ib_diag diag = IB_DIAG_INIT;
+        assert_int_equal(ib_sink_format_find("src")->open(&config, &diag, &sink), ISOBATH_OK);
+        for (int i = 0; i < 4; i++) {
+            ib_depth_frame *f = rgb_frame(i);
+            f->pts_us = seconds[c][i] * 1000000;
+            assert_int_equal(ib_sink_format_find("src")->push(sink, f), ISOBATH_OK);
+            ib_depth_frame_unref(f);
+        }
+        if (ib_sink_format_find("src")->finish(sink) != ISOBATH_OK) fail_msg("%s", diag.text);
+        ib_sink_format_find("src")->close(sink);
+        ib_media *media;
+        assert_int_equal(ib_media_open(path, &(ib_media_options){.threads = 1}, NULL, &media), ISOBATH_OK);
+        int got;
+        for (int i = 0; i < 4; i++) {
+            ib_media_frame frame;
+            assert_int_equal(ib_media_read(media, NULL, &frame, &got), ISOBATH_OK);
+            assert_true(got && frame.pts_us == seconds[c][i] * 1000000);
+        }
+        ib_media_close(media);
+        free(path);
+        remove_folder(folder);
+    }
+}
+
 /* Pixels that are not square: containers and EXR headers say so, whatever size the depth has. */
 static void pixel_aspect(void **state)
 {
@@ -450,7 +483,7 @@ int main(void)
 #ifdef ISOBATH_HAVE_EXR
         cmocka_unit_test(exr_round_trip),
 #endif
-        cmocka_unit_test(ffv1_is_lossless), cmocka_unit_test(src_frames),      cmocka_unit_test(pixel_aspect), cmocka_unit_test(side_by_side),
+        cmocka_unit_test(ffv1_is_lossless), cmocka_unit_test(src_frames),      cmocka_unit_test(pixel_aspect), cmocka_unit_test(long_pauses), cmocka_unit_test(side_by_side),
         cmocka_unit_test(ply_points),       cmocka_unit_test(sound_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
