@@ -232,6 +232,25 @@ static void check_windows(isobath_check *check, const char *name, const json_t *
                      redone);
 }
 
+/* Frames that stand in for damaged ones. */
+static void check_repeated(isobath_check *check, const char *name, const json_t *list, int64_t frames)
+{
+    int64_t last = 0;
+    size_t i;
+    const json_t *v;
+    json_array_foreach(list, i, v)
+    {
+        if (json_integer_value(v) <= last || json_integer_value(v) >= frames) {
+            ib_check_add(check, BAD, name, "\"repeated\" lists no ascending numbers of frames");
+            return;
+        }
+        last = json_integer_value(v);
+    }
+    if (json_array_size(list))
+        ib_check_add(check, NOTE, name, "%zu frames stand in for damaged ones of the input, the first is frame %" JSON_INTEGER_FORMAT,
+                     json_array_size(list), json_integer_value(json_array_get(list, 0)));
+}
+
 static void check_loaded(isobath_check *check, const char *path, const char *name, const json_t *manifest)
 {
     const char *format = json_string_value(json_object_get(manifest, "format"));
@@ -247,6 +266,7 @@ static void check_loaded(isobath_check *check, const char *path, const char *nam
     if (expect.frames < 1) ib_check_add(check, BAD, name, "%" PRId64 " frames", expect.frames);
     ib_check_times(check, name, expect.times_us, expect.frames);
     check_windows(check, name, json_object_get(manifest, "windows"));
+    check_repeated(check, name, json_object_get(manifest, "repeated"), expect.frames);
     if (check->bad == bad)
         ib_check_add(check, GOOD, name, "%" PRId64 " frames, %zu windows, times in order", expect.frames,
                      json_array_size(json_object_get(manifest, "windows")));

@@ -53,6 +53,7 @@ expect 0 ": done" "$isobath" status "$dir/a"
 hurt="--model $dir/tiny.safetensors --input-size 28 --max-res 96 --max-frames 100 --format npz --on-error repeat"
 "$isobath" run "$dir/hurt.mp4" -o "$dir/hurt-run" $hurt --devices cpu --precision fp32 --decoder software --quiet > /dev/null || bad "run of a damaged input"
 grep -q '"repeated"' "$dir/hurt-run/hurt_isobath.json" || bad "the manifest names no repeated frame"
+expect 0 "stand in for damaged ones" "$isobath" check "$dir/hurt-run"
 expect 0 "segments" "$isobath" shard "$dir/hurt.mp4" -o "$dir/hurt" $hurt --segments 2
 expect 2 "sees no damage" "$isobath" shard "$dir/hurt.mp4" -o "$dir/hurt2" $hurt --count packets
 for i in 0 1; do "$isobath" work "$dir/hurt" --segment $i --devices cpu --quiet || bad "segment $i of a damaged input"; done
