@@ -13,10 +13,13 @@ typedef struct counted_frame {
     struct counted_frame *next; /* of those that are there */
 } counted_frame;
 
+#define KEPT_MOST 24 /* frames that nobody has: what a burst took more goes back to the system */
+
 struct ib_depth_frame_pool {
     pthread_mutex_t lock;
     counted_frame *free; /* what was used last is used next */
     int64_t out;
+    int kept; /* in `free` */
     int closed;
 };
 
@@ -95,6 +98,7 @@ isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int hei
     pthread_mutex_lock(&pool->lock);
     counted_frame *counted = pool->free;
     if (counted) pool->free = counted->next;
+    pool->kept -= counted != NULL;
     pool->out += counted != NULL;
     pthread_mutex_unlock(&pool->lock);
     if (counted) {
@@ -114,13 +118,14 @@ static void give_back(counted_frame *counted)
 {
     ib_depth_frame_pool *pool = counted->pool;
     pthread_mutex_lock(&pool->lock);
-    int closed = pool->closed, last = --pool->out == 0 && closed;
-    if (!closed) {
+    int keep = !pool->closed && pool->kept < KEPT_MOST, last = --pool->out == 0 && pool->closed;
+    if (keep) {
         counted->next = pool->free;
         pool->free = counted;
+        pool->kept++;
     }
     pthread_mutex_unlock(&pool->lock);
-    if (closed) free_frame(counted);
+    if (!keep) free_frame(counted);
     if (last) free_pool(pool);
 }
 
