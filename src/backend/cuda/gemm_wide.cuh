@@ -6,6 +6,7 @@
 #ifndef IB_BACKEND_CUDA_GEMM_WIDE_CUH
 #define IB_BACKEND_CUDA_GEMM_WIDE_CUH
 
+#include "backend/cuda/gemm_sum.cuh"
 #include "backend/cuda/gemm_wgmma.cuh"
 
 constexpr int IB_WIDE_LEAST_K = 512; /* shorter sums are left to the other cores */
@@ -18,6 +19,9 @@ constexpr int IB_WIDE_SHARED_BYTES = IB_WIDE_STAGES * IB_WIDE_STAGE_BYTES + 8 * 
 /* Host: the launches, one file per type. */
 void ib_gemm_run_wide_f16(const ib_cuda_backend *be, const ib_gemm &g, int taps, const CUtensorMap &x, const CUtensorMap &w);
 void ib_gemm_run_wide_bf16(const ib_cuda_backend *be, const ib_gemm &g, int taps, const CUtensorMap &x, const CUtensorMap &w);
+
+/* One more way out: gemm_sum.cuh. */
+enum { IB_WIDE_SUM = IB_WGMMA_HALF + 1 };
 
 /* As k_gemm_wgmma. */
 template <typename T, bool WINDOWS, bool RELU, int WAY_OUT>
@@ -63,7 +67,9 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
             const uint32_t row0 = (tile / tiles_n * blocks + rank) * IB_WIDE_BM + (uint32_t)(warp * 16);
             const int col0 = (int)(tile % tiles_n) * BN;
             ib_gemm_stream<1, BN / 8> stream;
+            ib_gemm_sum<T, BN / 8> sum;
             if (WAY_OUT == IB_WGMMA_STREAM) stream.begin(g, row0, col0, lane);
+            if (WAY_OUT == IB_WIDE_SUM) sum.begin(g, row0, col0, lane);
             int before = 0;
             for (int step = 0; step < steps; step++) {
                 const uint32_t a = base + s * STAGE;
@@ -107,6 +113,8 @@ __global__ void __launch_bounds__(IB_WIDE_THREADS, 1)
             constexpr int FRAGMENTS_OUT = WAY_OUT == IB_GEMM_GATED ? IB_GEMM_GATED : IB_GEMM_PLAIN;
             if (WAY_OUT == IB_WGMMA_STREAM)
                 stream.emit(acc);
+            else if (WAY_OUT == IB_WIDE_SUM)
+                sum.emit(g, col0, acc[0], ib_smem_address(scratch), lane);
             else if (WAY_OUT == IB_WGMMA_HALF)
                 ib_gemm_emit_half<T, BN / 8, IB_HALF_ANY>(g, row0, col0, acc[0], ib_smem_address(scratch), 0, lane);
             else
@@ -134,15 +142,19 @@ static void ib_wide_launch_one(const ib_cuda_backend *be, const ib_gemm &g, cons
 template <typename T>
 static void ib_wide_launch(const ib_cuda_backend *be, const ib_gemm &g, int taps, const CUtensorMap &x, const CUtensorMap &w)
 {
-    const bool half = ib_gemm_way_out(g) == IB_GEMM_PLAIN && ib_gemm_is_half(g);
+    const bool plain = ib_gemm_way_out(g) == IB_GEMM_PLAIN, half = plain && ib_gemm_is_half(g);
     if (taps > 1 && g.relu_in)
         half ? ib_wide_launch_one<T, true, true, IB_WGMMA_HALF>(be, g, x, w)
              : ib_wide_launch_one<T, true, true, IB_GEMM_PLAIN>(be, g, x, w);
+    else if (taps > 1 && plain && ib_gemm_is_sum(g))
+        ib_wide_launch_one<T, true, false, IB_WIDE_SUM>(be, g, x, w);
     else if (taps > 1)
         half ? ib_wide_launch_one<T, true, false, IB_WGMMA_HALF>(be, g, x, w)
              : ib_wide_launch_one<T, true, false, IB_GEMM_PLAIN>(be, g, x, w);
     else if (half)
         ib_wide_launch_one<T, false, false, IB_WGMMA_HALF>(be, g, x, w);
+    else if (plain && ib_gemm_is_sum(g))
+        ib_wide_launch_one<T, false, false, IB_WIDE_SUM>(be, g, x, w);
     else if (ib_gemm_is_stream(g))
         ib_wide_launch_one<T, false, false, IB_WGMMA_STREAM>(be, g, x, w);
     else if (ib_gemm_way_out(g) == IB_GEMM_PLAIN)
