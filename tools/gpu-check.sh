@@ -3,22 +3,24 @@
 # guard, memory (also when it runs out in mid-run), decoders against each other, compute-sanitizer, the speed of ops, of networks and of the whole
 # command, and the reference itself beside them where PyTorch and a checkout of it are there. Prints one table last, and below it the goals with what
 # was measured; exits non-zero when anything failed. What could not be run stands in the table as "skip".
-# usage: tools/gpu-check.sh [--build DIR] [--ready] [--clip FILE] [--reference CHECKOUT] [--models "vits vitl"] [--steps "ops oracles ..."]
+# usage: tools/gpu-check.sh [--build DIR] [--ready] [--clip FILE] [--reference CHECKOUT] [--models "vits vitl"] [--steps "ops oracles ..."] [--add]
 #   --build DIR        build here (default build-gpu-check); ARCHS="90a-real;75-virtual" limits the targets of the module
 #   --ready            DIR holds a finished build: nothing is compiled (LD_LIBRARY_PATH names libraries that the system lacks)
 #   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long; without it one is made
 #   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights
 #   --steps LIST       of: ptx ops oracles sanitizer guard decode speed whole kernels reference; default all of them
+#   --add              the rows are added to those of an earlier call
 # The steps speed, whole and reference want the card for themselves; the others may share it.
 # TOTAL_LIMIT: seconds for everything, from which the last steps (whole, reference) take what is left. Steps have limits of their own: BUILD_LIMIT CHECK_LIMIT SANITIZER_LIMIT SPEED_LIMIT WHOLE_LIMIT REFERENCE_LIMIT; JOBS checks run at once.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build-gpu-check
-ready= clip= reference= models="vits vitl"
+ready= add= clip= reference= models="vits vitl"
 steps="ptx ops oracles sanitizer guard decode speed whole kernels reference"
 while [ $# -gt 0 ]; do
     case $1 in
     --ready) ready=1 ;;
+    --add) add=1 ;;
     --build | --clip | --reference | --models | --steps)
         [ $# -gt 1 ] || { echo "gpu-check: $1 needs a value" >&2; exit 2; }
         case $1 in
@@ -68,8 +70,9 @@ checkop=$(find_program checkop)
 export ISOBATH_CUDA_MODULE=${ISOBATH_CUDA_MODULE:-$(find "$build" -name isobath_cuda.so | head -n 1)}
 [ -n "$checkop" ] && [ -n "$ISOBATH_CUDA_MODULE" ] || { echo "gpu-check: $build has no checkop or no isobath_cuda.so" >&2; exit 1; }
 logs=${LOGS:-$build/gpu-check}
-rm -rf "$logs"
+[ -n "$add" ] || rm -rf "$logs"
 mkdir -p "$logs" || exit 1
+[ -z "$add" ] || sed -i '/not among --steps$/d' "$logs/table.txt"
 work=$(mktemp -d /dev/shm/isobath-check-XXXXXX) || work=$(mktemp -d) || exit 1
 trap 'kill $(jobs -p) 2> /dev/null; rm -rf "$work"' EXIT
 trap 'kill $(jobs -p) 2> /dev/null; row FAIL gpu-check "" "stopped from outside"; finish; conclude' TERM INT
@@ -78,6 +81,7 @@ began=$(date +%s)
 # ---- results: a line of the table each, kept in files so that checks may run side by side
 failed=0
 row() { # ok|FAIL|skip|- NAME SECONDS TEXT
+    [ -z "$add" ] || [ "$4" != "not among --steps" ] || return 0
     printf '%-4s  %-38s %5s  %s\n' "$1" "$2" "$3" "$4" | tee -a "$logs/table.txt"
     [ "$1" = FAIL ] && failed=1
     return 0
@@ -153,6 +157,7 @@ conclude() { # the table and the verdict
     cat "$logs/table.txt"
     goals
     echo
+    ! grep -q '^FAIL' "$logs/table.txt" || failed=1
     local counts
     counts=$(awk '{n[$1]++} END {printf "%d ok, %d failed, %d skipped", n["ok"], n["FAIL"], n["skip"]}' "$logs/table.txt")
     if [ $failed = 0 ]; then echo "gpu-check: $counts"; else echo "gpu-check: $counts; logs in $logs"; fi
