@@ -122,7 +122,7 @@ finish() { # waits for all that runs and puts it into the table, in the order of
 # A figure of the last table: kept as KEY VALUE, looked up by KEY.
 figure() { printf '%s %s\n' "$1" "$2" >> "$logs/figures.txt"; }
 value() { awk -v k="$1" '$1 == k {v = $2} END {print v}' "$logs/figures.txt" 2> /dev/null; }
-larger() { awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN {print a + 0 > b + 0 ? a : b}'; }
+larger() { awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN {print (a + 0 > b + 0 ? a : b)}'; }
 goals() { # what a card of the H100's kind is to reach; "-": not measured in this run
     [ -s "$logs/figures.txt" ] || return 0
     printf '\n%-50s %9s %9s  %-4s  %s\n' goal wanted measured "" "PyTorch in this run: plain, best (ratio)"
