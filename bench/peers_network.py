@@ -13,7 +13,9 @@ compiled); "whole": all of it compiled at once, which takes many more. bf16 is a
 "command" is the whole of `isobath run` to 16-bit PNG, the process with its loading, on a clip for each size (of which the network's size
 follows); tests/isobath_synth makes weights. Prints a line per row (median of the repeats, spread), then how often isobath is as fast as the best of each. A row that would
 pass LIMIT is left out, saying so. --cpu-time: one thread and its processor time, for a machine that others use at the same time."""
-import argparse, json, os, re, resource, signal, statistics, subprocess, sys, tempfile, time, types
+import argparse, json, os, re, resource, signal, statistics, subprocess, sys, tempfile, time
+
+import checkout
 
 p = argparse.ArgumentParser(usage=__doc__)
 p.add_argument("reference")
@@ -112,14 +114,7 @@ if "command" in rows and o.command:
             line = [l for l in done.stdout.splitlines() if '"event":"done"' in l][-1]
             print("# of the last run's time: " + ", ".join(f"{k} {v:.1%}" for k, v in json.loads(line).items() if k in ("decode", "network", "align", "write")), flush=True)
 
-try:
-    import easydict
-except ImportError: # all that the reference takes from it
-    class EasyDict(dict):
-        __getattr__ = dict.__getitem__
-        __setattr__ = dict.__setitem__
-    sys.modules["easydict"] = types.SimpleNamespace(EasyDict=EasyDict)
-sys.path.insert(0, o.reference)
+checkout.use(o.reference)
 import numpy, torch
 import torch.nn.functional as F
 from video_depth_anything import video_depth

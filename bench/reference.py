@@ -6,7 +6,9 @@ of 32 frames yields 22 new ones. Frames are on the card before the clock starts,
 usage: reference.py CHECKOUT [--models vits,vitl] [--sizes 518x518,924x518] [--weights FOLDER] [--clip FILE --clip-frames N]
                     [--variants plain,fused,blocks,compiled] [--limit SECONDS] [--device cuda|cpu]
 FOLDER holds NAME.safetensors (isobath_synth writes them); without it weights are random. Rows that would begin after SECONDS are left out, and said so."""
-import argparse, os, statistics, sys, time, types
+import argparse, os, statistics, sys, time
+
+import checkout
 
 o = argparse.ArgumentParser()
 o.add_argument("checkout")
@@ -20,14 +22,7 @@ o.add_argument("--limit", type=float, default=1e9)
 o.add_argument("--device", default="cuda")
 o = o.parse_args()
 
-try:
-    import easydict
-except ImportError:  # all that the reference takes from it
-    class EasyDict(dict):
-        __getattr__ = dict.__getitem__
-        __setattr__ = dict.__setitem__
-    sys.modules["easydict"] = types.SimpleNamespace(EasyDict=EasyDict)
-sys.path.insert(0, o.checkout)
+checkout.use(o.checkout)
 import torch
 import torch.nn.functional as F
 from video_depth_anything import video_depth
