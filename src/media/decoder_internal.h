@@ -63,6 +63,8 @@ isobath_status ib_decoder_out_of_memory(ib_decoder *d);
 /* Everything that a restart renews. */
 isobath_status ib_decoder_open_stream(ib_decoder *d);
 void ib_decoder_close_stream(ib_decoder *d);
+/* Forgets what was decoded and not handed out, and what packets still owe. */
+void ib_decoder_forget_frames(ib_decoder *d);
 /* A decoder for d->in.codec. */
 isobath_status ib_decoder_open_codec(ib_decoder *d);
 /* Timestamp (microseconds) of image file i. */

@@ -79,17 +79,23 @@ isobath_status ib_decoder_open_stream(ib_decoder *d)
     return ISOBATH_OK;
 }
 
+void ib_decoder_forget_frames(ib_decoder *d)
+{
+    av_frame_unref(d->held);
+    d->have_held = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
+    d->missing_count = 0;
+    d->owed = (ib_owed){0};
+}
+
 void ib_decoder_close_stream(ib_decoder *d)
 {
     avcodec_free_context(&d->codec);
     av_packet_unref(d->packet);
-    av_frame_unref(d->held);
     av_frame_unref(d->last);
     ib_input_close(&d->in);
-    d->have_packet = d->have_held = d->have_last = d->clean_seen = 0;
-    d->draining = d->ended = d->drain_errors = d->hw_damage = 0;
-    d->missing_count = d->delivered = 0;
-    d->owed = (ib_owed){0};
+    ib_decoder_forget_frames(d);
+    d->have_packet = d->have_last = d->hw_damage = 0;
+    d->delivered = 0;
     d->damage[0] = d->broken[0] = '\0';
 }
 

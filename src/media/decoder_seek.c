@@ -21,12 +21,10 @@ int ib_decoder_go_to_point(ib_decoder *d)
             if (d->packet->dts != AV_NOPTS_VALUE && d->packet->dts > p->pts) break;
             if (d->packet->pts != p->pts || d->packet->pos != p->pos) continue;
             avcodec_flush_buffers(d->codec);
-            av_frame_unref(d->held);
+            ib_decoder_forget_frames(d);
             av_frame_unref(d->last);
             d->have_packet = 1;
-            d->have_held = d->have_last = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
-            d->missing_count = 0;
-            d->owed = (ib_owed){0};
+            d->have_last = 0;
             d->in.packets = p->packet + 1;
             d->delivered = p->frame;
             d->clock = p->clock;
@@ -83,10 +81,8 @@ static void forget(ib_decoder *d)
 {
     if (d->codec) avcodec_flush_buffers(d->codec);
     av_packet_unref(d->packet);
-    av_frame_unref(d->held);
-    d->have_held = d->have_packet = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
-    d->missing_count = 0;
-    d->owed = (ib_owed){0};
+    d->have_packet = 0;
+    ib_decoder_forget_frames(d);
 }
 
 int ib_decoder_can_seek(const ib_decoder *d)
