@@ -377,6 +377,13 @@ static void report_cuts(ib_run *r)
     }
 }
 
+void ib_run_tell(ib_run *r, const char *event, const char *text)
+{
+    const isobath_run_options *o = &r->setup->options;
+    ib_log_event(r->log, event, json_pack("{s:o}", "text", ib_json_string(text)));
+    if (o->note) o->note(o->note_ctx, text);
+}
+
 void ib_run_report_repeats(ib_run *r)
 {
     const isobath_run_options *o = &r->setup->options;
@@ -394,13 +401,11 @@ void ib_run_report_repeats(ib_run *r)
 /* A container that breaks off gives what is there: that is told, too. */
 static void report_end(ib_run *r)
 {
-    const isobath_run_options *o = &r->setup->options;
     const char *broken = r->source ? ib_media_broken(r->setup->media) : "";
     char line[640];
     if (!*broken) return;
     snprintf(line, sizeof line, "the input breaks off behind frame %lld: %s", (long long)r->frame_count - 1, broken);
-    ib_log_event(r->log, "broken_off", json_pack("{s:o}", "text", ib_json_string(line)));
-    if (o->note) o->note(o->note_ctx, line);
+    ib_run_tell(r, "broken_off", line);
 }
 
 /* The finishing pass of one format; then the journal says so. */

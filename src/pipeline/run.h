@@ -95,6 +95,8 @@ isobath_status ib_run_open_sinks(ib_run *run);
 isobath_status ib_run_start_hash(ib_run *run);
 isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
 isobath_status ib_run_finish(ib_run *run);
+/* Into the log as `event` with a text, and to the user. */
+void ib_run_tell(ib_run *run, const char *event, const char *text);
 /* Tells of run->repeats: a line for each in the log, one for the user. */
 void ib_run_report_repeats(ib_run *run);
 /* run_windows.c. Decoding and windows from the range on. When `stream` has ended: 1: it ended early, and windows go on from elsewhere; 0: they

@@ -21,17 +21,10 @@ static isobath_status open_redo(void *ctx, ib_diag *diag, ib_backend **backend, 
     return ib_setup_open_network(r->setup, IB_F32, r->compute_pool, diag, backend, vda, NULL);
 }
 
-static void tell(ib_run *r, const char *event, const char *text)
-{
-    const isobath_run_options *o = &r->setup->options;
-    ib_log_event(r->log, event, json_pack("{s:o}", "text", json_string_nocheck(text)));
-    if (o->note) o->note(o->note_ctx, text);
-}
-
 static isobath_status reload_network(void *ctx, ib_vda *vda, int smaller)
 {
     ib_run *r = ctx;
-    if (smaller) tell(r, "smaller_plan", "memory is short on the device: smaller batches from here on, the same result");
+    if (smaller) ib_run_tell(r, "smaller_plan", "memory is short on the device: smaller batches from here on, the same result");
     else ib_log_event(r->log, "reloaded", json_pack("{s:s}", "why", "the fp32 network did not fit beside the fast one"));
     return ib_setup_reload_network(r->setup, vda, r->diag);
 }
@@ -110,7 +103,7 @@ static isobath_status hire_worker(ib_run *r)
     memcpy(decoder, s->decoder, sizeof decoder);
     memcpy(colour, s->colour, sizeof colour);
     snprintf(line, sizeof line, "%s; a worker process goes on from frame %lld", r->device_diag.text, (long long)r->frame_count);
-    tell(r, "device_failed", line);
+    ib_run_tell(r, "device_failed", line);
     s->fleet = 1;
     s->decodes = ib_setup_may_decode_apart(s);
     ib_setup_plan_fleet(s);
@@ -159,7 +152,7 @@ int ib_run_switch(ib_run *r)
     if (*why) {
         char line[IB_DIAG_TEXT + 128];
         snprintf(line, sizeof line, "%s: one decoder for all devices from frame %lld on", why, (long long)r->frame_count);
-        tell(r, "one_decoder", line);
+        ib_run_tell(r, "one_decoder", line);
     }
     retire(r);
     if (hire) st = hire_worker(r);
