@@ -70,8 +70,8 @@ void *ib_exec_feeder_main(void *arg)
 {
     ib_exec *e = arg;
     ib_exec_window *w = NULL;
-    int64_t shot = e->range.shot, shot_first = e->range.shot_first, k = e->range.k, n, first,
-            end; /* n: frames of the shot so far */
+    int64_t shot = e->range.shot, shot_first = e->range.shot_first, k = e->range.k;
+    int64_t n, first, end; /* n: frames of the shot so far */
     ib_plan_new_frames(k, -1, &n, &end);
     int64_t begin = shot_first + n;
     for (ib_source_frame *f; (f = ib_source_next(e->source));) {

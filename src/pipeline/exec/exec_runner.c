@@ -9,6 +9,13 @@
 
 #define TRIES 3 /* of one frame */
 
+/* Its message of type ERROR. */
+static isobath_status it_says(const ib_exec_header *header, const unsigned char *message, ib_diag *diag)
+{
+    int size = (int)(header->size < 400 ? header->size : 400);
+    return ib_fail(diag, ISOBATH_ERR_MODEL, "the depth program says: %.*s", size, (const char *)message);
+}
+
 isobath_status ib_exec_introduce(ib_exec *e, int index, ib_diag *diag, ib_exec_process **out, ib_exec_hello *hello)
 {
     ib_exec_process *p;
@@ -33,9 +40,7 @@ isobath_status ib_exec_introduce(ib_exec *e, int index, ib_diag *diag, ib_exec_p
         else
             st = ib_exec_process_poll(p, IB_EXEC_TICK_MS, NULL, diag, &header, &message);
     }
-    if (st == ISOBATH_OK && header.type == IB_EXEC_ERROR)
-        st = ib_fail(diag, ISOBATH_ERR_MODEL, "the depth program says: %.*s",
-                     (int)(header.size < 400 ? header.size : 400), (const char *)message);
+    if (st == ISOBATH_OK && header.type == IB_EXEC_ERROR) st = it_says(&header, message, diag);
     if (st == ISOBATH_OK) st = ib_exec_read_hello((const char *)message, (size_t)header.size, diag, hello);
     if (st != ISOBATH_OK)
         ib_exec_process_destroy(p);
@@ -111,9 +116,7 @@ static isobath_status serve(ib_exec_runner *r, ib_diag *diag)
         give(r);
         if (!r->given_count && !ib_exec_process_sending(r->process)) return ISOBATH_OK; /* nothing will come any more */
         IB_TRY(ib_exec_process_poll(r->process, IB_EXEC_TICK_MS, &e->hello, diag, &header, &message));
-        if (message && header.type == IB_EXEC_ERROR)
-            return ib_fail(diag, ISOBATH_ERR_MODEL, "the depth program says: %.*s",
-                           (int)(header.size < 400 ? header.size : 400), (const char *)message);
+        if (message && header.type == IB_EXEC_ERROR) return it_says(&header, message, diag);
         if (message) IB_TRY(take(r, message, diag));
         if (r->given_count && ib_now_us() - r->since_us > (int64_t)(e->o.frame_timeout_s * 1e6))
             return ib_fail(diag, ISOBATH_ERR_MODEL, "the depth program did not answer frame %lld for %.0f s",

@@ -39,10 +39,10 @@ ib_frame_pool ib_shared_pool(ib_shared *shared);
 /* Whoever waits for a place gets NULL, now and later. */
 void ib_shared_stop(ib_shared *shared);
 
-/* Places of raw windows; any thread. -1: none is free. A device gets places that it had before if it can: it has mapped and registered
- * them already. */
 /* Results' places are dealt to so many devices in turn: each takes its own as long as there are any. */
 void ib_shared_deal(ib_shared *shared, int devices);
+/* Places of raw windows; any thread. -1: none is free. A device gets places that it had before if it can: it has mapped and registered
+ * them already. */
 int ib_shared_take_raw(ib_shared *shared, int device);
 void ib_shared_give_raw(ib_shared *shared, int place);
 int ib_shared_free_raws(ib_shared *shared);
