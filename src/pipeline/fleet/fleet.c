@@ -2,6 +2,7 @@
 #include "pipeline/fleet/fleet_internal.h"
 
 #include "base/thread_name.h"
+#include "pipeline/fleet/sabotage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -86,6 +87,7 @@ static void release_window(ib_window *window)
 {
     fleet_window *w = (fleet_window *)window;
     ib_shared_give_raw(w->fleet->shared, w->raw);
+    ib_trace_count(w->fleet->trace, "places free", ib_shared_free_raws(w->fleet->shared));
     ib_fleet_wake(w->fleet);
     free(w);
 }
@@ -122,6 +124,8 @@ static ib_window *fleet_next(ib_window_stream *s)
         ib_fail(f->o.diag, ISOBATH_ERR_MEMORY, "out of memory for a window");
         return NULL;
     }
+    int64_t start = ib_now_us();
+    if (f->taken_us) ib_trace_span(f->trace, "align and render", f->taken_us, -1);
     pthread_mutex_lock(&f->lock);
     ib_schedule *q = &f->schedule;
     while (!ib_schedule_ready(q) && !f->over && !((q->ended || f->cut_short) && q->out == q->appended) && !atomic_load(&f->stopping))
@@ -140,7 +144,10 @@ static ib_window *fleet_next(ib_window_stream *s)
         *j = (ib_fleet_job){.raw = -1};
         pthread_cond_broadcast(&f->changed);
     }
+    int64_t order = q->out - ready;
     pthread_mutex_unlock(&f->lock);
+    ib_trace_span(f->trace, "wait for the next window", start, order);
+    f->taken_us = ib_now_us();
     if (ready) return &w->base;
     free(w);
     return NULL;
@@ -216,6 +223,7 @@ static void fleet_destroy(ib_window_stream *s)
     ib_schedule_free(&f->schedule);
     ib_pool_destroy(f->checkers);
     free(f->jobs);
+    ib_trace_close(f->trace);
     if (f->wake_fd >= 0) close(f->wake_fd);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->lock);
@@ -231,12 +239,15 @@ static isobath_status prepare(ib_fleet *f)
     if (windows >= 0) windows -= (f->o.range.shot_first + IB_PLAN_STEP - 1) / IB_PLAN_STEP + f->o.range.k;
     if (f->o.range.k_end >= 0) windows = f->o.range.k_end - f->o.range.k;
     if (f->o.range.limit > 0 && (windows < 0 || windows > f->o.range.limit)) windows = f->o.range.limit;
+    f->trace = ib_trace_open("run", 1);
     if ((f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return ib_fail(f->o.diag, ISOBATH_ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
     int frames, raws, checkers = s->threads / 4 < CHECKERS ? s->threads / 4 : CHECKERS;
     IB_TRY(ib_pool_create(checkers > 1 ? checkers : 1, f->o.diag, &f->checkers));
     ib_setup_shared_places(s, &frames, &raws);
+    int64_t start = ib_now_us();
     IB_TRY(ib_shared_create(&s->shared, frames, raws, f->o.diag, &f->shared));
+    ib_trace_span(f->trace, "take shared memory", start, -1);
     ib_shared_deal(f->shared, s->devices.count);
     IB_TRY(ib_schedule_init(&f->schedule, s->devices.count, s->segment, windows, s->decodes ? LOOK_AHEAD : s->shared.frames + 8, f->o.diag));
     f->jobs = calloc((size_t)f->schedule.capacity, sizeof *f->jobs);
@@ -248,7 +259,7 @@ static isobath_status prepare(ib_fleet *f)
         d->child = s->child[i];
         s->child[i] = NULL;
         d->state = IB_FLEET_START;
-        f->schedule.device[i].depth = d->device < 0 ? 2 : s->decodes ? IB_SCHEDULE_DEEP : IB_SCHEDULE_DEPTH; /* a GPU has two in work */
+        f->schedule.device[i].depth = !ib_sabotage_is_card(d->device) ? 2 : s->decodes ? IB_SCHEDULE_DEEP : IB_SCHEDULE_DEPTH; /* a GPU has two in work */
     }
     return ISOBATH_OK;
 }

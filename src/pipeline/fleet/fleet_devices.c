@@ -3,6 +3,7 @@
 #include "base/thread_name.h"
 #include "pipeline/engine.h"
 #include "pipeline/fleet/fleet_internal.h"
+#include "pipeline/fleet/sabotage.h"
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
@@ -43,6 +44,13 @@ static void fail_device(ib_fleet *f, ib_fleet_device *d, isobath_status st, cons
     ib_child_kill(d->child);
 }
 
+static void add_waits(ib_msg_waits *sum, const ib_msg_waits *more)
+{
+    sum->window_s += more->window_s;
+    sum->jump_s += more->jump_s;
+    sum->frames_s += more->frames_s;
+}
+
 /* A dead process: its places are free again; the device is started once more or left out. */
 static void bury(ib_fleet *f, ib_fleet_device *d, const char *how)
 {
@@ -61,6 +69,8 @@ static void bury(ib_fleet *f, ib_fleet_device *d, const char *how)
     d->busy_before += d->busy_s;
     d->flops_before += d->flops;
     d->decode_before += d->decode_s;
+    add_waits(&d->waits_before, &d->waits);
+    d->waits = (ib_msg_waits){0};
     d->busy_s = d->flops = d->decode_s = 0;
     d->failures++;
     d->state = d->failures < FAILURES_MOST ? IB_FLEET_START : IB_FLEET_OUT;
@@ -79,7 +89,7 @@ static void load(ib_fleet *f, ib_fleet_device *d)
     l->shape = s->shape;
     l->shape.budget = NULL;
     l->budget_bytes = s->budget.limit;
-    ib_setup_batches(&s->config, d->device >= 0, s->act, &l->shape);
+    ib_setup_batches(&s->config, ib_sabotage_is_card(d->device), s->act, &l->shape);
     l->shared = *ib_shared_get_layout(f->shared);
     l->decodes = s->decodes;
     int frames, raws;
@@ -192,7 +202,9 @@ static void take_result(ib_fleet *f, ib_fleet_device *d, const ib_msg_result *o)
     size_t map = (size_t)p->network_width * (size_t)p->network_height;
     int skip = f->o.setup->config.temporal || l->order == 0 ? 0 : IB_PLAN_OVERLAP; /* slots that nobody wrote */
     pthread_mutex_unlock(&f->lock); /* the place is this thread's until it is handed on */
+    int64_t start = ib_now_us();
     int finite = are_finite(f, ib_shared_raw(f->shared, l->raw) + (size_t)skip * map, IB_PLAN_WINDOW - skip, map);
+    ib_trace_span(f->trace, "check a result", start, l->order);
     pthread_mutex_lock(&f->lock);
     if (!finite) {
         fail_device(f, d, ISOBATH_ERR_DEVICE, "its worker process returns values that are not finite and says that they are");
@@ -204,6 +216,7 @@ static void take_result(ib_fleet *f, ib_fleet_device *d, const ib_msg_result *o)
     d->flops = o->flops;
     d->busy_s = o->busy_s;
     d->decode_s = o->decode_s;
+    d->waits = o->waits;
     ib_fleet_job *j = &f->jobs[l->order % f->schedule.capacity];
     if (ib_schedule_done(&f->schedule, (int)(d - f->device), ib_now_us())) {
         j->raw = l->raw;
@@ -317,6 +330,27 @@ static void give_up(ib_fleet *f)
     ib_fail(f->o.diag, f->device[f->schedule.device_count - 1].fault_status, "%s", line);
 }
 
+static void note_flights(ib_fleet *f, ib_fleet_device *d)
+{
+    d->no_place = d->state == IB_FLEET_WORKING && d->flights < f->schedule.device[d - f->device].depth &&
+                  ib_shared_free_raws(f->shared) <= IB_SCHEDULE_RESERVE;
+    if (d->flights != d->flights_noted) ib_trace_count(f->trace, d->name, d->flights);
+    d->flights_noted = d->flights;
+}
+
+/* What devices waited for, for the log. The lock is held. */
+static void report_waits(ib_fleet *f)
+{
+    for (int i = 0; i < f->schedule.device_count; i++) {
+        ib_fleet_device *d = &f->device[i];
+        ib_msg_waits w = d->waits_before;
+        add_waits(&w, &d->waits);
+        ib_log_event(f->o.log, "device_waits", json_pack("{s:s, s:I, s:f, s:f, s:f, s:f}", "device", d->name, "windows", (json_int_t)d->windows,
+                                                         "no_window_s", w.window_s, "jump_s", w.jump_s, "no_frames_s", w.frames_s, "no_place_s",
+                                                         (double)d->no_place_us * 1e-6));
+    }
+}
+
 /* One look at everything; the lock is held. 0: there is nothing more to do. */
 static int step(ib_fleet *f, int64_t passed_us)
 {
@@ -330,7 +364,9 @@ static int step(ib_fleet *f, int64_t passed_us)
         if (d->state == IB_FLEET_START) start_device(f, d);
         if (d->child) hear(f, d);
         watch(f, d, passed_us);
+        if (d->no_place) d->no_place_us += passed_us;
         if (d->state == IB_FLEET_WORKING && !cancelled) feed(f, d);
+        note_flights(f, d);
         alive += d->state != IB_FLEET_OUT;
         busy += d->flights;
     }
@@ -369,6 +405,7 @@ void *ib_fleet_devices_main(void *arg)
         if (more) wait_for_news(f);
     }
     pthread_mutex_lock(&f->lock);
+    report_waits(f);
     f->over = 1; /* what is there can still be taken */
     pthread_cond_broadcast(&f->changed);
     for (int i = 0; i < f->schedule.device_count; i++) { /* devices are free for others while the last frames are written */

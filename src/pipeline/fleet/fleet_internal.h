@@ -6,6 +6,7 @@
 #include "pipeline/fleet/fleet.h"
 #include "pipeline/reader.h"
 #include "pipeline/fleet/schedule.h"
+#include "pipeline/fleet/trace.h"
 #include "media/index.h"
 #include "pipeline/shots.h"
 
@@ -63,7 +64,7 @@ typedef struct ib_fleet_device {
     ib_fleet_state state;
     ib_child *child;
     ib_fleet_flight flight[IB_SCHEDULE_DEEP]; /* oldest first */
-    int flights;
+    int flights, flights_noted; /* flights_noted: in the trace */
     int failures;
     int64_t quiet_us; /* how long nothing was heard while something was due, as far as this process was awake */
     int grace_s;
@@ -72,6 +73,9 @@ typedef struct ib_fleet_device {
     int64_t windows;
     double flops, busy_s, flops_before, busy_before; /* of this process; of those before it */
     double decode_s, decode_before;
+    ib_msg_waits waits, waits_before;
+    int no_place;         /* it could have a window more, but there is no place for its result */
+    int64_t no_place_us;  /* how long */
 } ib_fleet_device;
 
 struct ib_fleet {
@@ -83,6 +87,8 @@ struct ib_fleet {
     ib_fleet_index index;
     ib_fleet_look look;
     atomic_int_fast64_t likely_cuts;
+    ib_trace *trace;
+    int64_t taken_us; /* when the reader took its last window; 0: it has none */
     ib_pool *checkers; /* look at results beside the devices' thread */
     int wake_fd; /* eventfd: the devices' thread has something to look at */
     pthread_t assembler, dispatcher;

@@ -12,6 +12,7 @@
 #include "pipeline/fleet/feed.h"
 #include "pipeline/fleet/sabotage.h"
 #include "pipeline/fleet/schedule.h"
+#include "pipeline/fleet/trace.h"
 #include "pipeline/fleet/wire.h"
 #include <signal.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #define TICK_US 200000
+#define HOLD 0.9             /* of a window's time on the device: so long the one after it is waited for */
 #define REDO_GRACE_S 600 /* opening the network in fp32 says nothing for a while */
 #define QUEUE 16         /* windows that may wait; the run sends fewer */
 #define FEEDS 2          /* decoders of a card: while one is at the end of a segment, the other one jumps to the next */
@@ -34,6 +36,7 @@ _Static_assert(QUEUE > IB_SCHEDULE_DEEP, "windows in work");
 typedef struct task {
     struct task *next;     /* of a worker that decodes, from here on */
     int feed;              /* who reads it */
+    int jump;              /* it does not follow the one before it */
     int taken, read;       /* its reading has begun; has ended */
     ib_msg_window window;
     ib_feed_frames frames;
@@ -47,6 +50,7 @@ enum { PLACE_NEW, PLACE_BUSY, PLACE_KNOWN };
 typedef struct flight {
     ib_msg_window window;
     uint32_t before[IB_PLAN_OVERLAP], after[IB_PLAN_OVERLAP]; /* of ib_msg_result */
+    int64_t begun_us, due_us; /* due_us: of ib_sabotage_due */
 } flight;
 
 typedef struct remote {
@@ -79,12 +83,18 @@ typedef struct remote {
     task *head, **tail;   /* windows in the order in which they came, until they have been looked at */
     ib_feed_look look;
     task *ready[QUEUE];   /* afterwards */
-    int ready_count, looking, starved; /* starved: no more come */
+    int ready_count, starved; /* starved: no more come */
+    const task *looking;      /* the one that is looked at now */
     pthread_cond_t fed;
     pthread_t feeder[FEEDS], looker;
     char held[4200]; /* what device and network are of, while they rest; "": nothing is held */
     flight flight[2]; /* oldest first */
     int flights;
+    int64_t finished_us; /* when the last one was there */
+    double window_us;    /* smoothed time that the device takes for one; 0: not known */
+    ib_msg_waits waits;
+    ib_trace *trace;
+    int64_t begun_us; /* this run */
 } remote;
 
 static void tell(remote *r, ib_message *m)
@@ -150,7 +160,7 @@ static void open_feed(remote *r, const ib_msg_open *o, ib_msg_opened *answer)
     ib_diag diag = IB_DIAG_INIT;
     close_feeds(r);
     r->open = *o;
-    r->feeds = o->device >= 0 ? FEEDS : 1;
+    r->feeds = ib_sabotage_is_card(o->device) ? FEEDS : 1;
     if (r->sabotage.decoders > 0 && r->sabotage.decoders <= FEEDS) r->feeds = r->sabotage.decoders;
     if (ib_feed_open(o, o->device != IB_DEVICE_CPU, &diag, &r->feed[0]) == ISOBATH_OK) {
         const ib_media_info *info = ib_feed_info(r->feed[0]);
@@ -239,8 +249,10 @@ static void register_place(remote *r, ib_backend *backend, int place)
     int state = PLACE_NEW;
     if (atomic_load(&r->registered[place]) == PLACE_KNOWN) return;
     if (atomic_compare_exchange_strong(&r->registered[place], &state, PLACE_BUSY)) {
+        int64_t start = ib_now_us();
         ib_host_register(backend, raw_address(r, place), r->layout.raw_stride);
         atomic_store(&r->registered[place], PLACE_KNOWN);
+        ib_trace_span(r->trace, "register a place", start, -1);
     }
     while (atomic_load(&r->registered[place]) != PLACE_KNOWN) usleep(200);
 }
@@ -269,6 +281,10 @@ static isobath_status load_network(remote *r)
     isobath_status st = ib_shared_map(fd, &m.u.load.shared, &r->diag, &r->base);
     if (fd >= 0) close(fd);
     IB_TRY(st);
+    char name[16];
+    ib_device_name(s->device, name);
+    r->trace = ib_trace_open(name, 0);
+    ib_trace_span(r->trace, "open, wait for the run", r->begun_us, -1);
     r->layout = m.u.load.shared;
     r->registered = calloc((size_t)r->layout.raws, sizeof *r->registered);
     if (!r->registered) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a worker process");
@@ -289,7 +305,9 @@ static isobath_status load_network(remote *r)
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
     atomic_store(&r->enough, 0);
     r->registering = s->device >= 0 && pthread_create(&r->registrar, NULL, register_main, r) == 0; /* else when they are used */
+    int64_t start = ib_now_us();
     IB_TRY(take_network(r));
+    ib_trace_span(r->trace, "load the network", start, -1);
     ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &s->shape, .memory = &r->memory,
                             .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .tick = tick, .tick_ctx = r, .diag = &r->diag};
     IB_TRY(ib_compute_create(&c, &r->compute));
@@ -302,12 +320,14 @@ static isobath_status load_network(remote *r)
 static void add_task(remote *r, const ib_msg_window *w)
 {
     task *t = calloc(1, sizeof *t);
-    if (w->shot != r->newest.shot || w->k != r->newest.k + 1) r->turn = (r->turn + 1) % r->feeds;
+    int jump = w->shot != r->newest.shot || w->k != r->newest.k + 1;
+    if (jump) r->turn = (r->turn + 1) % r->feeds;
     r->newest = *w;
     r->starved |= !t; /* without memory for it */
     if (!t) return;
     t->window = *w;
     t->feed = r->turn;
+    t->jump = jump;
     *r->tail = t;
     r->tail = &t->next;
 }
@@ -372,7 +392,13 @@ static isobath_status read_task(remote *r, int feed, task *t)
 {
     if (!is_place(r, t->window.raw)) return ISOBATH_ERR_INTERNAL;
     ib_feed *opened;
-    if (r->feed[feed]) return ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
+    if (r->feed[feed]) {
+        int64_t decoded = ib_feed_decoded(r->feed[feed]), start = ib_now_us();
+        isobath_status st = ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
+        int64_t frames = ib_feed_decoded(r->feed[feed]) - decoded + (t->jump ? t->window.point[1].lead : 0);
+        ib_sabotage_wait(r->sabotage.decode_us ? start + frames * r->sabotage.decode_us : 0);
+        return st;
+    }
     ib_diag diag = IB_DIAG_INIT; /* could not be opened: as if it were damaged */
     isobath_status st = ib_feed_open(&r->open, r->open.device != IB_DEVICE_CPU, &diag, &opened);
     snprintf(t->why, sizeof t->why, "%s", diag.text);
@@ -397,7 +423,9 @@ static void *feed_main(void *arg)
     for (task *t; st == ISOBATH_OK && (t = next_to_read(r, feed));) {
         t->taken = 1;
         pthread_mutex_unlock(&r->lock);
+        int64_t start = ib_now_us();
         st = t->status = read_task(r, feed, t);
+        ib_trace_span(r->trace, t->jump ? "jump and decode" : "decode", start, t->window.order);
         pthread_mutex_lock(&r->lock);
         t->read = 1;
         pthread_cond_broadcast(&r->came);
@@ -423,12 +451,14 @@ static void *look_main(void *arg)
     pthread_mutex_lock(&r->lock);
     isobath_status st = ISOBATH_OK;
     for (task *t; st == ISOBATH_OK && (t = next_to_look_at(r));) {
-        r->looking = 1;
+        r->looking = t;
         pthread_mutex_unlock(&r->lock);
+        int64_t start = ib_now_us();
         if (t->status == ISOBATH_OK) t->status = ib_feed_look_at(&r->look, &t->window, thumbs_of(r, t->window.raw), &t->frames, t->why);
         st = t->status;
+        ib_trace_span(r->trace, "look", start, t->window.order);
         pthread_mutex_lock(&r->lock);
-        r->looking = 0;
+        r->looking = NULL;
         r->ready[r->ready_count++] = t;
         pthread_cond_signal(&r->fed);
     }
@@ -473,12 +503,50 @@ static double decode_busy_s(remote *r)
     return sum;
 }
 
-static void after_ms(struct timespec *t, long ms)
+static void after_us(struct timespec *t, long us)
 {
     clock_gettime(CLOCK_REALTIME, t);
-    t->tv_nsec += ms * 1000000;
+    t->tv_nsec += us * 1000;
     t->tv_sec += t->tv_nsec / 1000000000;
     t->tv_nsec %= 1000000000;
+}
+
+enum { NEEDS_WINDOW, NEEDS_JUMP, NEEDS_FRAMES };
+
+/* What the next window lacks, of a worker that decodes. The lock is held. */
+static int what_lacks(const remote *r)
+{
+    const task *t = r->looking ? r->looking : r->head;
+    return !t ? NEEDS_WINDOW : t->jump ? NEEDS_JUMP : NEEDS_FRAMES;
+}
+
+/* With nothing in work: since `start`, in which it lacked this. */
+static void count_wait(remote *r, int lacked, int64_t start)
+{
+    static const char *const name[] = {"wait for a window", "wait after a jump", "wait for frames"};
+    double *sum[] = {&r->waits.window_s, &r->waits.jump_s, &r->waits.frames_s};
+    *sum[lacked] += (double)(ib_now_us() - start) * 1e-6;
+    ib_trace_span(r->trace, name[lacked], start, -1);
+}
+
+/* With a window in work: until shortly before the device has it, as far as is known, the next one may as well be waited for. Begun later it
+ * would find the device idle. */
+static int64_t hold_until_us(const remote *r)
+{
+    int64_t begun = r->flight[0].begun_us > r->finished_us ? r->flight[0].begun_us : r->finished_us;
+    return begun + (int64_t)(HOLD * r->window_us);
+}
+
+/* The same where the frames of the next window are on their way, and no longer than that. The lock is held. */
+static void hold_for_feed(remote *r)
+{
+    int64_t start = ib_now_us(), left;
+    while (!r->ready_count && !r->starved && !r->bye && (r->head || r->looking) && (left = hold_until_us(r) - ib_now_us()) > 0) {
+        struct timespec until;
+        after_us(&until, left < TICK_US ? (long)left : TICK_US);
+        pthread_cond_timedwait(&r->fed, &r->lock, &until);
+    }
+    if (ib_now_us() - start > 100) ib_trace_span(r->trace, "hold", start, -1);
 }
 
 /* Waits for a window whose frames have been read, and says meanwhile that it is alive, as long as frames come. The lock is held. */
@@ -487,8 +555,12 @@ static void wait_for_feed(remote *r)
     int64_t decoded = frames_decoded(r), since = ib_now_us();
     while (!r->ready_count && !r->starved && !r->bye) {
         struct timespec until;
-        after_ms(&until, TICK_US / 1000);
-        if (pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0 || !(r->head || r->looking)) continue;
+        int64_t start = ib_now_us();
+        int lacks = what_lacks(r);
+        after_us(&until, TICK_US);
+        int woken = pthread_cond_timedwait(&r->fed, &r->lock, &until) == 0;
+        count_wait(r, lacks, start);
+        if (woken || !(r->head || r->looking)) continue;
         int64_t now = frames_decoded(r);
         if (now != decoded) since = ib_now_us();
         decoded = now;
@@ -499,13 +571,14 @@ static void wait_for_feed(remote *r)
     }
 }
 
-/* 1: *out is the next window; 0: none is there (`wait` 0), or the run says good-bye. */
-static int next_task(remote *r, int wait, task *out)
+/* 1: *out is the next window; 0: none is there while another one is in work, or the run says good-bye. */
+static int next_task(remote *r, task *out)
 {
     pthread_mutex_lock(&r->lock);
     int got = 0;
     if (r->feed[0]) {
-        if (wait) wait_for_feed(r);
+        if (r->flights) hold_for_feed(r);
+        else wait_for_feed(r);
         got = r->ready_count > 0 && !r->bye;
         if (got) {
             *out = *r->ready[0];
@@ -513,7 +586,10 @@ static int next_task(remote *r, int wait, task *out)
             memmove(r->ready, r->ready + 1, (size_t)--r->ready_count * sizeof *r->ready);
         }
     } else {
-        while (wait && !r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
+        int64_t start = ib_now_us();
+        int empty = !r->queued && !r->flights;
+        while (!r->flights && !r->queued && !r->bye && !r->rest) pthread_cond_wait(&r->came, &r->lock);
+        if (empty) count_wait(r, NEEDS_WINDOW, start);
         got = r->queued > 0 && !r->bye;
         if (got) *out = (task){.window = take_message(r)};
     }
@@ -569,10 +645,13 @@ static isobath_status begin_window(remote *r, task *t)
     ib_compute_starve(r->compute, ib_sabotage_starves(&r->sabotage, w->order));
     if (st == ISOBATH_OK) st = ib_sabotage_fails(&r->sabotage, w->order, &r->diag);
     if (st == ISOBATH_OK) st = ib_sabotage_breaks(&r->sabotage, w->order, r->backend, &r->diag);
-    if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, t->frames.frame, raw_place(r, w->raw));
+    float *raw = raw_place(r, w->raw);
+    int64_t start = ib_now_us();
+    if (st == ISOBATH_OK) st = ib_compute_begin(r->compute, w->shot, w->k, t->frames.frame, raw);
+    ib_trace_span(r->trace, "begin", start, w->order);
     if (st == ISOBATH_OK) {
         flight *f = &r->flight[r->flights++];
-        *f = (flight){.window = *w};
+        *f = (flight){.window = *w, .begun_us = ib_now_us(), .due_us = ib_sabotage_due(&r->sabotage)};
         for (int i = 0; i < IB_PLAN_OVERLAP; i++) {
             f->before[i] = t->frames.hash[i];
             f->after[i] = t->frames.hash[ib_feed_slot_before(i)];
@@ -580,6 +659,16 @@ static isobath_status begin_window(remote *r, task *t)
     }
     ib_feed_drop(&t->frames);
     return st;
+}
+
+/* The device has a window that was waited for since `start`. */
+static void note_finished(remote *r, const flight *f, int64_t start)
+{
+    int64_t now = ib_now_us(), from = f->begun_us > r->finished_us ? f->begun_us : r->finished_us;
+    double took = (double)(now - from);
+    r->window_us = r->window_us > 0 ? 0.8 * r->window_us + 0.2 * took : took;
+    r->finished_us = now;
+    ib_trace_span(r->trace, "card", start, f->window.order);
 }
 
 static isobath_status finish_window(remote *r)
@@ -591,7 +680,10 @@ static isobath_status finish_window(remote *r)
     ib_message m = {.type = IB_MSG_RESULT};
     ib_msg_result *o = &m.u.result;
     int redone;
+    int64_t start = ib_now_us();
     IB_TRY(ib_compute_finish(r->compute, &redone, &o->nonfinite));
+    ib_sabotage_wait(f.due_us);
+    note_finished(r, &f, start);
     o->order = w.order;
     o->raw = w.raw;
     o->redone = redone;
@@ -600,6 +692,7 @@ static isobath_status finish_window(remote *r)
     memcpy(o->before, f.before, sizeof o->before);
     memcpy(o->after, f.after, sizeof o->after);
     o->decode_s = decode_busy_s(r);
+    o->waits = r->waits;
     ib_sabotage_result(&r->sabotage, r->wire.fd, o, raw_place(r, w.raw));
     tell(r, &m);
     r->last_tick_us = ib_now_us();
@@ -610,7 +703,7 @@ static isobath_status finish_window(remote *r)
 static isobath_status serve(remote *r)
 {
     for (task t;;) {
-        if (next_task(r, r->flights == 0, &t)) {
+        if (next_task(r, &t)) {
             if (t.status == ISOBATH_ERR_INPUT) {
                 while (r->flights) IB_TRY(finish_window(r));
                 return tell_misfit(r, &t);
@@ -640,6 +733,8 @@ static void end_run(remote *r)
     r->registered = NULL;
     if (r->base) munmap(r->base, r->layout.bytes);
     r->base = NULL;
+    ib_trace_close(r->trace);
+    r->trace = NULL;
     while (r->ready_count) {
         ib_feed_drop(&r->ready[--r->ready_count]->frames);
         free(r->ready[r->ready_count]);
@@ -653,6 +748,8 @@ static void end_run(remote *r)
     ib_feed_look_free(&r->look);
     close_feeds(r);
     r->queued = r->rest = r->starved = r->turn = 0;
+    r->waits = (ib_msg_waits){0};
+    r->window_us = 0;
 }
 
 static void close_all(remote *r)
@@ -669,6 +766,7 @@ static void close_all(remote *r)
 static isobath_status serve_run(remote *r)
 {
     pthread_t listener;
+    r->begun_us = ib_now_us();
     IB_TRY(open_device(r));
     IB_TRY(load_network(r));
     int decodes = r->feed[0] != NULL;

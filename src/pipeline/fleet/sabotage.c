@@ -1,6 +1,8 @@
 /* Faults on purpose; see sabotage.h. */
 #include "pipeline/fleet/sabotage.h"
 
+#include "base/clock.h"
+#include "pipeline/devices.h"
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -9,6 +11,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+int ib_sabotage_is_card(int device)
+{
+    const char *test = getenv("ISOBATH_WORKER_TEST");
+    return device >= 0 || (device == IB_DEVICE_NULL && test && strstr(test, "card_us="));
+}
 
 void ib_sabotage_init(ib_sabotage *s)
 {
@@ -21,6 +29,8 @@ void ib_sabotage_init(ib_sabotage *s)
     for (char *item = strtok_r(text, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
         if (strncmp(item, "delay_us=", 9) == 0) s->delay_us = atoi(item + 9);
         if (strncmp(item, "pause_us=", 9) == 0) s->pause_us = atoi(item + 9);
+        if (strncmp(item, "card_us=", 8) == 0) s->card_us = atoi(item + 8);
+        if (strncmp(item, "decode_us=", 10) == 0) s->decode_us = atoi(item + 10);
         if (strncmp(item, "decoders=", 9) == 0) s->decoders = atoi(item + 9);
         if (strncmp(item, "window=", 7) == 0) s->window = atoll(item + 7);
         if (strncmp(item, "once=", 5) == 0) snprintf(s->once, sizeof s->once, "%s", item + 5);
@@ -64,6 +74,20 @@ isobath_status ib_sabotage_breaks(ib_sabotage *s, int64_t order, ib_backend *bac
     void *nowhere = (void *)(uintptr_t)0x100000; /* of the device's address space */
     ib_copy_args copy = {.x = ib_tensor_3d(nowhere, IB_F32, 1, 64, 64), .y = ib_tensor_3d(nowhere, IB_F32, 1, 64, 64)};
     return backend->ops->copy(backend, &copy);
+}
+
+int64_t ib_sabotage_due(ib_sabotage *s)
+{
+    int64_t now = ib_now_us();
+    if (!s->card_us) return 0;
+    s->due_us = (s->due_us > now ? s->due_us : now) + s->card_us;
+    return s->due_us;
+}
+
+void ib_sabotage_wait(int64_t due_us)
+{
+    int64_t left = due_us ? due_us - ib_now_us() : 0;
+    if (left > 0) usleep((useconds_t)left);
 }
 
 void ib_sabotage_result(ib_sabotage *s, int fd, ib_msg_result *o, float *raw)

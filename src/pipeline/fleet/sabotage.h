@@ -4,6 +4,9 @@
  *   decoders=N    a worker that decodes has N of them (1 or 2), whatever its device
  *   delay_us=N    sleeps up to N microseconds before each window, at random
  *   pause_us=N    sleeps N microseconds
+ *   card_us=N     (also read by the run) `null` devices are dealt with as cards are, and a window is there N microseconds after it was begun
+ *                 or the one before it was there
+ *   decode_us=N   a decoder of a worker takes so long for a frame, at least
  *   once=PATH     the following faults happen to the one process that can remove this file, and to no other
  *   always        they happen to every process
  *   window=K      at this window of the run (default 0)
@@ -22,18 +25,24 @@
 
 typedef struct ib_sabotage {
     uint32_t state;
-    int delay_us, pause_us, decoders, always;
+    int delay_us, pause_us, card_us, decode_us, decoders, always;
+    int64_t due_us; /* of the window that was begun last */
     int64_t window;
     char fault[8], once[256]; /* fault: its first 7 letters */
 } ib_sabotage;
 
 void ib_sabotage_init(ib_sabotage *sabotage);
+/* In any process: is the device (as of setup.h) a card, or treated as one? */
+int ib_sabotage_is_card(int device);
 void ib_sabotage_before(ib_sabotage *sabotage, int64_t order);
 isobath_status ib_sabotage_fails(ib_sabotage *sabotage, int64_t order, ib_diag *diag);
 /* In any process: for ib_compute_starve before this window. */
 int ib_sabotage_starves(ib_sabotage *sabotage, int64_t order);
 /* The device fails at this window of the stream, by itself or by a kernel that reads where nothing is. */
 isobath_status ib_sabotage_breaks(ib_sabotage *sabotage, int64_t order, ib_backend *backend, ib_diag *diag);
+/* When the window that begins now is there; 0: when it is. ib_sabotage_wait waits for that. */
+int64_t ib_sabotage_due(ib_sabotage *sabotage);
+void ib_sabotage_wait(int64_t due_us);
 void ib_sabotage_result(ib_sabotage *sabotage, int fd, ib_msg_result *result, float *raw);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/thread_name.h"
 #include "pipeline/engine.h"
 #include "pipeline/report/machine.h"
+#include "pipeline/fleet/sabotage.h"
 #include "pipeline/fleet/schedule.h"
 #include "pipeline/setup.h"
 #include "pipeline/shots.h"
@@ -43,7 +44,7 @@ static ib_shared_layout layout_for(const ib_setup *s, int segment)
 {
     const isobath_plan *p = &s->plan;
     int devices = s->devices.count, several = devices > 1, extra = 0;
-    for (int i = 0; i < devices; i++) extra += s->devices.device[i] >= 0 ? IB_SCHEDULE_DEEP - IB_SCHEDULE_DEPTH : 2; /* with decoders of their own */
+    for (int i = 0; i < devices; i++) extra += ib_sabotage_is_card(s->devices.device[i]) ? IB_SCHEDULE_DEEP - IB_SCHEDULE_DEPTH : 2; /* with decoders of their own */
     int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
     int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
     size_t raw = (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
@@ -72,7 +73,7 @@ void ib_setup_plan_fleet(ib_setup *s)
 {
     size_t memory, available;
     ib_machine_memory(&memory, &available);
-    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : s->decodes && s->device >= 0 ? SEGMENT_DECODED : SEGMENT_MOST;
+    s->segment = s->options.segment_windows > 0 ? s->options.segment_windows : s->decodes && ib_sabotage_is_card(s->device) ? SEGMENT_DECODED : SEGMENT_MOST;
     /* A twelfth of the machine and a third of what is free, but for short segments (half of what is free), and single windows always. */
     uint64_t limit = memory / 12 < available / 3 ? memory / 12 : available / 3;
     for (;; s->segment--) {
@@ -89,7 +90,7 @@ void ib_setup_plan_fleet(ib_setup *s)
         int d = s->devices.device[i];
         bytes += d >= 0 ? CUDA_PROCESS_BYTES : PROCESS_BYTES + (d == IB_DEVICE_CPU ? s->memory.total : 0);
         if (s->decodes) /* the windows that it has read, and the decoder's own */
-            bytes += (size_t)((d >= 0 ? IB_SCHEDULE_DEEP : 2) * IB_PLAN_STEP + IB_PLAN_WINDOW + (d >= 0 ? 2 : 1) * DECODER_FRAMES) *
+            bytes += (size_t)((ib_sabotage_is_card(d) ? IB_SCHEDULE_DEEP : 2) * IB_PLAN_STEP + IB_PLAN_WINDOW + (d >= 0 ? 2 : 1) * DECODER_FRAMES) *
                      (size_t)s->plan.source_width * (size_t)s->plan.source_height * 3;
     }
     s->fleet_bytes = bytes;

@@ -7,7 +7,7 @@
 #include "pipeline/fleet/shared.h"
 #include "pipeline/plan.h"
 
-#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 4"
+#define IB_WIRE_VERSION "isobath " ISOBATH_VERSION " wire 5"
 
 typedef enum ib_message_type {
     IB_MSG_OPEN = 1, /* to the worker: what to be */
@@ -68,6 +68,13 @@ typedef struct ib_msg_window {
     int64_t video_frames;          /* -1: not known yet */
 } ib_msg_window;
 
+/* Seconds in which a worker's device had nothing to compute since it was loaded, by what was missing. */
+typedef struct ib_msg_waits {
+    double window_s; /* it was given no window */
+    double jump_s;   /* the frames of a window that begins elsewhere than the one before it ended */
+    double frames_s; /* the frames of another window */
+} ib_msg_waits;
+
 typedef struct ib_msg_result {
     int64_t order;
     int32_t raw, redone;
@@ -77,6 +84,7 @@ typedef struct ib_msg_result {
      * it was opened */
     uint32_t before[IB_PLAN_OVERLAP], after[IB_PLAN_OVERLAP];
     double decode_s;
+    ib_msg_waits waits;
 } ib_msg_result;
 
 typedef struct ib_msg_tick {
