@@ -166,8 +166,8 @@ int main(int argc, char **argv)
     b.raw = calloc(32 * pixels, sizeof *b.raw);
     b.depth = calloc((size_t)b.width * (size_t)b.height, sizeof *b.depth);
     b.q = calloc((size_t)b.width * (size_t)b.height, sizeof *b.q);
-    b.packed = malloc(ib_spool_bound(pixels));
-    b.packer = ib_spool_packer_create();
+    b.packed = malloc(ib_spool_bound(b.head->width, b.head->height));
+    b.packer = ib_spool_packer_create(0);
     if (!b.raw || !b.depth || !b.q || !b.packed || !b.packer ||
         ib_align_chain_init(&b.chain, b.host, 0, 1, b.height, b.width, b.head->height, b.head->width, &diag) != ISOBATH_OK)
         return 1;

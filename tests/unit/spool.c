@@ -45,7 +45,8 @@ static void kept_maps_are_those_that_are_read(void **state)
 static uint32_t seed = 1;
 static uint32_t noise(void) { return seed = seed * 1664525u + 1013904223u; }
 
-/* Maps of several characters: smooth, noise over all bit patterns (NaN, infinities, denormal, negative), constant, zero. */
+/* Maps of several characters: smooth, noise over all bit patterns (NaN, infinities, denormal, negative), constant, zero; from 4 on noise
+ * in the lowest 0, 1 ... 32 bits, so that tiles of every width occur. */
 static void fill(float *map, int width, int height, int what)
 {
     for (int y = 0; y < height; y++)
@@ -55,35 +56,56 @@ static void fill(float *map, int width, int height, int what)
             if (what == 1) memcpy(&v, &bits, sizeof v);
             if (what == 2) v = 1.5f;
             if (what == 3) v = 0;
+            if (what > 3) {
+                bits = what == 4 ? 0 : bits >> (36 - what);
+                memcpy(&v, &bits, sizeof v);
+            }
             map[(size_t)y * (size_t)width + (size_t)x] = v;
         }
 }
 
+/* By plain code and by each vector path: the same bytes, the same maps. */
 static void packing_loses_no_bit(void **state)
 {
     (void)state;
-    static const int sizes[][2] = {{1, 1}, {1, 37}, {37, 1}, {14, 14}, {126, 70}, {259, 131}};
-    ib_spool_packer *p = ib_spool_packer_create();
-    assert_non_null(p);
+    static const int sizes[][2] = {{1, 1}, {1, 37}, {37, 1}, {3, 5}, {4, 4}, {14, 14}, {16, 9}, {126, 70}, {259, 131}, {260, 132}};
+    enum { PATHS = 3 };
+    ib_spool_packer *p[PATHS];
+    for (int i = 0; i < PATHS; i++) assert_non_null(p[i] = ib_spool_packer_create(i));
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (int what = 0; what < 4; what++) {
+        for (int what = 0; what < 4 + 33; what++) {
             int w = sizes[s][0], h = sizes[s][1];
-            size_t n = (size_t)w * (size_t)h, bound = ib_spool_bound(n);
+            size_t n = (size_t)w * (size_t)h, bound = ib_spool_bound(w, h), tiles = (size_t)((w + 3) / 4) * (size_t)((h + 3) / 4);
             float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
-            uint8_t *packed = malloc(bound);
+            uint8_t *packed = malloc(bound), *again = malloc(bound);
             fill(a, w, h, what);
-            size_t size = ib_spool_pack(p, a, w, h, packed);
+            size_t size = ib_spool_pack(p[0], a, w, h, packed);
             assert_true(size > 0 && size <= bound);
-            assert_true(ib_spool_unpack(p, packed, size, w, h, b));
-            assert_memory_equal(a, b, n * sizeof *a);
             if (what == 0 && n > 1000) assert_true(size < n * 3); /* smooth maps shrink */
-            if (what == 3) assert_true(size < 64);
-            for (size_t cut = 0; cut < 40 && cut < size; cut++) assert_false(ib_spool_unpack(p, packed, size - 1 - cut, w, h, b));
+            if (what == 3) assert_int_equal(size, tiles);
+            uint8_t *alone = malloc(size); /* whoever reads beyond it is caught */
+            memcpy(alone, packed, size);
+            for (int i = 0; i < PATHS; i++) {
+                memset(again, 0xa5, bound);
+                assert_int_equal(ib_spool_pack(p[i], a, w, h, again), size);
+                assert_memory_equal(again, packed, size);
+                memset(b, 0xa5, n * sizeof *b);
+                assert_true(ib_spool_unpack(p[i], alone, size, w, h, b));
+                assert_memory_equal(a, b, n * sizeof *a);
+                for (size_t cut = 0; cut < 40 && cut < size; cut++) assert_false(ib_spool_unpack(p[i], alone, size - 1 - cut, w, h, b));
+            }
+            for (int width = 0; width < 256; width++) { /* of the last tile: no other can be */
+                if (width == packed[tiles - 1]) continue;
+                alone[tiles - 1] = (uint8_t)width;
+                assert_false(ib_spool_unpack(p[0], alone, size, w, h, b));
+            }
+            free(alone);
             free(a);
             free(b);
             free(packed);
+            free(again);
         }
-    ib_spool_packer_destroy(p);
+    for (int i = 0; i < PATHS; i++) ib_spool_packer_destroy(p[i]);
 }
 
 enum { W = 28, H = 14, WINDOWS = 3 };

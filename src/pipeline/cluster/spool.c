@@ -1,6 +1,6 @@
 /* Spool files; see spool.h. Layout, little-endian:
  *
- *   magic "ISOBSPL1", head (fixed size), CRC-32 of both
+ *   magic "ISOBSPL2", head (fixed size), CRC-32 of both
  *   blocks: for every window its maps, those of the chain (0, 1, 12) first, so that the chain reads one piece of it
  *   index: per window redone, nonfinite, slots, offset, then size, CRC-32 and largest value of each of its maps by slot
  *   trailer: offset of the index, its CRC-32, magic again
@@ -113,8 +113,8 @@ isobath_status ib_spool_create(const char *path, const ib_spool_head *head, ib_d
     w->fd = -1;
     w->path = strdup(path);
     w->tmp = ib_text("%s.XXXXXX", path);
-    w->packer = ib_spool_packer_create();
-    w->packed = malloc(ib_spool_bound((size_t)head->width * (size_t)head->height));
+    w->packer = ib_spool_packer_create(0);
+    w->packed = malloc(ib_spool_bound(head->width, head->height));
     w->entries = calloc((size_t)head->count, sizeof *w->entries);
     isobath_status st = w->path && w->tmp && w->packer && w->packed && w->entries ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     if (st == ISOBATH_OK && (w->fd = mkstemp(w->tmp)) < 0) st = ib_fail(diag, ISOBATH_ERR_IO, "%s: cannot create: %s", path, strerror(errno));

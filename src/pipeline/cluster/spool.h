@@ -54,11 +54,12 @@ isobath_status ib_spool_read_into(ib_spool *spool, int64_t window, int slot, flo
 /* Reads and checks every block: for a segment that is there already. */
 isobath_status ib_spool_verify(ib_spool *spool);
 
-/* The packing of a map by itself: packed holds at most ib_spool_bound(n) bytes. Pure but for scratch memory; for tests and benchmarks. */
+/* The packing of a map by itself: packed holds at most ib_spool_bound() bytes. Pure but for scratch memory; for tests and benchmarks.
+ * `most` 0: the quickest code that this processor has; 1: none beyond AVX2; 2: plain. The bytes and the maps are the same. */
 typedef struct ib_spool_packer ib_spool_packer;
-ib_spool_packer *ib_spool_packer_create(void); /* NULL: out of memory */
+ib_spool_packer *ib_spool_packer_create(int most); /* NULL: out of memory */
 void ib_spool_packer_destroy(ib_spool_packer *packer);
-size_t ib_spool_bound(size_t pixels);
+size_t ib_spool_bound(int width, int height);
 /* Returns the packed size, 0: out of memory. */
 size_t ib_spool_pack(ib_spool_packer *packer, const float *map, int width, int height, uint8_t *packed);
 /* 0: the bytes are not such a map. */

@@ -4,7 +4,7 @@
 
 #include "pipeline/cluster/spool.h"
 
-#define IB_SPOOL_MAGIC "ISOBSPL1"
+#define IB_SPOOL_MAGIC "ISOBSPL2"
 #define IB_SPOOL_MOST_WINDOWS (1u << 24)
 
 enum {

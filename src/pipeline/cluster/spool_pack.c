@@ -1,215 +1,182 @@
 /* Packing of raw maps without losing a bit; see spool.h and docs/CLUSTER.md.
  *
  * A float's bits, read as an integer, order positive floats; neighbours of a smooth map differ little in them. So: each is predicted
- * from left + above - above left (modulo 2^32), the difference is folded (0, -1, 1, -2 ... become 0, 1, 2, 3 ...), and its four bytes
- * go into planes. The highest planes are nearly all zero, the lowest is noise. Each plane is stored, or deflated where that is
- * smaller; a byte before it says which, four its size. */
+ * from left + above - above left (modulo 2^32; 0 outside the map) and the difference folded (0, -1, 1, -2 ... become 0, 1, 2, 3 ...). A
+ * tile of 4 x 4 differences takes as many bits for each as its largest needs (and is filled up with zeros at the right and lower edge). A
+ * packed map is the width of every tile, a byte each, then the bits of all tiles, each of two bytes times its width: value i (row by row)
+ * at bit i times width, lowest bit first. */
 #include "pipeline/cluster/spool.h"
 
-#include "base/bytes.h"
-#include <isa-l/igzip_lib.h>
-#include <libdeflate.h>
+#include "pipeline/cluster/spool_tiles.h"
 #include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
-
-enum { PLANE_STORED = 0, PLANE_DEFLATED = 1, PLANE_ZERO = 2, PLANES = 4, PLANE_HEAD = 5 };
 
 struct ib_spool_packer {
-    struct isal_zstream stream;
-    uint8_t *level_buf;
-    struct libdeflate_decompressor *inflate;
-    uint8_t *planes; /* 4 * capacity */
-    uint32_t *bits;  /* a row, and the one above */
-    size_t capacity, row_capacity;
+    ib_tile_band band; /* NULL: plain code */
+    uint32_t *rows;    /* packing: four rows of differences; unpacking: zeros, and rows below the map */
+    size_t width;      /* of a row of these */
+    ib_tile_tables tables;
 };
 
-ib_spool_packer *ib_spool_packer_create(void)
+static void fill_tables(ib_tile_tables *t)
 {
-    ib_spool_packer *p = calloc(1, sizeof *p);
+    for (unsigned b = 0; b <= IB_TILE_BITS; b++) {
+        t->mask[b] = b == 32 ? 0xffffffffu : ((uint32_t)1 << b) - 1;
+        for (unsigned i = 0; i < IB_TILE_VALUES; i++) {
+            if (i % IB_TILE == 0) t->row_at[b][i / IB_TILE] = (uint8_t)(i * b / 8);
+            t->shift[b][i] = i * b % 8;
+            for (unsigned k = 0; k < 4; k++) {
+                unsigned byte = i * b / 8 + k;
+                t->byte[b][4 * i + k] = (uint8_t)(byte < 64 ? byte : 63); /* beyond: not of this value */
+                t->row_byte[b][4 * i + k] = (uint8_t)(byte - t->row_at[b][i / IB_TILE]);
+            }
+        }
+    }
+}
+
+ib_spool_packer *ib_spool_packer_create(int most)
+{
+    ib_spool_packer *p = aligned_alloc(64, (sizeof *p + 63) & ~(size_t)63);
     if (!p) return NULL;
-    p->level_buf = malloc(ISAL_DEF_LVL1_DEFAULT);
-    p->inflate = libdeflate_alloc_decompressor();
-    if (p->level_buf && p->inflate) return p;
-    ib_spool_packer_destroy(p);
-    return NULL;
+    p->band = most < 2 ? ib_tile_band_find(most) : NULL;
+    p->rows = NULL;
+    p->width = 0;
+    fill_tables(&p->tables);
+    return p;
 }
 
 void ib_spool_packer_destroy(ib_spool_packer *p)
 {
     if (!p) return;
-    if (p->inflate) libdeflate_free_decompressor(p->inflate);
-    free(p->level_buf);
-    free(p->planes);
-    free(p->bits);
+    free(p->rows);
     free(p);
 }
 
-size_t ib_spool_bound(size_t pixels) { return PLANES * (pixels + PLANE_HEAD); }
+static size_t tiles_of(int pixels) { return ((size_t)pixels + IB_TILE - 1) / IB_TILE; }
 
-static int reserve(ib_spool_packer *p, size_t pixels, size_t width)
+size_t ib_spool_bound(int width, int height) { return tiles_of(width) * tiles_of(height) * (1 + IB_TILE_VALUES * 4); }
+
+/* Four rows of whole tiles. */
+static int reserve(ib_spool_packer *p, int width)
 {
-    if (pixels > p->capacity) {
-        uint8_t *planes = realloc(p->planes, PLANES * pixels);
-        if (!planes) return 0;
-        p->planes = planes;
-        p->capacity = pixels;
-    }
-    if (width > p->row_capacity) {
-        uint32_t *bits = realloc(p->bits, 2 * (width + 1) * sizeof *bits);
-        if (!bits) return 0;
-        p->bits = bits;
-        p->row_capacity = width;
-    }
+    size_t w = tiles_of(width) * IB_TILE;
+    if (w <= p->width) return 1;
+    uint32_t *rows = realloc(p->rows, IB_TILE * w * sizeof *rows);
+    if (!rows) return 0;
+    p->rows = rows;
+    p->width = w;
     return 1;
 }
 
 static uint32_t fold(uint32_t d) { return d << 1 ^ (0u - (d >> 31)); }
 static uint32_t unfold(uint32_t z) { return z >> 1 ^ (0u - (z & 1)); }
 
-/* row and above: [0] is 0, [1 + x] the pixel. */
-static void split_row(const uint32_t *row, const uint32_t *above, int width, uint8_t *const plane[PLANES])
+/* Folded differences of a row; above: NULL for the first one. */
+static void differ(const uint32_t *row, const uint32_t *above, int width, uint32_t *out)
 {
-    for (int x = 0; x < width; x++) {
-        uint32_t z = fold(row[x + 1] - (row[x] + above[x + 1] - above[x]));
-        plane[0][x] = (uint8_t)z;
-        plane[1][x] = (uint8_t)(z >> 8);
-        plane[2][x] = (uint8_t)(z >> 16);
-        plane[3][x] = (uint8_t)(z >> 24);
+    if (!above) {
+        for (int x = width - 1; x > 0; x--) out[x] = fold(row[x] - row[x - 1]);
+        out[0] = fold(row[0]);
+        return;
     }
+    for (int x = width - 1; x > 0; x--) out[x] = fold(row[x] - row[x - 1] - above[x] + above[x - 1]);
+    out[0] = fold(row[0] - above[0]);
 }
 
-static int all_zero(const uint8_t *p, size_t n) { return !n || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0); }
-
-/* Returns the size of the deflated plane, 0 when it would not be smaller. */
-static size_t deflate_plane(ib_spool_packer *p, uint8_t *plane, size_t n, uint8_t *out)
+/* Sixteen values of four rows; returns how many bits each takes. */
+static int put_tile(const uint32_t *rows, size_t stride, uint8_t *out)
 {
-    struct isal_zstream *z = &p->stream;
-    isal_deflate_stateless_init(z);
-    z->hist_bits = 0; /* the full window; the call above leaves what was there */
-    z->level = 1;
-    z->level_buf = p->level_buf;
-    z->level_buf_size = ISAL_DEF_LVL1_DEFAULT;
-    z->end_of_stream = 1;
-    z->flush = NO_FLUSH;
-    z->next_in = plane;
-    z->avail_in = (uint32_t)n;
-    z->next_out = out;
-    z->avail_out = (uint32_t)n;
-    return isal_deflate_stateless(z) == COMP_OK && z->avail_in == 0 && z->total_out < n ? z->total_out : 0;
+    uint32_t all = 0;
+    for (int y = 0; y < IB_TILE; y++) all |= rows[y * stride] | rows[y * stride + 1] | rows[y * stride + 2] | rows[y * stride + 3];
+    int bits = all ? ib_tile_width(32 - __builtin_clz(all)) : 0, count = 0;
+    uint64_t held = 0;
+    for (int i = 0; i < IB_TILE_VALUES; i++) {
+        held |= (uint64_t)rows[(size_t)(i / IB_TILE) * stride + (size_t)(i % IB_TILE)] << count;
+        count += bits;
+        if (count < 32) continue;
+        memcpy(out, &held, 4); /* little-endian, as the whole file */
+        out += 4;
+        held >>= 32;
+        count -= 32;
+    }
+    memcpy(out, &held, (size_t)count / 8);
+    return bits;
 }
 
 size_t ib_spool_pack(ib_spool_packer *p, const float *map, int width, int height, uint8_t *packed)
 {
-    size_t w = (size_t)width, n = w * (size_t)height;
-    if (!reserve(p, n, w)) return 0;
-    uint32_t *row = p->bits, *above = p->bits + w + 1;
-    memset(p->bits, 0, 2 * (w + 1) * sizeof *p->bits);
-    for (int y = 0; y < height; y++) {
-        size_t at = (size_t)y * w;
-        memcpy(row + 1, map + at, w * sizeof *map);
-        split_row(row, above, width, (uint8_t *const[PLANES]){p->planes + at, p->planes + n + at, p->planes + 2 * n + at, p->planes + 3 * n + at});
-        uint32_t *swap = row;
-        row = above;
-        above = swap;
-    }
-    uint8_t *out = packed;
-    for (int i = 0; i < PLANES; i++) {
-        uint8_t *plane = p->planes + (size_t)i * n;
-        /* the lowest byte of a float that was computed is noise: not worth a try */
-        int zero = all_zero(plane, n);
-        size_t size = zero || i == 0 ? 0 : deflate_plane(p, plane, n, out + PLANE_HEAD);
-        out[0] = zero ? PLANE_ZERO : size ? PLANE_DEFLATED : PLANE_STORED;
-        if (!zero && !size) {
-            memcpy(out + PLANE_HEAD, plane, n);
-            size = n;
+    if (!reserve(p, width)) return 0;
+    size_t across = tiles_of(width), w = (size_t)width, stride = p->width;
+    uint8_t *bits = packed, *out = packed + across * tiles_of(height);
+    const uint32_t *pixels = (const uint32_t *)(const void *)map;
+    memset(p->rows, 0, IB_TILE * stride * sizeof *p->rows);
+    for (int y = 0; y < height; y += IB_TILE) {
+        for (int i = 0; i < IB_TILE; i++) {
+            const uint32_t *row = pixels + (size_t)(y + i) * w;
+            if (y + i < height) differ(row, y + i ? row - w : NULL, width, p->rows + (size_t)i * stride);
+            else memset(p->rows + (size_t)i * stride, 0, w * sizeof *p->rows);
         }
-        ib_put32(out + 1, (uint32_t)size);
-        out += PLANE_HEAD + size;
+        for (size_t i = 0; i < across; i++) {
+            *bits = (uint8_t)put_tile(p->rows + IB_TILE * i, stride, out);
+            out += 2 * *bits++;
+        }
     }
     return (size_t)(out - packed);
 }
 
-/* plane[i]: n bytes of plane i, in scratch memory or, where they are stored, in the packed map. */
-static int unpack_planes(ib_spool_packer *p, const uint8_t *in, size_t left, size_t n, const uint8_t *plane[PLANES])
+/* The bytes of all tiles; SIZE_MAX when a width cannot be. */
+static size_t tile_bytes(const uint8_t *bits, size_t tiles)
 {
-    for (int i = 0; i < PLANES; i++) {
-        uint8_t *out = p->planes + (size_t)i * n;
-        uint32_t size;
-        if (left < PLANE_HEAD) return 0;
-        ib_get32(in + 1, &size);
-        if (size > left - PLANE_HEAD) return 0;
-        int stored = in[0] == PLANE_STORED && size == n;
-        if (in[0] == PLANE_ZERO && size == 0) memset(out, 0, n);
-        else if (!stored && (in[0] != PLANE_DEFLATED || libdeflate_deflate_decompress(p->inflate, in + PLANE_HEAD, size, out, n, NULL) != LIBDEFLATE_SUCCESS))
-            return 0;
-        plane[i] = stored ? in + PLANE_HEAD : out;
-        in += PLANE_HEAD + size;
-        left -= PLANE_HEAD + size;
+    size_t sum = 0;
+    int wrong = 0;
+    for (size_t i = 0; i < tiles; i++) {
+        sum += bits[i];
+        wrong |= (bits[i] > 26) & (bits[i] != 28) & (bits[i] != 32);
     }
-    return left == 0;
+    return wrong ? SIZE_MAX : 2 * sum;
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
-/* As many of a row's pixels as come in eights: returns how many; *sum is that of join_row. */
-__attribute__((target("avx2"))) static int join_eights(const uint8_t *const plane[PLANES], const uint32_t *above, int width, uint32_t *row,
-                                                       uint32_t *sum)
+/* The definition of a tile at column 4*i; row[k] beyond `rows` are none. Returns what follows it. */
+static const uint8_t *get_tile(const uint8_t *in, unsigned bits, size_t i, size_t width, const uint32_t *above, uint32_t *const row[IB_TILE], int rows)
 {
-    const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi32(1), last = _mm256_set1_epi32(7);
-    __m256i sums = zero;
-    int x = 0;
-    for (; x + 8 <= width; x += 8) {
-        __m256i z = zero;
-        for (int i = 0; i < PLANES; i++)
-            z = _mm256_or_si256(z, _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(plane[i] + x))), 8 * i));
-        __m256i d = _mm256_xor_si256(_mm256_srli_epi32(z, 1), _mm256_sub_epi32(zero, _mm256_and_si256(z, one)));
-        d = _mm256_add_epi32(d, _mm256_slli_si256(d, 4)); /* sums in each half, then the lower half's to the upper one */
-        d = _mm256_add_epi32(d, _mm256_slli_si256(d, 8));
-        d = _mm256_add_epi32(d, _mm256_shuffle_epi32(_mm256_permute2x128_si256(d, d, 0x08), 0xff));
-        sums = _mm256_add_epi32(_mm256_permutevar8x32_epi32(sums, last), d);
-        _mm256_storeu_si256((__m256i *)(row + 1 + x), _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)(above + 1 + x)), sums));
+    for (unsigned k = 0; k < IB_TILE_VALUES; k++) {
+        size_t x = IB_TILE * i + k % IB_TILE;
+        int y = (int)(k / IB_TILE);
+        if (x >= width || y >= rows) continue;
+        uint64_t v = 0;
+        unsigned at = k * bits, first = at / 8, end = (at + bits + 7) / 8;
+        for (unsigned b = first; b < end; b++) v |= (uint64_t)in[b] << 8 * (b - first);
+        const uint32_t *up = y ? row[y - 1] : above;
+        uint32_t d = unfold((uint32_t)(v >> at % 8 & (((uint64_t)1 << bits) - 1)));
+        row[y][x] = d + up[x] + (x ? row[y][x - 1] - up[x - 1] : 0);
     }
-    *sum = (uint32_t)_mm256_extract_epi32(sums, 7);
-    return x;
-}
-static int has_eights(void) { return __builtin_cpu_supports("avx2"); }
-#else
-static int join_eights(const uint8_t *const plane[PLANES], const uint32_t *above, int width, uint32_t *row, uint32_t *sum)
-{
-    (void)plane, (void)above, (void)width, (void)row, (void)sum;
-    return 0;
-}
-static int has_eights(void) { return 0; }
-#endif
-
-/* A row out of its planes; row and above as in split_row. What left + above - above left adds up to is above plus the sum of the
- * differences so far. */
-static void join_row(const uint8_t *const plane[PLANES], const uint32_t *above, int width, int eights, uint32_t *row)
-{
-    uint32_t sum = 0;
-    for (int x = eights ? join_eights(plane, above, width, row, &sum) : 0; x < width; x++) {
-        sum += unfold((uint32_t)plane[0][x] | (uint32_t)plane[1][x] << 8 | (uint32_t)plane[2][x] << 16 | (uint32_t)plane[3][x] << 24);
-        row[x + 1] = above[x + 1] + sum;
-    }
+    return in + 2 * bits;
 }
 
 int ib_spool_unpack(ib_spool_packer *p, const uint8_t *packed, size_t size, int width, int height, float *map)
 {
-    size_t w = (size_t)width, n = w * (size_t)height;
-    const uint8_t *plane[PLANES];
-    int eights = has_eights();
-    if (!reserve(p, n, w) || !unpack_planes(p, packed, size, n, plane)) return 0;
-    uint32_t *row = p->bits, *above = p->bits + w + 1;
-    memset(p->bits, 0, 2 * (w + 1) * sizeof *p->bits);
-    for (int y = 0; y < height; y++) {
-        size_t at = (size_t)y * w;
-        join_row((const uint8_t *const[PLANES]){plane[0] + at, plane[1] + at, plane[2] + at, plane[3] + at}, above, width, eights, row);
-        memcpy(map + at, row + 1, w * sizeof *map);
-        uint32_t *swap = row;
-        row = above;
-        above = swap;
+    size_t across = tiles_of(width), tiles = across * tiles_of(height), w = (size_t)width;
+    if (size < tiles || tile_bytes(packed, tiles) != size - tiles || !reserve(p, width)) return 0;
+    const uint8_t *bits = packed, *in = packed + tiles, *end = packed + size;
+    uint32_t *pixels = (uint32_t *)(void *)map, *spare = p->rows + p->width, *const zeros = p->rows;
+    memset(zeros, 0, p->width * sizeof *zeros);
+    for (int y = 0; y < height; y += IB_TILE, bits += across) {
+        int rows = height - y < IB_TILE ? height - y : IB_TILE;
+        uint32_t *row[IB_TILE];
+        for (int i = 0; i < IB_TILE; i++) row[i] = i < rows ? pixels + (size_t)(y + i) * w : spare + (size_t)(i - 1) * p->width;
+        const uint32_t *above = y ? row[0] - w : zeros;
+        size_t i = 0;
+        if (p->band) { /* of the tiles of the last bytes the vector code would read beyond them */
+            size_t whole = w / IB_TILE, most = IB_TILE_READ + 2 * IB_TILE_BITS * (whole ? whole - 1 : 0);
+            if ((size_t)(end - in) < most) {
+                size_t left = (size_t)(end - in), used = 0, fit = 0;
+                for (; fit < whole && used + IB_TILE_READ <= left; fit++) used += 2 * (size_t)bits[fit];
+                whole = fit;
+            }
+            in = p->band(&p->tables, in, bits, whole, above, row);
+            i = whole;
+        }
+        for (; i < across; i++) in = get_tile(in, bits[i], i, w, above, row, rows);
     }
     return 1;
 }

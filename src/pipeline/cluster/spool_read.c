@@ -92,7 +92,7 @@ static isobath_status read_index(ib_spool *s, uint64_t file_size)
     isobath_status st = index && s->entries ? read_at(s, index, bytes, at) : ib_fail(s->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", s->path);
     if (st == ISOBATH_OK && libdeflate_crc32(0, index, bytes) != crc) st = damaged(s, "the checksum of its index is wrong");
     const uint8_t *p = index;
-    size_t bound = ib_spool_bound((size_t)s->head.width * (size_t)s->head.height);
+    size_t bound = ib_spool_bound(s->head.width, s->head.height);
     for (int64_t i = 0; st == ISOBATH_OK && i < s->head.count; i++) {
         ib_spool_entry *e = &s->entries[i];
         p = get_entry(p, e);
@@ -120,7 +120,7 @@ isobath_status ib_spool_open(const char *path, ib_diag *diag, ib_spool **out)
     if (st == ISOBATH_OK && (s->fd < 0 || fstat(s->fd, &sb) != 0)) st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: cannot open: %s", path, strerror(errno));
     if (st == ISOBATH_OK) st = read_head(s);
     if (st == ISOBATH_OK) st = read_index(s, (uint64_t)sb.st_size);
-    if (st == ISOBATH_OK && !(s->packer = ib_spool_packer_create())) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
+    if (st == ISOBATH_OK && !(s->packer = ib_spool_packer_create(0))) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "%s: out of memory", path);
     if (st != ISOBATH_OK) ib_spool_close(s);
     else *out = s;
     return st;

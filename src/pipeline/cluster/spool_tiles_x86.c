@@ -1,0 +1,88 @@
+/* Unpacking four rows of a map at a time with AVX-512 VBMI or AVX2, chosen at run time; see spool_tiles.h. The same bits as the plain code
+ * in spool_pack.c. */
+#include "pipeline/cluster/spool_tiles.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi")))
+#define NARROW __attribute__((target("avx2")))
+
+/* A register is a tile, row after row. Differences add up along the rows first, then down the columns. */
+WIDE static const uint8_t *band_wide(const ib_tile_tables *t, const uint8_t *p, const uint8_t *bits, size_t count, const uint32_t *above,
+                                     uint32_t *const row[IB_TILE])
+{
+    const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
+    uint32_t *r0 = row[0], *r1 = row[1], *r2 = row[2], *r3 = row[3];
+    __m512i left = zero; /* sum of each row so far */
+    for (size_t i = 0; i < count; i++) {
+        unsigned b = bits[i];
+        __m512i z = _mm512_permutexvar_epi8(_mm512_load_si512(t->byte[b]), _mm512_loadu_si512(p));
+        z = _mm512_and_si512(_mm512_srlv_epi32(z, _mm512_load_si512(t->shift[b])), _mm512_set1_epi32((int)t->mask[b]));
+        p += 2 * b;
+        __m512i d = _mm512_xor_si512(_mm512_srli_epi32(z, 1), _mm512_sub_epi32(zero, _mm512_and_si512(z, one)));
+        d = _mm512_add_epi32(d, _mm512_bslli_epi128(d, 4));
+        d = _mm512_add_epi32(d, _mm512_bslli_epi128(d, 8));
+        d = _mm512_add_epi32(d, left);
+        left = _mm512_shuffle_epi32(d, 0xff);
+        d = _mm512_add_epi32(d, _mm512_alignr_epi32(d, zero, 12));
+        d = _mm512_add_epi32(d, _mm512_alignr_epi32(d, zero, 8));
+        d = _mm512_add_epi32(d, _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(above + 4 * i))));
+        _mm_storeu_si128((__m128i *)(r0 + 4 * i), _mm512_castsi512_si128(d));
+        _mm_storeu_si128((__m128i *)(r1 + 4 * i), _mm512_extracti32x4_epi32(d, 1));
+        _mm_storeu_si128((__m128i *)(r2 + 4 * i), _mm512_extracti32x4_epi32(d, 2));
+        _mm_storeu_si128((__m128i *)(r3 + 4 * i), _mm512_extracti32x4_epi32(d, 3));
+    }
+    return p;
+}
+
+/* Two rows: their differences, summed along each. `at`: of the first one in `row_at`. */
+NARROW static inline __m256i two_rows(const ib_tile_tables *t, const uint8_t *p, unsigned b, int at, __m256i *left)
+{
+    __m256i z = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p + t->row_at[b][at]))),
+                                        _mm_loadu_si128((const __m128i *)(p + t->row_at[b][at + 1])), 1);
+    z = _mm256_shuffle_epi8(z, _mm256_load_si256((const __m256i *)(t->row_byte[b] + 16 * at)));
+    z = _mm256_srlv_epi32(z, _mm256_load_si256((const __m256i *)(t->shift[b] + 4 * at)));
+    z = _mm256_and_si256(z, _mm256_set1_epi32((int)t->mask[b]));
+    __m256i d = _mm256_xor_si256(_mm256_srli_epi32(z, 1), _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_and_si256(z, _mm256_set1_epi32(1))));
+    d = _mm256_add_epi32(d, _mm256_slli_si256(d, 4));
+    d = _mm256_add_epi32(d, _mm256_slli_si256(d, 8));
+    d = _mm256_add_epi32(d, *left);
+    *left = _mm256_shuffle_epi32(d, 0xff);
+    return d;
+}
+
+NARROW static const uint8_t *band_narrow(const ib_tile_tables *t, const uint8_t *p, const uint8_t *bits, size_t count, const uint32_t *above,
+                                         uint32_t *const row[IB_TILE])
+{
+    __m256i left0 = _mm256_setzero_si256(), left1 = left0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned b = bits[i];
+        __m256i upper = two_rows(t, p, b, 0, &left0), lower = two_rows(t, p, b, 2, &left1);
+        p += 2 * b;
+        upper = _mm256_add_epi32(upper, _mm256_permute2x128_si256(upper, upper, 0x08));
+        upper = _mm256_add_epi32(upper, _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(above + 4 * i))));
+        lower = _mm256_add_epi32(lower, _mm256_permute2x128_si256(lower, lower, 0x08));
+        lower = _mm256_add_epi32(lower, _mm256_permute2x128_si256(upper, upper, 0x11));
+        _mm_storeu_si128((__m128i *)(row[0] + 4 * i), _mm256_castsi256_si128(upper));
+        _mm_storeu_si128((__m128i *)(row[1] + 4 * i), _mm256_extracti128_si256(upper, 1));
+        _mm_storeu_si128((__m128i *)(row[2] + 4 * i), _mm256_castsi256_si128(lower));
+        _mm_storeu_si128((__m128i *)(row[3] + 4 * i), _mm256_extracti128_si256(lower, 1));
+    }
+    return p;
+}
+
+ib_tile_band ib_tile_band_find(int most)
+{
+    if (most == 0 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512vbmi"))
+        return band_wide;
+    return __builtin_cpu_supports("avx2") ? band_narrow : NULL;
+}
+#else
+ib_tile_band ib_tile_band_find(int most)
+{
+    (void)most;
+    return NULL;
+}
+#endif
