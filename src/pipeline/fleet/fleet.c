@@ -197,6 +197,7 @@ static void fleet_end(ib_window_stream *s)
     if (f->assembling) pthread_join(f->assembler, NULL);
     if (f->dispatching) pthread_join(f->dispatcher, NULL);
     f->assembling = f->dispatching = 0;
+    int64_t start = ib_now_us();
     for (int i = 0; i < f->schedule.device_count; i++) {
         ib_fleet_device *d = &f->device[i];
         ib_child_close(d->child);
@@ -204,6 +205,7 @@ static void fleet_end(ib_window_stream *s)
         for (int j = 0; j < d->flights; j++) ib_fleet_drop_frames(d->flight[j].frames);
         d->flights = 0;
     }
+    ib_trace_span(f->trace, "end worker processes", start, -1);
     for (int64_t i = 0; f->jobs && i < f->schedule.capacity; i++) {
         ib_fleet_drop_frames(f->jobs[i].frames);
         ib_fleet_drop_frames(f->jobs[i].window.source);

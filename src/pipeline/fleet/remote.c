@@ -196,7 +196,9 @@ static void end_run(ib_remote *r)
 {
     ib_compute_destroy(r->compute);
     r->compute = NULL;
+    int64_t start = ib_now_us();
     ib_remote_end_places(r);
+    ib_trace_span(r->trace, "give places back", start, -1);
     ib_remote_end_feed(r);
     ib_trace_close(r->trace);
     r->trace = NULL;
