@@ -1,6 +1,7 @@
 /* Every device at once: the same bytes for any number of worker processes, any segments, any timing, on every instruction path. */
 #include "session.h"
 
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -145,10 +146,61 @@ static void mistakes_are_told(void **state)
     }
 }
 
+/* Spans of this name in a timeline (trace.h) whose every line must be an event; *processes: how many said who they are. */
+static int count_spans(const char *path, const char *name, int *processes)
+{
+    char line[1024];
+    int count = 0;
+    FILE *f = fopen(path, "r");
+    if (!f || !fgets(line, sizeof line, f) || strcmp(line, "[\n") != 0) fail_msg("%s: no timeline", path);
+    for (*processes = 0; fgets(line, sizeof line, f);) {
+        size_t n = strlen(line);
+        if (n < 2 || strcmp(line + n - 2, ",\n") != 0) fail_msg("%s: a torn line: %s", path, line);
+        line[n - 2] = 0;
+        json_t *o = json_loads(line, 0, NULL);
+        const char *phase = json_string_value(json_object_get(o, "ph")), *called = json_string_value(json_object_get(o, "name"));
+        if (!phase || !called || !json_is_integer(json_object_get(o, "pid"))) fail_msg("%s: no event: %s", path, line);
+        *processes += *phase == 'M';
+        count += *phase == 'X' && strcmp(called, name) == 0 && json_integer_value(json_object_get(o, "dur")) >= 0;
+        json_decref(o);
+    }
+    fclose(f);
+    return count;
+}
+
+/* Two devices that compute nothing, dealt with as cards are: every window is in the timeline once, and the log says what was waited for. */
+static void who_did_what_when(void **state)
+{
+    e2e *e = *state;
+    char trace[512], text[512];
+    int processes, windows = (FRAMES + 21) / 22, waits = 0;
+    e2e_clip(e, "t.mkv", FRAMES, 0);
+    isobath_run_options o = e2e_options(e, "t.mkv", "t");
+    o.overwrite = 1;
+    o.formats = "none";
+    o.devices = "null,null";
+    o.program = ISOBATH_BINARY;
+    setenv("ISOBATH_TRACE", strcpy(trace, e2e_path(e, "trace.json")), 1);
+    setenv("ISOBATH_WORKER_TEST", "card_us=3000,decode_us=100", 1);
+    isobath_status st = e2e_run(e, &o);
+    unsetenv("ISOBATH_TRACE");
+    unsetenv("ISOBATH_WORKER_TEST");
+    if (st != ISOBATH_OK) fail_msg("%s", e->error);
+    assert_int_equal(count_spans(trace, "card", &processes), windows);
+    assert_int_equal(processes, 3);
+    assert_int_equal(count_spans(trace, "check a result", &processes), windows);
+    FILE *f = fopen(e2e_path(e, "t/clip_isobath.log.jsonl"), "r");
+    if (!f) fail_msg("no log");
+    while (fgets(text, sizeof text, f)) waits += strstr(text, "\"device_waits\"") && strstr(text, "\"no_place_s\"");
+    fclose(f);
+    assert_int_equal(waits, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_bytes_for_any_workers),
                                        cmocka_unit_test(same_bytes_across_cuts_with_pictures),
-                                       cmocka_unit_test(a_short_clip_has_idle_workers), cmocka_unit_test(mistakes_are_told)};
+                                       cmocka_unit_test(a_short_clip_has_idle_workers), cmocka_unit_test(mistakes_are_told),
+                                       cmocka_unit_test(who_did_what_when)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
 }
