@@ -62,6 +62,7 @@ static isobath_status sync_nothing(ib_backend *b)
 static void close_cpu(ib_backend *b)
 {
     ib_cpu *cpu = ib_cpu_of(b);
+    ib_cpu_frame_free(cpu->frame);
     free(cpu->local);
     free(cpu->shared);
     free(cpu);

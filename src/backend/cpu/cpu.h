@@ -54,6 +54,27 @@ typedef struct ib_cpu_lerp {
     float *w1;
 } ib_cpu_lerp;
 
+#define IB_CPU_PICK_ROWS 4 /* that are resized together */
+
+/* The horizontal axis of whole rows: the same, and how a vector of outputs finds its sources. */
+typedef struct ib_cpu_pick {
+    ib_cpu_lerp t;
+    int32_t *base;           /* of each vector: where as many neighbouring sources begin that hold all of its own; -1: none do */
+    int32_t *first, *second; /* i0 and i1 from there */
+} ib_cpu_pick;
+
+/* A row of a rendered frame out of its one or two maps; what ib_render_args says of them. */
+typedef struct ib_cpu_row {
+    const float *top[2], *bottom[2]; /* horizontally resized rows of each map */
+    int maps;
+    int64_t width;
+    float w1; /* of bottom */
+    float scale[2], shift[2], weight[2];
+    float *out;   /* f32, or NULL and: */
+    uint16_t *q;  /* each value times `factor`, cut to a whole number (that of a NaN or beyond 65535: any) */
+    float factor;
+} ib_cpu_row;
+
 /* The vector code of one instruction path and activation type. `act` pointers are float or bfloat16. */
 typedef struct ib_cpu_kernels {
     const char *isa;
@@ -99,15 +120,13 @@ typedef struct ib_cpu_kernels {
     /* out[i] = x[i] (+ b[i] if not NULL), with conversion. */
     void (*convert)(const void *x, int x_f32, const void *b, int b_f32, int64_t n, void *out, int out_f32);
     int64_t (*count_nonfinite)(const void *x, ib_dtype dtype, int64_t n);
-    /* Horizontal part of a one-channel bilinear: out[x] = (1-w1)*row[i0] + w1*row[i1]. */
-    void (*hlerp)(const float *row, int64_t width, const ib_cpu_lerp *t, float *out);
+    /* Horizontal part of a one-channel bilinear of 1 to IB_CPU_PICK_ROWS rows: out[r][x] = (1-w1)*row[r][i0] + w1*row[r][i1]. */
+    void (*hlerp)(const float *const *row, int rows, int64_t width, const ib_cpu_pick *p, float *const *out);
     /* out[x] = clamp(((1-w1)*h0 + w1*h1)*scale + shift); affine 0: no scaling and no clamp. */
     void (*vlerp)(const float *h0, const float *h1, float w1, int64_t width, int affine, float scale, float shift,
                   float *out);
-    /* v = v*w0 + b*w1. */
-    void (*blend)(float *v, const float *b, int64_t width, float w0, float w1);
-    /* Extends [*lo, *hi] by v; returns 1 when a NaN is in v. */
-    int (*range)(const float *v, int64_t width, float *lo, float *hi);
+    /* *least and *most: of the row's values as unsigned integers, which order them but for -0 and NaN: those come last. */
+    void (*render_row)(const ib_cpu_row *r, uint32_t *least, uint32_t *most);
     /* sums[4] = {p, p*p, r, p*r} of one row in the order that op.h fixes. */
     void (*row_sums)(const float *p, const float *r, int64_t width, double *sums);
     /* Cubic resize: one source row to `width` RGB pixels (unit[v] is v/255; index holds the 4 source pixels of each
@@ -141,6 +160,7 @@ typedef struct ib_cpu {
     int threads;
     void *local, *shared; /* scratch: local_bytes for each thread; shared_bytes for all of them */
     size_t local_bytes, shared_bytes;
+    struct ib_cpu_frame *frame; /* of frame.c */
 } ib_cpu;
 
 static inline ib_cpu *ib_cpu_of(ib_backend *b) { return (ib_cpu *)b; }
@@ -198,6 +218,8 @@ void ib_cpu_lerp_take(char **at, int64_t out, ib_cpu_lerp *t);
 /* The tables of both axes in shared scratch, and `local` bytes for each thread. */
 isobath_status ib_cpu_lerp_tables(ib_cpu *cpu, size_t local, int64_t h, int64_t w, int64_t out_h, int64_t out_w,
                                   ib_cpu_lerp *tx, ib_cpu_lerp *ty);
+
+void ib_cpu_frame_free(struct ib_cpu_frame *frame); /* NULL allowed */
 
 #define IB_CPU_DECLARE(op) isobath_status ib_cpu_##op(ib_backend *, const ib_##op##_args *);
 IB_OPS(IB_CPU_DECLARE)

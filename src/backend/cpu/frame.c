@@ -1,61 +1,192 @@
 /* Ops around the network: preprocess, render, fit_sums. Rows are upsampled in two steps, horizontally into a cache of
  * the two source rows in use, then vertically; the arithmetic of each value is the one of op.h. */
 #include "backend/cpu/cpu.h"
+#include "backend/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define ROWS_PER_JOB 16
+#define INFINITE 0x7f800000u /* bits; above it are -0 and NaN */
 
-/* Horizontally resized source rows h[0], h[1] of one raw frame; `row` says which source row each holds. */
+/* Horizontally resized source rows of one raw frame, row r in slot r % SLOTS; `row` says which source row each holds. */
+enum { SLOTS = 2 * IB_CPU_PICK_ROWS };
 typedef struct row_cache {
-    float *h[2];
-    int64_t row[2];
+    float *h[SLOTS];
+    int64_t row[SLOTS];
 } row_cache;
+
+/* A frame, or a few of its rows, in work. */
+typedef struct frame_rows {
+    ib_cpu *cpu;
+    ib_render_args a;
+    row_cache cache[2];
+    float *spare; /* a row */
+    float low, high;
+    int nan;
+    int64_t next;
+} frame_rows;
+
+/* Tables of both axes, which change with the sizes only, and the frame that is made row by row. */
+typedef struct ib_cpu_frame {
+    int64_t h, w, height, width;
+    ib_cpu_pick x;
+    ib_cpu_lerp y;
+    void *memory;
+    frame_rows rows;
+} ib_cpu_frame;
+
+void ib_cpu_frame_free(ib_cpu_frame *f)
+{
+    if (!f) return;
+    free(f->memory);
+    free(f);
+}
+
+/* Where vectors of outputs find their sources. */
+static void make_pick(int64_t in, int64_t out, int64_t vector, ib_cpu_pick *p)
+{
+    for (int64_t x = 0; x + vector <= out; x += vector) {
+        int64_t base = ib_cpu_min(p->t.i0[x], in - vector); /* the tables rise */
+        int near = base >= 0 && p->t.i1[x + vector - 1] < base + vector;
+        p->base[x / vector] = near ? (int32_t)base : -1;
+        for (int64_t i = x; near && i < x + vector; i++) {
+            p->first[i] = p->t.i0[i] - (int32_t)base;
+            p->second[i] = p->t.i1[i] - (int32_t)base;
+        }
+    }
+}
+
+/* Tables for maps of x's size; `local` bytes of scratch for each thread. */
+static isobath_status make_tables(ib_cpu *cpu, size_t local, size_t shared, const ib_tensor *x, int64_t height, int64_t width)
+{
+    IB_TRY(ib_cpu_reserve(cpu, local, shared));
+    ib_cpu_frame *f = cpu->frame;
+    int64_t h = x->dim[0], w = x->dim[1];
+    if (f && f->h == h && f->w == w && f->height == height && f->width == width) return ISOBATH_OK;
+    if (!f) f = cpu->frame = calloc(1, sizeof *f);
+    if (f) {
+        free(f->memory);
+        f->h = 0;
+        f->memory = aligned_alloc(64, ib_cpu_lerp_bytes(width) + ib_cpu_lerp_bytes(height) + 3 * ib_cpu_round((size_t)width * 4));
+    }
+    if (!f || !f->memory) return ib_fail(cpu->base.diag, ISOBATH_ERR_MEMORY, "out of memory for the tables of %lld x %lld", (long long)width, (long long)height);
+    char *at = f->memory;
+    ib_cpu_lerp_take(&at, width, &f->x.t);
+    ib_cpu_lerp_take(&at, height, &f->y);
+    f->x.base = ib_cpu_take(&at, (size_t)width * 4);
+    f->x.first = ib_cpu_take(&at, (size_t)width * 4);
+    f->x.second = ib_cpu_take(&at, (size_t)width * 4);
+    ib_cpu_lerp_axis(w, width, &f->x.t);
+    ib_cpu_lerp_axis(h, height, &f->y);
+    make_pick(w, width, cpu->k->vector, &f->x);
+    f->h = h;
+    f->w = w;
+    f->height = height;
+    f->width = width;
+    return ISOBATH_OK;
+}
+
+static size_t cache_scratch(int64_t width) { return SLOTS * ib_cpu_round((size_t)width * 4); }
 
 static row_cache cache_take(char **at, int64_t width)
 {
-    row_cache c = {.row = {-1, -1}};
-    c.h[0] = ib_cpu_take(at, (size_t)width * 4);
-    c.h[1] = ib_cpu_take(at, (size_t)width * 4);
+    row_cache c;
+    for (int i = 0; i < SLOTS; i++) {
+        c.h[i] = ib_cpu_take(at, (size_t)width * 4);
+        c.row[i] = -1;
+    }
     return c;
 }
 
-/* The cache's copy of source row `row`, in the slot of its parity (rows in use together are neighbours). */
-static const float *cached_row(const ib_cpu *cpu, const ib_tensor *x, int64_t row, int64_t width, const ib_cpu_lerp *tx,
-                               row_cache *c)
+/* The cache's copy of source row `row`. Rows are asked for in rising order: one that is not there comes with those that follow it. */
+static const float *cached_row(const ib_cpu *cpu, const ib_tensor *x, int64_t row, row_cache *c)
 {
-    int slot = (int)(row & 1);
-    if (c->row[slot] != row) {
-        cpu->k->hlerp(ib_cpu_at(x, row * x->stride[0]), width, tx, c->h[slot]);
-        c->row[slot] = row;
+    int slot = (int)(row % SLOTS), rows = 0;
+    if (c->row[slot] == row) return c->h[slot];
+    const float *from[IB_CPU_PICK_ROWS];
+    float *to[IB_CPU_PICK_ROWS];
+    for (int64_t r = row; r < x->dim[0] && rows < IB_CPU_PICK_ROWS; r++, rows++) {
+        from[rows] = ib_cpu_at(x, r * x->stride[0]);
+        to[rows] = c->h[r % SLOTS];
+        c->row[r % SLOTS] = r;
     }
+    cpu->k->hlerp(from, rows, cpu->frame->width, &cpu->frame->x, to);
     return c->h[slot];
 }
 
 /* One upsampled output row, with scale, shift and clamp when `affine`. */
-static void upsample_row(const ib_cpu *cpu, const ib_tensor *x, int64_t row, int64_t width, const ib_cpu_lerp *tx,
-                         const ib_cpu_lerp *ty, row_cache *c, int affine, float scale, float shift, float *out)
+static void upsample_row(const ib_cpu *cpu, const ib_tensor *x, int64_t row, row_cache *c, int affine, float scale, float shift, float *out)
 {
-    const float *h0 = cached_row(cpu, x, ty->i0[row], width, tx, c);
-    const float *h1 = cached_row(cpu, x, ty->i1[row], width, tx, c);
-    cpu->k->vlerp(h0, h1, ty->w1[row], width, affine, scale, shift, out);
+    const ib_cpu_lerp *ty = &cpu->frame->y;
+    const float *h0 = cached_row(cpu, x, ty->i0[row], c);
+    const float *h1 = cached_row(cpu, x, ty->i1[row], c);
+    cpu->k->vlerp(h0, h1, ty->w1[row], cpu->frame->width, affine, scale, shift, out);
 }
 
-/* Tables of both axes at the start of shared scratch; `extra` bytes follow at *rest. */
-static isobath_status make_tables(ib_cpu *cpu, size_t local, size_t extra, const ib_tensor *x, int64_t height,
-                                  int64_t width, ib_cpu_lerp *tx, ib_cpu_lerp *ty, char **rest)
+static size_t rows_scratch(int64_t width) { return 2 * cache_scratch(width) + ib_cpu_round((size_t)width * 4); }
+
+/* Takes rows_scratch() bytes at `at`. */
+static frame_rows begin_rows(ib_cpu *cpu, const ib_render_args *a, char *at)
 {
-    IB_TRY(ib_cpu_reserve(cpu, local, ib_cpu_lerp_bytes(width) + ib_cpu_lerp_bytes(height) + extra));
-    *rest = cpu->shared;
-    ib_cpu_lerp_take(rest, width, tx);
-    ib_cpu_lerp_take(rest, height, ty);
-    ib_cpu_lerp_axis(x->dim[1], width, tx);
-    ib_cpu_lerp_axis(x->dim[0], height, ty);
-    return ISOBATH_OK;
+    int64_t width = a->y.dim[1];
+    frame_rows r = {.cpu = cpu, .a = *a, .low = __builtin_inff(), .high = -__builtin_inff()};
+    for (int i = 0; i < 2; i++) r.cache[i] = cache_take(&at, width);
+    r.spare = ib_cpu_take(&at, (size_t)width * 4);
+    return r;
+}
+
+/* -0 or a NaN is among the values of the row, which are rendered once more where they are not at hand. */
+static void slow_range(frame_rows *r, ib_cpu_row *row)
+{
+    const float *v = row->out;
+    if (!v) {
+        uint32_t least, most;
+        v = row->out = r->spare;
+        r->cpu->k->render_row(row, &least, &most);
+    }
+    for (int64_t x = 0; x < row->width; x++) {
+        if (v[x] < r->low) r->low = v[x];
+        if (v[x] > r->high) r->high = v[x];
+        r->nan |= v[x] != v[x];
+    }
+}
+
+/* Row y into `out`, or cut into q; 0: a value is NaN or, cut, above 65535. */
+static int make_row(frame_rows *r, int64_t y, float *out, uint16_t *q, float factor)
+{
+    const ib_render_args *a = &r->a;
+    const ib_cpu_lerp *ty = &r->cpu->frame->y;
+    ib_cpu_row row = {.maps = a->b.data ? 2 : 1, .width = a->y.dim[1], .w1 = ty->w1[y], .scale = {a->a_scale, a->b_scale},
+                      .shift = {a->a_shift, a->b_shift}, .weight = {(float)(1.0 - a->weight), (float)a->weight}, .out = out, .q = q, .factor = factor};
+    for (int i = 0; i < row.maps; i++) {
+        const ib_tensor *map = i ? &a->b : &a->a;
+        row.top[i] = cached_row(r->cpu, map, ty->i0[y], &r->cache[i]);
+        row.bottom[i] = cached_row(r->cpu, map, ty->i1[y], &r->cache[i]);
+    }
+    uint32_t least, most;
+    float low, high;
+    r->cpu->k->render_row(&row, &least, &most);
+    if (most > INFINITE) slow_range(r, &row);
+    else {
+        memcpy(&low, &least, sizeof low);
+        memcpy(&high, &most, sizeof high);
+        r->low = low < r->low ? low : r->low;
+        r->high = high > r->high ? high : r->high;
+    }
+    return !r->nan && (out || r->high * factor < 65536.0f);
+}
+
+/* -0 becomes +0. */
+static void tell_range(float low, float high, int nan, float *min, float *max)
+{
+    if (min) *min = nan ? __builtin_nanf("") : low + 0.0f;
+    if (max) *max = nan ? __builtin_nanf("") : high + 0.0f;
 }
 
 typedef struct render_job {
     const ib_render_args *a;
     ib_cpu *cpu;
-    ib_cpu_lerp tx, ty;
     float (*range)[2]; /* per job */
 } render_job;
 
@@ -63,53 +194,61 @@ static void render_rows(void *ctx, int64_t i, int thread)
 {
     const render_job *j = ctx;
     const ib_render_args *a = j->a;
-    int64_t height = a->y.dim[0], width = a->y.dim[1];
-    char *at = ib_cpu_local(j->cpu, thread);
-    row_cache ca = cache_take(&at, width), cb = cache_take(&at, width);
-    float *vb = ib_cpu_take(&at, (size_t)width * 4);
-    int nan = 0;
-    float lo = __builtin_inff(), hi = -lo, w0 = (float)(1.0 - a->weight), w1 = (float)a->weight;
-    for (int64_t row = i * ROWS_PER_JOB; row < ib_cpu_min((i + 1) * ROWS_PER_JOB, height); row++) {
-        float *out = ib_cpu_at(&a->y, row * a->y.stride[0]);
-        upsample_row(j->cpu, &a->a, row, width, &j->tx, &j->ty, &ca, 1, a->a_scale, a->a_shift, out);
-        if (a->b.data) {
-            upsample_row(j->cpu, &a->b, row, width, &j->tx, &j->ty, &cb, 1, a->b_scale, a->b_shift, vb);
-            j->cpu->k->blend(out, vb, width, w0, w1);
-        }
-        if ((a->min_out || a->max_out) && j->cpu->k->range(out, width, &lo, &hi)) nan = 1;
-    }
-    if (nan) lo = hi = __builtin_nanf("");
-    j->range[i][0] = lo;
-    j->range[i][1] = hi;
+    frame_rows r = begin_rows(j->cpu, a, ib_cpu_local(j->cpu, thread));
+    for (int64_t y = i * ROWS_PER_JOB; y < ib_cpu_min((i + 1) * ROWS_PER_JOB, a->y.dim[0]); y++)
+        make_row(&r, y, ib_cpu_at(&a->y, y * a->y.stride[0]), NULL, 0);
+    j->range[i][0] = r.nan ? __builtin_nanf("") : r.low;
+    j->range[i][1] = r.high;
 }
 
 isobath_status ib_cpu_render(ib_backend *b, const ib_render_args *a)
 {
     render_job j = {.a = a, .cpu = ib_cpu_of(b)};
     int64_t jobs = ib_cpu_ceil(a->y.dim[0], ROWS_PER_JOB);
-    char *rest;
-    IB_TRY(make_tables(j.cpu, 5 * ib_cpu_round((size_t)a->y.dim[1] * 4), (size_t)jobs * sizeof *j.range, &a->a,
-                       a->y.dim[0], a->y.dim[1], &j.tx, &j.ty, &rest));
-    j.range = (float(*)[2])(void *)rest;
+    IB_TRY(make_tables(j.cpu, rows_scratch(a->y.dim[1]), (size_t)jobs * sizeof *j.range, &a->a, a->y.dim[0], a->y.dim[1]));
+    j.range = j.cpu->shared;
     ib_pool_run(b->pool, jobs, render_rows, &j);
     int nan = 0;
-    float lo = __builtin_inff(), hi = -lo;
+    float low = __builtin_inff(), high = -low;
     for (int64_t i = 0; i < jobs; i++) {
         float l = j.range[i][0], h = j.range[i][1];
-        if (l != l) nan = 1;
-        lo = l < lo ? l : lo;
-        hi = h > hi ? h : hi;
+        nan |= l != l;
+        low = l < low ? l : low;
+        high = h > high ? h : high;
     }
-    /* -0 becomes +0 */
-    if (a->min_out) *a->min_out = nan ? __builtin_nanf("") : lo + 0.0f;
-    if (a->max_out) *a->max_out = nan ? __builtin_nanf("") : hi + 0.0f;
+    tell_range(low, high, nan, a->min_out, a->max_out);
     return ISOBATH_OK;
+}
+
+isobath_status ib_rows_begin(ib_backend *b, const ib_render_args *a)
+{
+    ib_cpu *cpu = ib_cpu_of(b);
+    IB_TRY(make_tables(cpu, rows_scratch(a->y.dim[1]), 0, &a->a, a->y.dim[0], a->y.dim[1]));
+    cpu->frame->rows = begin_rows(cpu, a, ib_cpu_local(cpu, 0));
+    return ISOBATH_OK;
+}
+
+void ib_rows_next(ib_backend *b, float *row)
+{
+    frame_rows *r = &ib_cpu_of(b)->frame->rows;
+    make_row(r, r->next++, row, NULL, 0);
+}
+
+int ib_rows_next_cut(ib_backend *b, float factor, uint16_t *row)
+{
+    frame_rows *r = &ib_cpu_of(b)->frame->rows;
+    return make_row(r, r->next++, NULL, row, factor);
+}
+
+void ib_rows_range(ib_backend *b, float *min, float *max)
+{
+    const frame_rows *r = &ib_cpu_of(b)->frame->rows;
+    tell_range(r->low, r->high, r->nan, min, max);
 }
 
 typedef struct fit_job {
     const ib_fit_sums_args *a;
     ib_cpu *cpu;
-    ib_cpu_lerp tx, ty;
     int64_t blocks;
     double (*row)[4]; /* per frame and output row */
 } fit_job;
@@ -123,8 +262,8 @@ static void fit_rows(void *ctx, int64_t i, int thread)
     row_cache cp = cache_take(&at, width), cr = cache_take(&at, width);
     float *p = ib_cpu_take(&at, (size_t)width * 4), *r = ib_cpu_take(&at, (size_t)width * 4);
     for (int64_t row = first; row < ib_cpu_min(first + ROWS_PER_JOB, a->height); row++) {
-        upsample_row(j->cpu, &a->p[f], row, width, &j->tx, &j->ty, &cp, 0, 0, 0, p);
-        upsample_row(j->cpu, &a->r[f], row, width, &j->tx, &j->ty, &cr, f == 1, a->r1_scale, a->r1_shift, r);
+        upsample_row(j->cpu, &a->p[f], row, &cp, 0, 0, 0, p);
+        upsample_row(j->cpu, &a->r[f], row, &cr, f == 1, a->r1_scale, a->r1_shift, r);
         j->cpu->k->row_sums(p, r, width, j->row[f * a->height + row]);
     }
 }
@@ -132,10 +271,8 @@ static void fit_rows(void *ctx, int64_t i, int thread)
 isobath_status ib_cpu_fit_sums(ib_backend *b, const ib_fit_sums_args *a)
 {
     fit_job j = {.a = a, .cpu = ib_cpu_of(b), .blocks = ib_cpu_ceil(a->height, ROWS_PER_JOB)};
-    char *rest;
-    IB_TRY(make_tables(j.cpu, 6 * ib_cpu_round((size_t)a->width * 4), (size_t)(2 * a->height) * sizeof *j.row, &a->p[0],
-                       a->height, a->width, &j.tx, &j.ty, &rest));
-    j.row = (double(*)[4])(void *)rest;
+    IB_TRY(make_tables(j.cpu, 2 * cache_scratch(a->width) + 2 * ib_cpu_round((size_t)a->width * 4), (size_t)(2 * a->height) * sizeof *j.row, &a->p[0], a->height, a->width));
+    j.row = j.cpu->shared;
     ib_pool_run(b->pool, 2 * j.blocks, fit_rows, &j);
     a->sums[0] = 2.0 * (double)(a->height * a->width);
     for (int s = 0; s < 4; s++) a->sums[1 + s] = 0.0;

@@ -41,35 +41,50 @@ static inline vf gather(const float *row, const int32_t *index)
 #endif
 }
 
-#if VL > 4
-/* The same out of v = row[base .. base + VL), which holds them all: a shuffle, where a gather loads one by one. */
-static inline vf pick(vf v, const int32_t *index, int64_t base)
-{
+/* v[index[0..VL)]: a shuffle, where a gather loads one by one. */
 #if defined(__AVX512F__)
-    return _mm512_permutexvar_ps(_mm512_sub_epi32(_mm512_loadu_si512(index), _mm512_set1_epi32((int)base)), v);
-#else
-    return _mm256_permutevar8x32_ps(v, _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)index), _mm256_set1_epi32((int)base)));
-#endif
-}
+static inline vf pick(vf v, vi index) { return _mm512_permutexvar_ps(index, v); }
+#elif defined(__AVX2__)
+static inline vf pick(vf v, vi index) { return _mm256_permutevar8x32_ps(v, index); }
 #endif
 
-static void k_hlerp(const float *row, int64_t width, const ib_cpu_lerp *t, float *out)
+/* Whole vectors of some rows: what the tables say is looked up once for all of them. Returns how many columns are done. */
+static inline __attribute__((always_inline)) int64_t hlerp_rows(const float *const *row, int rows, int64_t width, const ib_cpu_pick *p, float *const *out)
 {
+    const ib_cpu_lerp *t = &p->t;
     int64_t x = 0;
+    for (; x + VL <= width; x += VL) {
+        vf w1 = VLD(t->w1 + x), w0 = VSET1(1.0f) - w1;
 #if VL > 4
-    int64_t last = t->i1[width - 1] + 1 - VL; /* from here VL values are in the row; the tables rise */
-    for (; x + VL <= width; x += VL) {
-        int64_t base = ib_cpu_min(t->i0[x], last);
-        if (base < 0 || t->i1[x + VL - 1] >= base + VL) break;
-        vf w1 = VLD(t->w1 + x), v = VLD(row + base);
-        VST(out + x, (VSET1(1.0f) - w1) * pick(v, t->i0 + x, base) + w1 * pick(v, t->i1 + x, base));
-    }
+        int32_t base = p->base[x / VL];
+        if (__builtin_expect(base >= 0, 1)) {
+            vi first, second;
+            memcpy(&first, p->first + x, sizeof first);
+            memcpy(&second, p->second + x, sizeof second);
+            for (int r = 0; r < rows; r++) {
+                vf v = VLD(row[r] + base);
+                VST(out[r] + x, w0 * pick(v, first) + w1 * pick(v, second));
+            }
+            continue;
+        }
 #endif
-    for (; x + VL <= width; x += VL) {
-        vf w1 = VLD(t->w1 + x);
-        VST(out + x, (VSET1(1.0f) - w1) * gather(row, t->i0 + x) + w1 * gather(row, t->i1 + x));
+        for (int r = 0; r < rows; r++) VST(out[r] + x, w0 * gather(row[r], t->i0 + x) + w1 * gather(row[r], t->i1 + x));
     }
-    for (; x < width; x++) out[x] = (1.0f - t->w1[x]) * row[t->i0[x]] + t->w1[x] * row[t->i1[x]];
+    return x;
+}
+
+static void k_hlerp(const float *const *row, int rows, int64_t width, const ib_cpu_pick *p, float *const *out)
+{
+    const ib_cpu_lerp *t = &p->t;
+    const float *from[IB_CPU_PICK_ROWS];
+    float *to[IB_CPU_PICK_ROWS];
+    for (int r = 0; r < rows; r++) { /* copies that nothing is stored through */
+        from[r] = row[r];
+        to[r] = out[r];
+    }
+    int64_t done = rows == IB_CPU_PICK_ROWS ? hlerp_rows(from, IB_CPU_PICK_ROWS, width, p, to) : hlerp_rows(from, rows, width, p, to);
+    for (int r = 0; r < rows; r++)
+        for (int64_t x = done; x < width; x++) to[r][x] = (1.0f - t->w1[x]) * from[r][t->i0[x]] + t->w1[x] * from[r][t->i1[x]];
 }
 
 static void k_vlerp(const float *h0, const float *h1, float w1, int64_t width, int affine, float scale, float shift,
@@ -83,37 +98,83 @@ static void k_vlerp(const float *h0, const float *h1, float w1, int64_t width, i
     }
 }
 
-static void k_blend(float *v, const float *b, int64_t width, float w0, float w1)
+/* What does not change along a row. */
+typedef struct row_constants {
+    vf v0, v1, scale[2], shift[2], weight[2], factor;
+} row_constants;
+
+/* VL values from column x on. */
+static inline __attribute__((always_inline)) vf row_values(const ib_cpu_row *r, const row_constants *c, int maps, int64_t x)
 {
-    for (int64_t x = 0; x < width; x += VL) {
-        int64_t n = ib_cpu_min(VL, width - x);
-        any_st(v, x, 1, any_ld(v, x, 1, n) * VSET1(w0) + any_ld(b, x, 1, n) * VSET1(w1), n);
-    }
+    vf v = vrelu((c->v0 * VLD(r->top[0] + x) + c->v1 * VLD(r->bottom[0] + x)) * c->scale[0] + c->shift[0]);
+    if (maps == 1) return v;
+    vf b = vrelu((c->v0 * VLD(r->top[1] + x) + c->v1 * VLD(r->bottom[1] + x)) * c->scale[1] + c->shift[1]);
+    return v * c->weight[0] + b * c->weight[1];
 }
 
-static int k_range(const float *v, int64_t width, float *lo, float *hi)
+static inline __attribute__((always_inline)) void row_store(const ib_cpu_row *r, const row_constants *c, int cut, int64_t x, vf v)
 {
-    vf low = VSET1(*lo), high = VSET1(*hi);
-    vi bad = (vi)VSET1(0.0f);
-    for (int64_t x = 0; x < width; x += VL) {
-        float last[VL]; /* the end of the row, filled up with one of its values */
-        for (int64_t i = 0; i < VL && x + VL > width; i++) last[i] = v[x + i < width ? x + i : x];
-        vf w = VLD(x + VL > width ? last : v + x);
-        bad |= (vi)(w != w);
-        low = VMINC(low, w); /* a NaN in w changes neither */
-        high = VMAXC(high, w);
+    if (cut) vst16(r->q + x, v * c->factor);
+    else VST(r->out + x, v);
+}
+
+/* At least VL wide. The last vector overlaps the one before it. */
+static inline __attribute__((always_inline)) void render_row_as(const ib_cpu_row *row, int maps, int cut, vi *least, vi *most)
+{
+    const ib_cpu_row r = *row;
+    const row_constants c = {.v0 = VSET1(1.0f - r.w1), .v1 = VSET1(r.w1), .scale = {VSET1(r.scale[0]), VSET1(r.scale[1])},
+                             .shift = {VSET1(r.shift[0]), VSET1(r.shift[1])}, .weight = {VSET1(r.weight[0]), VSET1(r.weight[1])},
+                             .factor = VSET1(r.factor)};
+    vi low = *least, high = *most;
+    for (int64_t x = 0; x < r.width; x += VL) {
+        int64_t at = ib_cpu_min(x, r.width - VL);
+        vf v = row_values(&r, &c, maps, at);
+        row_store(&r, &c, cut, at, v);
+        low = VMINU(low, (vi)v);
+        high = VMAXU(high, (vi)v);
     }
-    float t[VL];
-    int32_t nan[VL], any = 0;
-    memcpy(nan, &bad, sizeof nan);
-    VST(t, low);
-    for (int i = 0; i < VL; i++) {
-        *lo = t[i] < *lo ? t[i] : *lo;
-        any |= nan[i];
+    *least = low;
+    *most = high;
+}
+
+static void k_render_row(const ib_cpu_row *row, uint32_t *least, uint32_t *most)
+{
+    ib_cpu_row r = *row;
+    float map[4][VL], out[VL];
+    uint16_t q[VL];
+    if (row->width < VL) { /* filled up with the last values */
+        for (int i = 0; i < 2 * r.maps; i++) {
+            const float *from = i % 2 ? r.bottom[i / 2] : r.top[i / 2];
+            for (int x = 0; x < VL; x++) map[i][x] = from[ib_cpu_min(x, r.width - 1)];
+        }
+        for (int i = 0; i < r.maps; i++) {
+            r.top[i] = map[2 * i];
+            r.bottom[i] = map[2 * i + 1];
+        }
+        r.out = row->out ? out : NULL;
+        r.q = q;
+        r.width = VL;
     }
-    VST(t, high);
-    for (int i = 0; i < VL; i++) *hi = t[i] > *hi ? t[i] : *hi;
-    return any != 0;
+    vi low = (vi)VSET1(0.0f), high = low;
+    low = ~low;
+    if (r.out) {
+        if (r.maps == 1) render_row_as(&r, 1, 0, &low, &high);
+        else render_row_as(&r, 2, 0, &low, &high);
+    } else {
+        if (r.maps == 1) render_row_as(&r, 1, 1, &low, &high);
+        else render_row_as(&r, 2, 1, &low, &high);
+    }
+    if (row->width < VL && row->out) memcpy(row->out, out, (size_t)row->width * sizeof *out);
+    if (row->width < VL && !row->out) memcpy(row->q, q, (size_t)row->width * sizeof *q);
+    uint32_t lows[VL], highs[VL];
+    memcpy(lows, &low, sizeof lows);
+    memcpy(highs, &high, sizeof highs);
+    *least = lows[0];
+    *most = highs[0];
+    for (int i = 1; i < VL; i++) {
+        *least = lows[i] < *least ? lows[i] : *least;
+        *most = highs[i] > *most ? highs[i] : *most;
+    }
 }
 
 static void k_row_sums(const float *p, const float *r, int64_t width, double *sums)

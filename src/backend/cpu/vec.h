@@ -24,6 +24,10 @@ typedef __m512i vi;
 #define VMAXC(x, c) _mm512_max_ps(c, x)
 #define VMINC(x, c) _mm512_min_ps(c, x)
 #define VABS(x) _mm512_abs_ps(x)
+#define VMINU(x, y) _mm512_min_epu32(x, y)
+#define VMAXU(x, y) _mm512_max_epu32(x, y)
+/* Whole numbers 0 to 65535 in 16 bits each. */
+static inline void vst16(uint16_t *p, vf v) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v))); }
 static inline __mmask16 tail_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf vldn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(tail_mask(n), p); }
 static inline void vstn(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, tail_mask(n), v); }
@@ -44,6 +48,13 @@ typedef __m256i vi;
 #define VMAXC(x, c) _mm256_max_ps(c, x)
 #define VMINC(x, c) _mm256_min_ps(c, x)
 #define VABS(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
+#define VMINU(x, y) _mm256_min_epu32(x, y)
+#define VMAXU(x, y) _mm256_max_epu32(x, y)
+static inline void vst16(uint16_t *p, vf v)
+{
+    vi whole = _mm256_cvttps_epi32(v);
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+}
 static inline vf vscale2(vf p, vf n)
 {
     vf ok = _mm256_cmp_ps(n, VSET1(-125.0f), _CMP_NLT_UQ); /* keeps NaN */
@@ -64,6 +75,13 @@ typedef __m128i vi;
 #define VMAXC(x, c) _mm_max_ps(c, x)
 #define VMINC(x, c) _mm_min_ps(c, x)
 #define VABS(x) _mm_andnot_ps(_mm_set1_ps(-0.0f), x)
+#define VMINU(x, y) _mm_min_epu32(x, y)
+#define VMAXU(x, y) _mm_max_epu32(x, y)
+static inline void vst16(uint16_t *p, vf v)
+{
+    vi whole = _mm_cvttps_epi32(v);
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi32(whole, whole));
+}
 static inline vf vscale2(vf p, vf n)
 {
     vf ok = _mm_cmpnlt_ps(n, VSET1(-125.0f));
