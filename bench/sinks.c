@@ -130,6 +130,7 @@ static double write_peer_exr(const video *v, const float *depth, const char *pat
     must(exr_start_write(&file, path, EXR_WRITE_FILE_DIRECTLY, &init));
     must(exr_add_part(file, "Z", EXR_STORAGE_SCANLINE, &part));
     must(exr_initialize_required_attr_simple(file, part, v->width, v->height, EXR_COMPRESSION_ZIP));
+    must(exr_add_channel(file, part, "Y", EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1, 1));
     must(exr_add_channel(file, part, "Z", EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1, 1));
     must(exr_write_header(file));
     must(exr_get_scanlines_per_chunk(file, part, &lines));
@@ -138,12 +139,14 @@ static double write_peer_exr(const video *v, const float *depth, const char *pat
         exr_chunk_info_t chunk;
         must(exr_write_scanline_chunk_info(file, part, y, &chunk));
         must(y ? exr_encoding_update(file, part, &chunk, &pipeline) : exr_encoding_initialize(file, part, &chunk, &pipeline));
-        exr_coding_channel_info_t *z = &pipeline.channels[0];
-        z->encode_from_ptr = (const uint8_t *)(depth + (size_t)y * (size_t)v->width);
-        z->user_pixel_stride = 4;
-        z->user_line_stride = 4 * v->width;
-        z->user_bytes_per_element = 4;
-        z->user_data_type = EXR_PIXEL_FLOAT;
+        for (int i = 0; i < 2; i++) {
+            exr_coding_channel_info_t *z = &pipeline.channels[i];
+            z->encode_from_ptr = (const uint8_t *)(depth + (size_t)y * (size_t)v->width);
+            z->user_pixel_stride = 4;
+            z->user_line_stride = 4 * v->width;
+            z->user_bytes_per_element = 4;
+            z->user_data_type = EXR_PIXEL_FLOAT;
+        }
         if (y == 0) must(exr_encoding_choose_default_routines(file, part, &pipeline));
         must(exr_encoding_run(file, part, &pipeline));
     }
@@ -159,7 +162,7 @@ static timing exr_alone(const video *v, int peer, const char *folder)
     snprintf(path, sizeof path, "%s/one.exr", folder);
     ib_diag diag = IB_DIAG_INIT;
     ib_exr_encoder *e;
-    if (ib_exr_encoder_create(v->width, v->height, "zip", 0, IB_DEPTH_DISPARITY, 1, &diag, &e) != ISOBATH_OK) die(diag.text);
+    if (ib_exr_encoder_create(v->width, v->height, "zip", 0, 0, IB_DEPTH_DISPARITY, 1, &diag, &e) != ISOBATH_OK) die(diag.text);
     timing t = {.cpu_s = -now(CLOCK_PROCESS_CPUTIME_ID), .wall_s = -now(CLOCK_MONOTONIC)};
     for (int i = 0; i < v->count; i++) {
         const uint8_t *data;

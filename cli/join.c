@@ -81,6 +81,7 @@ int cmd_join(int argc, char **argv)
         {CLI_RANGE, "--range", 0, "A:B", "fixed range of 16-bit files", f.range},
         {CLI_FLAG, "--npz-half", 0, NULL, "float16 in .npz", &o->npz_half},
         {CLI_FLAG, "--exr-half", 0, NULL, "half floats in .exr", &o->exr_half},
+        {CLI_FLAG, "--exr-z-only", 0, NULL, "channel Z alone in .exr, without its copy Y", &o->exr_z_only},
         {CLI_STRING, "--exr-compression", 0, "NAME", "zip, piz, pxr24, none", &o->exr_compression},
         {CLI_STRING, "--colormap", 0, "NAME", "of the preview: inferno, magma, viridis, plasma, turbo, gray",
          &o->colormap},

@@ -57,6 +57,7 @@
     {CLI_FLAG, "--side-by-side", 0, NULL, "preview: the source beside the depth", &(o).side_by_side}, \
     {CLI_STRING, "--exr-compression", 0, "C", "exr: zip (default), piz, pxr24, none", &(o).exr_compression}, \
     {CLI_FLAG, "--exr-half", 0, NULL, "exr: 16-bit float", &(o).exr_half}, \
+    {CLI_FLAG, "--exr-z-only", 0, NULL, "exr: channel Z alone, without its copy Y that viewers show", &(o).exr_z_only}, \
     {CLI_DOUBLE, "--focal", 0, "PX", "ply: focal length in pixels", &(o).focal_px}, \
     {CLI_STRING, "--camera", 0, "FILE", "ply: JSON lines of frame, fx, fy, cx, cy in pixels of the output", &(o).camera}, \
     {CLI_INT, "--stride", 0, "N", "ply: every N-th pixel", &(o).ply_stride}

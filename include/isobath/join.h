@@ -29,7 +29,7 @@ typedef struct isobath_join_options {
     const char *per_frame; /* input whose frames were normalised one by one: "refuse" (NULL), "repair", "ignore" */
     double fps;            /* for lists, which have no times; 0: the files' times, else 30 */
     /* formats' own options, as in isobath_run_options */
-    int start_number, npz_half, png_max, grayscale, exr_half;
+    int start_number, npz_half, png_max, grayscale, exr_half, exr_z_only;
     double range_min, range_max;
     const char *colormap, *exr_compression;
     int threads; /* 0: all */

@@ -70,6 +70,7 @@ typedef struct isobath_run_options {
     const char *preview_encoder; /* NULL or "auto": the network's GPU where it can (NVENC), else x264; "software" */
     const char *exr_compression;
     int exr_half;
+    int exr_z_only;          /* exr: channel Z alone, without its copy Y that viewers show */
     double focal_px;
     double focal_y_px;       /* 0: as focal_px */
     const char *camera;      /* ply: camera file with fx, fy, cx, cy of each frame, in pixels of the output; NULL: focal_px */

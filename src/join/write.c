@@ -83,6 +83,7 @@ static isobath_status set_config(join_output *w)
                                  .colormap = o->colormap,
                                  .exr_compression = o->exr_compression,
                                  .exr_half = o->exr_half,
+                                 .exr_z_only = o->exr_z_only,
                                  .threads = o->threads};
     for (int i = 0; i < w->count; i++) w->config.png16_present |= strcmp(w->formats[i]->name, "png16") == 0;
     return ISOBATH_OK;

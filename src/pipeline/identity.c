@@ -42,6 +42,7 @@ json_t *ib_options_json(const ib_setup *s)
     if (o->side_by_side) ib_json_set(&j, "side_by_side", json_true());
     if (o->exr_compression) ib_json_set(&j, "exr_compression", json_string(o->exr_compression));
     if (o->exr_half) ib_json_set(&j, "exr_half", json_true());
+    if (o->exr_z_only) ib_json_set(&j, "exr_z_only", json_true());
     if (o->focal_px != 0) ib_json_set(&j, "focal_px", json_real(o->focal_px));
     if (o->focal_y_px != 0) ib_json_set(&j, "focal_y_px", json_real(o->focal_y_px));
     if (o->camera) {

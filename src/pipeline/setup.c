@@ -373,6 +373,7 @@ static void fill_sink_config(ib_setup *s)
         .range_min = o->range_min, .range_max = o->range_max, .png_level = o->png_max ? 9 : 0, .npz_half = o->npz_half,
         .npz_level = o->npz_level, .grayscale = o->grayscale, .colormap = o->colormap,
         .preview_side_by_side = o->side_by_side, .exr_compression = o->exr_compression, .exr_half = o->exr_half,
+        .exr_z_only = o->exr_z_only,
         .focal_px = o->focal_px, .focal_y_px = o->focal_y_px, .camera = o->camera, .ply_stride = o->ply_stride, .source_path = o->input, .threads = s->threads,
         .note = o->note, .note_ctx = o->note_ctx};
     if (s->device >= 0 && !o->preview_encoder && !o->device_memory) {

@@ -1,4 +1,4 @@
-/* exr: NAME_depths_exr/frame_%05d.exr, channel Z, as Blender, Nuke and the OpenEXR tools read it. */
+/* exr: NAME_depths_exr/frame_%05d.exr, channel Z, and Y for those that read pictures only. */
 #ifdef ISOBATH_HAVE_EXR
 #include "sink/describe.h"
 #include "sink/exr_encode.h"
@@ -8,6 +8,7 @@
 #include "sink/queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct exr_sink {
     ib_sink_config config;
@@ -28,7 +29,10 @@ static void exr_outputs(const ib_sink_config *config, void (*add)(void *ctx, con
 
 static double exr_bytes_per_frame(const ib_sink_config *config)
 {
-    return (config->exr_half ? 2.0 : 4.0) * config->width * config->height + 16.0 * config->height + 4096;
+    double channel = (config->exr_half ? 2.0 : 4.0) * config->width * config->height;
+    const char *c = config->exr_compression;
+    int twice = c && (strcmp(c, "none") == 0 || strcmp(c, "piz") == 0); /* deflate finds the second channel in the first */
+    return channel * (config->exr_z_only ? 1 : twice ? 2 : 1.1) + 16.0 * config->height + 4096;
 }
 
 static isobath_status exr_work(void *ctx, ib_depth_frame *frame, int thread)
@@ -70,7 +74,7 @@ static isobath_status exr_open(const ib_sink_config *config, ib_diag *diag, ib_s
         sink->encoders ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the exr sink");
     for (int i = 0; st == ISOBATH_OK && i < sink->threads; i++)
         st = ib_exr_encoder_create(config->width, config->height, config->exr_compression, config->exr_half,
-                                   config->kind, ib_sink_aspect(config), diag, &sink->encoders[i]);
+                                   config->exr_z_only, config->kind, ib_sink_aspect(config), diag, &sink->encoders[i]);
     static const ib_frame_queue_ops ops = {exr_work, NULL};
     if (st == ISOBATH_OK) st = ib_file_series_open(config, "depths_exr", "frame_", 5, ".exr", diag, &sink->series);
     if (st == ISOBATH_OK)
@@ -126,6 +130,7 @@ static json_t *exr_describe(ib_sink *base)
     ib_json_set(&object, "compression",
                         json_string(sink->config.exr_compression ? sink->config.exr_compression : "zip"));
     ib_json_set(&object, "dtype", json_string(sink->config.exr_half ? "float16" : "float32"));
+    ib_json_set(&object, "channels", json_string(sink->config.exr_z_only ? "Z" : "Y,Z"));
     ib_json_set(&object, "unit", json_string(sink->config.kind == IB_DEPTH_METRIC ? "metre" : "relative"));
     return object;
 }

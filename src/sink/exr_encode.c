@@ -12,7 +12,7 @@
 #include <string.h>
 
 struct ib_exr_encoder {
-    int width, height, half;
+    int width, height, half, z_only;
     exr_compression_t compression;
     ib_depth_kind kind;
     float pixel_aspect;
@@ -118,8 +118,8 @@ isobath_status ib_exr_check_compression(const char *name, ib_diag *diag)
     return ib_fail(diag, ISOBATH_ERR_USAGE, "--exr-compression %s: expected zip, piz, pxr24 or none", name);
 }
 
-isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, ib_depth_kind kind, double pixel_aspect,
-                                     ib_diag *diag, ib_exr_encoder **out)
+isobath_status ib_exr_encoder_create(int width, int height, const char *compression, int half, int z_only, ib_depth_kind kind,
+                                     double pixel_aspect, ib_diag *diag, ib_exr_encoder **out)
 {
     *out = NULL;
     IB_TRY(ib_exr_check_compression(compression, diag));
@@ -128,6 +128,7 @@ isobath_status ib_exr_encoder_create(int width, int height, const char *compress
     e->width = width;
     e->height = height;
     e->half = half;
+    e->z_only = z_only;
     e->kind = kind;
     e->compression = find_compression(compression)->value;
     e->pixel_aspect = (float)pixel_aspect;
@@ -161,8 +162,8 @@ static exr_result_t write_header(exr_context_t context, const ib_exr_encoder *e,
     if (r == EXR_ERR_SUCCESS)
         r = exr_initialize_required_attr_simple(context, part, e->width, e->height, e->compression);
     if (r == EXR_ERR_SUCCESS && e->pixel_aspect != 1) r = exr_set_pixel_aspect_ratio(context, part, e->pixel_aspect);
-    if (r == EXR_ERR_SUCCESS)
-        r = exr_add_channel(context, part, "Z", e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1,
+    for (int c = e->z_only ? 1 : 0; r == EXR_ERR_SUCCESS && c < 2; c++)
+        r = exr_add_channel(context, part, c ? "Z" : "Y", e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT, EXR_PERCEPTUALLY_LINEAR, 1,
                             1);
     if (r == EXR_ERR_SUCCESS) r = exr_attr_set_string(context, part, "isobath:kind", metric ? "metric" : "disparity");
     if (r == EXR_ERR_SUCCESS) r = exr_attr_set_string(context, part, "isobath:unit", metric ? "metre" : "relative");
@@ -183,13 +184,15 @@ static exr_result_t write_pixels(exr_context_t context, ib_exr_encoder *e, const
             r = y ? exr_encoding_update(context, 0, &chunk, &pipeline)
                   : exr_encoding_initialize(context, 0, &chunk, &pipeline);
         if (r != EXR_ERR_SUCCESS) break;
-        exr_coding_channel_info_t *z = &pipeline.channels[0];
         size_t at = (size_t)y * (size_t)e->width, bytes = e->half ? 2 : 4;
-        z->encode_from_ptr = e->half ? (const uint8_t *)(e->half_rows + at) : (const uint8_t *)(depth + at);
-        z->user_pixel_stride = (int32_t)bytes;
-        z->user_line_stride = (int32_t)(bytes * (size_t)e->width);
-        z->user_bytes_per_element = (int16_t)bytes;
-        z->user_data_type = e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT;
+        for (int i = 0; i < pipeline.channel_count; i++) {
+            exr_coding_channel_info_t *c = &pipeline.channels[i];
+            c->encode_from_ptr = e->half ? (const uint8_t *)(e->half_rows + at) : (const uint8_t *)(depth + at);
+            c->user_pixel_stride = (int32_t)bytes;
+            c->user_line_stride = (int32_t)(bytes * (size_t)e->width);
+            c->user_bytes_per_element = (int16_t)bytes;
+            c->user_data_type = e->half ? EXR_PIXEL_HALF : EXR_PIXEL_FLOAT;
+        }
         if (y == 0) {
             r = exr_encoding_choose_default_routines(context, 0, &pipeline);
             if (e->compression == EXR_COMPRESSION_ZIP) {

@@ -76,6 +76,7 @@ typedef struct ib_sink_config {
     /* exr */
     const char *exr_compression; /* NULL: "zip"; "piz", "pxr24", "none" */
     int exr_half;
+    int exr_z_only; /* no copy of Z named Y */
     /* ply */
     double focal_px;             /* 0: the reference's default 470.4 */
     double focal_y_px;           /* 0: as focal_px */

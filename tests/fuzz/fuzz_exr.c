@@ -35,15 +35,16 @@ static void must(int ok)
     if (!ok) abort();
 }
 
-static void compare(memory_file *file, const ib_depth_frame *frame)
+static void compare(memory_file *file, const ib_depth_frame *frame, int channels)
 {
+    ptrdiff_t pixels = (ptrdiff_t)frame->width * frame->height;
     exr_context_t context = NULL;
     exr_context_initializer_t init = EXR_DEFAULT_CONTEXT_INITIALIZER;
     init.user_data = file;
     init.read_fn = read_bytes;
     init.size_fn = file_size;
     must(exr_start_read(&context, "memory", &init) == EXR_ERR_SUCCESS);
-    float *out = malloc((size_t)frame->width * (size_t)frame->height * sizeof *out);
+    float *out = malloc((size_t)channels * (size_t)pixels * sizeof *out);
     exr_decode_pipeline_t pipeline = EXR_DECODE_PIPELINE_INITIALIZER;
     int32_t lines;
     must(out && exr_get_scanlines_per_chunk(context, 0, &lines) == EXR_ERR_SUCCESS);
@@ -52,16 +53,19 @@ static void compare(memory_file *file, const ib_depth_frame *frame)
         must(exr_read_scanline_chunk_info(context, 0, y, &chunk) == EXR_ERR_SUCCESS);
         must((y ? exr_decoding_update(context, 0, &chunk, &pipeline)
                 : exr_decoding_initialize(context, 0, &chunk, &pipeline)) == EXR_ERR_SUCCESS);
-        exr_coding_channel_info_t *z = &pipeline.channels[0];
-        z->decode_to_ptr = (uint8_t *)(out + (ptrdiff_t)y * frame->width);
-        z->user_pixel_stride = 4;
-        z->user_line_stride = 4 * frame->width;
-        z->user_bytes_per_element = 4;
-        z->user_data_type = EXR_PIXEL_FLOAT;
+        must(pipeline.channel_count == channels);
+        for (int i = 0; i < channels; i++) {
+            exr_coding_channel_info_t *c = &pipeline.channels[i];
+            c->decode_to_ptr = (uint8_t *)(out + (ptrdiff_t)i * pixels + (ptrdiff_t)y * frame->width);
+            c->user_pixel_stride = 4;
+            c->user_line_stride = 4 * frame->width;
+            c->user_bytes_per_element = 4;
+            c->user_data_type = EXR_PIXEL_FLOAT;
+        }
         if (y == 0) must(exr_decoding_choose_default_routines(context, 0, &pipeline) == EXR_ERR_SUCCESS);
         must(exr_decoding_run(context, 0, &pipeline) == EXR_ERR_SUCCESS);
     }
-    must(memcmp(out, frame->depth, (size_t)frame->width * (size_t)frame->height * sizeof *out) == 0);
+    for (int i = 0; i < channels; i++) must(memcmp(out + i * pixels, frame->depth, (size_t)pixels * sizeof *out) == 0);
     exr_decoding_destroy(context, &pipeline);
     exr_finish(&context);
     free(out);
@@ -73,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int width = 1 + data[0], height = 1 + data[1] % 64;
     static const char *const names[] = {"zip", "none"};
     const char *compression = names[data[2] % 2];
-    int half = data[3] & 1;
+    int half = data[3] & 1, z_only = data[3] >> 1 & 1;
     data += 4;
     size -= 4;
     ib_depth_frame *frame;
@@ -83,10 +87,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ib_exr_encoder *encoder;
     const uint8_t *file;
     size_t file_bytes;
-    must(ib_exr_encoder_create(width, height, compression, half, IB_DEPTH_METRIC, 1, NULL, &encoder) == ISOBATH_OK);
+    must(ib_exr_encoder_create(width, height, compression, half, z_only, IB_DEPTH_METRIC, 1, NULL, &encoder) == ISOBATH_OK);
     isobath_status st = ib_exr_encode(encoder, frame, NULL, &file, &file_bytes);
     must(half || st == ISOBATH_OK);
-    if (st == ISOBATH_OK && !half) compare(&(memory_file){file, file_bytes}, frame);
+    if (st == ISOBATH_OK && !half) compare(&(memory_file){file, file_bytes}, frame, z_only ? 1 : 2);
     ib_exr_encoder_destroy(encoder);
     ib_depth_frame_unref(frame);
     return 0;

@@ -85,8 +85,8 @@ static void quiet(exr_const_context_t context, exr_result_t code, const char *me
     (void)context, (void)code, (void)message;
 }
 
-/* Reads Z with the library's own decoder. */
-static void read_exr(const char *path, float *out, double *time_us)
+/* Reads Z, or Y and then Z, with the library's own decoder. */
+static void read_exr(const char *path, int channels, float *out, double *time_us)
 {
     exr_context_t context = NULL;
     exr_context_initializer_t init = EXR_DEFAULT_CONTEXT_INITIALIZER;
@@ -103,13 +103,16 @@ static void read_exr(const char *path, float *out, double *time_us)
             assert_int_equal(exr_decoding_initialize(context, 0, &chunk, &pipeline), EXR_ERR_SUCCESS);
         else
             assert_int_equal(exr_decoding_update(context, 0, &chunk, &pipeline), EXR_ERR_SUCCESS);
-        assert_int_equal(pipeline.channel_count, 1);
-        assert_string_equal(pipeline.channels[0].channel_name, "Z");
-        pipeline.channels[0].decode_to_ptr = (uint8_t *)(out + y * W);
-        pipeline.channels[0].user_pixel_stride = 4;
-        pipeline.channels[0].user_line_stride = 4 * W;
-        pipeline.channels[0].user_bytes_per_element = 4;
-        pipeline.channels[0].user_data_type = EXR_PIXEL_FLOAT;
+        assert_int_equal(pipeline.channel_count, channels);
+        for (int i = 0; i < channels; i++) {
+            exr_coding_channel_info_t *c = &pipeline.channels[i];
+            assert_string_equal(c->channel_name, i == channels - 1 ? "Z" : "Y");
+            c->decode_to_ptr = (uint8_t *)(out + (i * H + y) * W);
+            c->user_pixel_stride = 4;
+            c->user_line_stride = 4 * W;
+            c->user_bytes_per_element = 4;
+            c->user_data_type = EXR_PIXEL_FLOAT;
+        }
         if (y == 0) assert_int_equal(exr_decoding_choose_default_routines(context, 0, &pipeline), EXR_ERR_SUCCESS);
         assert_int_equal(exr_decoding_run(context, 0, &pipeline), EXR_ERR_SUCCESS);
     }
@@ -122,15 +125,17 @@ static void exr_round_trip(void **state)
     (void)state;
     static const struct {
         const char *compression;
-        int half;
+        int half, z_only;
         double error; /* relative */
-    } cases[] = {{"zip", 0, 0},  {NULL, 1, 1.0 / 2048}, {"piz", 0, 0}, {"pxr24", 0, 1.0 / 65536},
-                 {"none", 0, 0}, {"piz", 1, 1.0 / 2048}};
+    } cases[] = {{"zip", 0, 0, 0}, {NULL, 1, 0, 1.0 / 2048}, {"piz", 0, 0, 0}, {"pxr24", 0, 0, 1.0 / 65536},
+                 {"none", 0, 0, 0}, {"piz", 1, 0, 1.0 / 2048}, {"zip", 0, 1, 0}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         char *folder = scratch_folder();
         ib_sink_config config = rgb_config(folder);
         config.exr_compression = cases[c].compression;
         config.exr_half = cases[c].half;
+        config.exr_z_only = cases[c].z_only;
+        int channels = cases[c].z_only ? 1 : 2;
         config.start_number = 1001;
         json_t *described;
         ib_diag diag = IB_DIAG_INIT;
@@ -138,13 +143,14 @@ static void exr_round_trip(void **state)
         assert_int_equal(json_integer_value(json_object_get(described, "files")), N);
         json_decref(described);
         for (int i = 0; i < N; i += 13) {
-            float back[W * H];
+            float back[2 * W * H];
             double time_us;
             char *path = ib_text("%s/clip_depths_exr/frame_%05d.exr", folder, 1001 + i);
             ib_depth_frame *f = rgb_frame(i);
-            read_exr(path, back, &time_us);
+            read_exr(path, channels, back, &time_us);
             assert_true(time_us == (double)f->pts_us);
-            for (int k = 0; k < W * H; k++) assert_true(fabs(back[k] - f->depth[k]) <= cases[c].error * f->depth[k]);
+            for (int k = 0; k < channels * W * H; k++)
+                assert_true(fabs(back[k] - f->depth[k % (W * H)]) <= cases[c].error * f->depth[k % (W * H)]);
             ib_depth_frame_unref(f);
             free(path);
         }
@@ -154,11 +160,11 @@ static void exr_round_trip(void **state)
     same_bytes("exr", &config, "clip_depths_exr/frame_00005.exr");
     ib_exr_encoder *encoder;
     ib_diag diag = IB_DIAG_INIT;
-    assert_int_equal(ib_exr_encoder_create(W, H, "dwaa", 0, IB_DEPTH_METRIC, 1, &diag, &encoder), ISOBATH_ERR_USAGE);
+    assert_int_equal(ib_exr_encoder_create(W, H, "dwaa", 0, 0, IB_DEPTH_METRIC, 1, &diag, &encoder), ISOBATH_ERR_USAGE);
     const uint8_t *data;
     size_t size;
     ib_depth_frame *f = make_frame(0, W, H, 70000);
-    assert_int_equal(ib_exr_encoder_create(W, H, "zip", 1, IB_DEPTH_METRIC, 1, NULL, &encoder), ISOBATH_OK);
+    assert_int_equal(ib_exr_encoder_create(W, H, "zip", 1, 0, IB_DEPTH_METRIC, 1, NULL, &encoder), ISOBATH_OK);
     assert_int_equal(ib_exr_encode(encoder, f, NULL, &data, &size), ISOBATH_ERR_INPUT); /* no half holds 70000 */
     ib_exr_encoder_destroy(encoder);
     ib_depth_frame_unref(f);

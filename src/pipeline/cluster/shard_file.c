@@ -31,7 +31,7 @@ static const struct {
     F(TEXT, crop), F(INTEGER, square_pixels), F(INTEGER, deinterlace), F(INTEGER, keep_hdr), F(TEXT, precision), F(TEXT, cpu_isa),
     F(TEXT, decoder), F(TEXT, formats), F(TEXT, cuts), F(INTEGER, guard), F(TEXT, output_size), F(TEXT, upsample), F(INTEGER, on_error_repeat),
     F(INTEGER, start_number), F(REAL, range_min), F(REAL, range_max), F(INTEGER, png_max), F(INTEGER, npz_half), F(INTEGER, npz_level),
-    F(INTEGER, grayscale), F(TEXT, colormap), F(INTEGER, side_by_side), F(TEXT, exr_compression), F(INTEGER, exr_half),
+    F(INTEGER, grayscale), F(TEXT, colormap), F(INTEGER, side_by_side), F(TEXT, exr_compression), F(INTEGER, exr_half), F(INTEGER, exr_z_only),
     F(REAL, focal_px), F(REAL, focal_y_px), F(TEXT, camera), F(INTEGER, ply_stride)
 #undef F
 };
