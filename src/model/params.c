@@ -57,7 +57,8 @@ static isobath_status grow(ib_params *params, void ***list, size_t count, size_t
     return ISOBATH_OK;
 }
 
-isobath_status ib_params_read(ib_params *params, const char *name, int64_t count, float **out)
+/* NULL without a checkpoint. */
+static isobath_status find(const ib_params *params, const char *name, int64_t count, const ib_checkpoint_tensor **out)
 {
     *out = NULL;
     if (!params->checkpoint) return ISOBATH_OK;
@@ -67,8 +68,18 @@ isobath_status ib_params_read(ib_params *params, const char *name, int64_t count
     if (!t || t->count != count) /* ib_vda_config_read has checked them all */
         return ib_fail(params->diag, ISOBATH_ERR_MODEL, "%s: tensor %s has %lld values, expected %lld",
                        ib_checkpoint_path(params->checkpoint), full, t ? (long long)t->count : 0LL, (long long)count);
+    *out = t;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_params_read(ib_params *params, const char *name, int64_t count, float **out)
+{
+    *out = NULL;
+    const ib_checkpoint_tensor *t;
+    IB_TRY(find(params, name, count, &t));
+    if (!t) return ISOBATH_OK;
     float *data = malloc((size_t)count * sizeof *data);
-    if (!data) return ib_fail(params->diag, ISOBATH_ERR_MEMORY, "out of memory for tensor %s", full);
+    if (!data) return ib_fail(params->diag, ISOBATH_ERR_MEMORY, "out of memory for tensor %s%s", params->prefix, name);
     ib_checkpoint_read_f32(t, data);
     *out = data;
     return ISOBATH_OK;
@@ -130,6 +141,10 @@ isobath_status ib_params_weight(ib_params *params, const char *name, ib_weight_k
 {
     int64_t taps = kind == IB_WEIGHT_CONV3X3 ? 9 : kind == IB_WEIGHT_CONVT ? (int64_t)kernel * kernel
                  : kind == IB_WEIGHT_GEGLU ? 2 : 1;
+    const ib_checkpoint_tensor *t;
+    IB_TRY(find(params, name, out_channels * in_channels * taps, &t));
+    const float *there = t ? ib_checkpoint_f32(t) : NULL; /* read where it is: a copy of a model takes time */
+    if (there) return ib_params_pack(params, there, kind, out_channels, in_channels, kernel, out);
     float *data;
     IB_TRY(ib_params_read(params, name, out_channels * in_channels * taps, &data));
     isobath_status st = ib_params_pack(params, data, kind, out_channels, in_channels, kernel, out);

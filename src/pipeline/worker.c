@@ -1,6 +1,7 @@
 /* The worker of this process; see worker.h. */
 #include "pipeline/worker.h"
 
+#include "base/pool.h"
 #include "base/thread_name.h"
 
 #include "op/transfer.h"
@@ -132,14 +133,31 @@ static isobath_status run_range(worker *w)
     return ISOBATH_OK;
 }
 
+#define TOUCH_BYTES ((size_t)1 << 20)
+
+typedef struct touching {
+    char *at;
+    size_t bytes;
+} touching;
+
+static void touch_piece(void *ctx, int64_t i, int thread)
+{
+    (void)thread;
+    const touching *t = ctx;
+    size_t from = (size_t)i * TOUCH_BYTES, left = t->bytes - from;
+    memset(t->at + from, 0, left < TOUCH_BYTES ? left : TOUCH_BYTES);
+}
+
 /* Takes and touches every result buffer that can be in flight (computed, queued, rendered; one more where two are computed), so
  * that memory is what was printed from the first window on and nothing is allocated later. */
 static isobath_status take_buffers(worker *w)
 {
+    touching t = {.bytes = raw_bytes(w)};
     for (int i = 0; i < w->shape.depth_slots + 2; i++) {
         void *raw;
-        IB_TRY(ib_host_alloc(w->o.backend, raw_bytes(w), &raw));
-        memset(raw, 0, raw_bytes(w));
+        IB_TRY(ib_host_alloc(w->o.backend, t.bytes, &raw));
+        t.at = raw;
+        ib_pool_run(w->o.backend->pool, (int64_t)((t.bytes + TOUCH_BYTES - 1) / TOUCH_BYTES), touch_piece, &t);
         w->raw_free[w->raw_free_count++] = raw;
     }
     return ISOBATH_OK;

@@ -267,6 +267,11 @@ static int is_contiguous(const ib_checkpoint_tensor *t)
     return 1;
 }
 
+const float *ib_checkpoint_f32(const ib_checkpoint_tensor *t)
+{
+    return t->dtype == IB_F32 && is_contiguous(t) && (uintptr_t)t->data % _Alignof(float) == 0 ? t->data : NULL;
+}
+
 void ib_checkpoint_read_f32(const ib_checkpoint_tensor *t, float *dst)
 {
     if (t->count == 0) return;

@@ -39,6 +39,8 @@ const char *ib_checkpoint_sha256(ib_checkpoint *checkpoint);
 
 /* Converts a tensor to contiguous f32: dst holds `count` floats. */
 void ib_checkpoint_read_f32(const ib_checkpoint_tensor *tensor, float *dst);
+/* The same values where they are, or NULL: only tensors that are contiguous f32 already, at an address that allows it. */
+const float *ib_checkpoint_f32(const ib_checkpoint_tensor *tensor);
 
 /* Writes tensors as .safetensors (x.tmp, then renamed). `dtype` converts every tensor. */
 isobath_status ib_safetensors_write(const char *path, const ib_checkpoint *source, ib_dtype dtype, ib_diag *diag);

@@ -191,6 +191,15 @@ static void reads_values(void **state)
     assert_true(out[0] == 1.0f && out[1] == -123.5f);
     assert_int_equal(ib_checkpoint_find(c, "e")->count, 0);
     ib_checkpoint_read_f32(ib_checkpoint_find(c, "e"), NULL);
+    float two[3] = {1, 2, 3}; /* in place: only what is contiguous, aligned f32 */
+    ib_checkpoint_tensor there = {.dtype = IB_F32, .rank = 1, .dim = {2}, .stride = {1}, .data = two, .count = 2};
+    assert_ptr_equal(ib_checkpoint_f32(&there), two);
+    there.data = (const char *)two + 2;
+    assert_null(ib_checkpoint_f32(&there));
+    there.data = two;
+    there.stride[0] = 2;
+    assert_null(ib_checkpoint_f32(&there));
+    assert_null(ib_checkpoint_f32(ib_checkpoint_find(c, "h")));
     char hex[65];
     ib_sha256_memory(m.bytes, m.size, NULL, hex);
     assert_string_equal(ib_checkpoint_sha256(c), hex);

@@ -6,15 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the value (column, tap, k) of a kind is in the canonical layout of op.h. */
-static float source(const ib_weight_desc *d, int64_t group, int64_t column, int64_t tap, int64_t k)
+/* Where the values k = 0, 1 ... of a column and tap are in the canonical layout of op.h: `*stride` apart. */
+static const float *source(const ib_weight_desc *d, int64_t group, int64_t column, int64_t tap, int64_t *stride)
 {
     int64_t kk = (int64_t)d->kernel * d->kernel;
     switch (d->kind) {
     case IB_WEIGHT_LINEAR:
-    case IB_WEIGHT_GEGLU: return d->data[column * d->in_channels + k];
-    case IB_WEIGHT_CONVT: return d->data[(k * d->out_channels + column) * kk + group];
-    default: return d->data[(column * d->in_channels + k) * 9 + tap];
+    case IB_WEIGHT_GEGLU:
+        *stride = 1;
+        return d->data + column * d->in_channels;
+    case IB_WEIGHT_CONVT:
+        *stride = d->out_channels * kk;
+        return d->data + column * kk + group;
+    default:
+        *stride = 9;
+        return d->data + column * d->in_channels * 9 + tap;
     }
 }
 
@@ -31,28 +37,43 @@ static int64_t panel_column(const ib_weight_desc *d, int64_t panel, int64_t j, i
     return gate ? d->out_channels + c : c;
 }
 
-static void pack(const ib_cpu *cpu, const ib_weight_desc *d, ib_cpu_weight *w)
+#define PACK_BLOCK 64 /* inner values of all columns that are written together: they stay in the first-level cache */
+
+typedef struct pack_job {
+    const ib_cpu *cpu;
+    const ib_weight_desc *desc;
+    ib_cpu_weight *weight;
+} pack_job;
+
+/* Panel `i` of all groups' panels. */
+static void pack_panel(void *ctx, int64_t i, int thread)
 {
-    int64_t nr = cpu->k->panel_width, vl = cpu->k->vector,
-            groups = d->kind == IB_WEIGHT_CONVT ? d->kernel * d->kernel : 1;
-    int64_t pair = cpu->base.act == IB_BF16 ? 2 : 1;
-    for (int64_t i = 0; i < groups * w->panels; i++) {
-        int64_t panel = i % w->panels, width = nr;
-        /* the last panel of a weight is one vector wide where that is enough */
-        if (d->kind != IB_WEIGHT_GEGLU && d->out_channels - panel * nr <= vl) width = vl;
-        char *dst = (char *)w->data + (size_t)i * w->panel_bytes;
-        for (int64_t tap = 0; tap < w->taps; tap++)
-            for (int64_t k = 0; k < w->k; k++)
-                for (int64_t j = 0; j < width; j++) {
-                    int64_t c = panel_column(d, panel, j, nr);
-                    float v = c < 0 || k >= d->in_channels ? 0.0f : source(d, i / w->panels, c, tap, k);
-                    int64_t at = ((tap * w->k + k) / pair * width + j) * pair + k % pair;
-                    if (pair == 2)
-                        ((uint16_t *)dst)[at] = ib_f32_to_bf16(v);
-                    else
-                        ((float *)dst)[at] = v;
+    (void)thread;
+    const pack_job *job = ctx;
+    const ib_weight_desc *d = job->desc;
+    const ib_cpu_weight *w = job->weight;
+    int64_t nr = job->cpu->k->panel_width, panel = i % w->panels, width = nr, pair = job->cpu->base.act == IB_BF16 ? 2 : 1;
+    /* the last panel of a weight is one vector wide where that is enough */
+    if (d->kind != IB_WEIGHT_GEGLU && d->out_channels - panel * nr <= job->cpu->k->vector) width = job->cpu->k->vector;
+    char *dst = (char *)w->data + (size_t)i * w->panel_bytes;
+    for (int64_t tap = 0; tap < w->taps; tap++)
+        for (int64_t from = 0; from < w->k; from += PACK_BLOCK) {
+            int64_t end = ib_cpu_min(from + PACK_BLOCK, w->k), filled = ib_cpu_min(end, d->in_channels);
+            for (int64_t j = 0; j < width; j++) {
+                int64_t c = panel_column(d, panel, j, nr), stride = 0;
+                const float *s = c < 0 ? NULL : source(d, i / w->panels, c, tap, &stride);
+                int64_t n = s ? filled : from, k = from, first = tap * w->k * width;
+                if (pair == 2) {
+                    uint16_t *y = (uint16_t *)dst + first + 2 * j;
+                    for (; k < n; k++) y[(k >> 1) * 2 * width + (k & 1)] = ib_f32_to_bf16(s[k * stride]);
+                    for (; k < end; k++) y[(k >> 1) * 2 * width + (k & 1)] = 0;
+                } else {
+                    float *y = (float *)dst + first + j;
+                    for (; k < n; k++) y[k * width] = s[k * stride];
+                    for (; k < end; k++) y[k * width] = 0;
                 }
-    }
+            }
+        }
 }
 
 isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, ib_weight **out)
@@ -87,7 +108,8 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
         ib_cpu_weight_destroy(b, &w->base);
         return ib_fail(b->diag, ISOBATH_ERR_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
     }
-    pack(cpu, desc, w);
+    pack_job job = {cpu, desc, w};
+    ib_pool_run(b->pool, groups * w->panels, pack_panel, &job);
     if (w->wino) ib_cpu_wino_pack(cpu, desc, w);
     if (w->head) memcpy(w->head, desc->data + 32 * desc->in_channels * 9, 32 * sizeof(float));
     *out = &w->base;

@@ -8,35 +8,49 @@
 
 #define ROUND_FLOATS 32 /* pads the distance of the 36 matrices off the powers of two */
 
+typedef struct wino_pack {
+    const ib_cpu *cpu;
+    const ib_weight_desc *desc;
+    ib_cpu_weight *weight;
+    double g[6][3];
+} wino_pack;
+
+/* Input channel k of a panel; `i` counts channels within panels. */
+static void pack_channel(void *ctx, int64_t i, int thread)
+{
+    (void)thread;
+    const wino_pack *p = ctx;
+    ib_cpu_weight *w = p->weight;
+    int64_t nr = p->cpu->k->panel_width, ci = p->desc->in_channels, panel = i / ci, k = i % ci;
+    int64_t width = ib_cpu_panel_vectors(p->cpu, p->desc->out_channels, panel) * p->cpu->k->vector;
+    const double(*g)[3] = p->g;
+    for (int64_t j = 0; j < width; j++) {
+        int64_t co = panel * nr + j;
+        const float *s = p->desc->data + (co * ci + k) * 9;
+        double t[6][3];
+        for (int y = 0; y < 6; y++)
+            for (int x = 0; x < 3; x++) t[y][x] = g[y][0] * s[x] + g[y][1] * s[3 + x] + g[y][2] * s[6 + x];
+        for (int y = 0; y < 6; y++)
+            for (int x = 0; x < 6; x++)
+                w->wino[((6 * y + x) * w->panels + panel) * ci * nr + k * width + j] =
+                    (float)(t[y][0] * g[x][0] + t[y][1] * g[x][1] + t[y][2] * g[x][2]);
+    }
+}
+
 void ib_cpu_wino_pack(const ib_cpu *cpu, const ib_weight_desc *d, ib_cpu_weight *w)
 {
     const double a2 = 0.5625, b2 = 2.25; /* squares of the points */
     const double scale[5] = {1 / (a2 * b2), 1 / (2 * a2 * (a2 - b2)), 1 / (2 * a2 * (a2 - b2)),
                              1 / (2 * b2 * (b2 - a2)), 1 / (2 * b2 * (b2 - a2))};
     const double point[5] = {0, 0.75, -0.75, 1.5, -1.5};
-    double g[6][3] = {{0}};
+    wino_pack p = {cpu, d, w, {{0}}};
     for (int i = 0; i < 5; i++) {
-        g[i][0] = scale[i];
-        g[i][1] = scale[i] * point[i];
-        g[i][2] = scale[i] * point[i] * point[i];
+        p.g[i][0] = scale[i];
+        p.g[i][1] = scale[i] * point[i];
+        p.g[i][2] = scale[i] * point[i] * point[i];
     }
-    g[5][2] = 1;
-    int64_t nr = cpu->k->panel_width, ci = d->in_channels;
-    for (int64_t panel = 0; panel < w->panels; panel++) {
-        int64_t width = ib_cpu_panel_vectors(cpu, d->out_channels, panel) * cpu->k->vector;
-        for (int64_t k = 0; k < ci; k++)
-            for (int64_t j = 0; j < width; j++) {
-                int64_t co = panel * nr + j;
-                const float *s = d->data + (co * ci + k) * 9;
-                double t[6][3];
-                for (int y = 0; y < 6; y++)
-                    for (int x = 0; x < 3; x++) t[y][x] = g[y][0] * s[x] + g[y][1] * s[3 + x] + g[y][2] * s[6 + x];
-                for (int y = 0; y < 6; y++)
-                    for (int x = 0; x < 6; x++)
-                        w->wino[((6 * y + x) * w->panels + panel) * ci * nr + k * width + j] =
-                            (float)(t[y][0] * g[x][0] + t[y][1] * g[x][1] + t[y][2] * g[x][2]);
-            }
-    }
+    p.g[5][2] = 1;
+    ib_pool_run(cpu->base.pool, w->panels * d->in_channels, pack_channel, &p);
 }
 
 ib_cpu_wino_run ib_cpu_wino_run_for(const ib_cpu *cpu, int64_t channels)
