@@ -25,7 +25,9 @@ struct ib_frame_queue {
     void *ctx;
     int64_t bound_bytes;
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* room, work, turn, or the end: few threads, one condition */
+    pthread_cond_t work;   /* a frame waits, or the end: one thread is woken for a frame, the others' cores are busy */
+    pthread_cond_t turned; /* it may be somebody's turn to commit */
+    pthread_cond_t room;   /* a frame is finished */
     waiting *head, **tail;
     int64_t bytes;            /* queued and in work */
     int64_t pushed, finished; /* frames */
@@ -50,7 +52,7 @@ static isobath_status run_one(ib_frame_queue *queue, const waiting *item, int th
     if (!queue->ops.commit) return st;
     pthread_mutex_lock(&queue->lock);
     if (st != ISOBATH_OK && queue->status == ISOBATH_OK) queue->status = st;
-    while (queue->turn != item->sequence) pthread_cond_wait(&queue->changed, &queue->lock);
+    while (queue->turn != item->sequence) pthread_cond_wait(&queue->turned, &queue->lock);
     int skip = queue->status != ISOBATH_OK || queue->quit;
     pthread_mutex_unlock(&queue->lock);
     if (!skip) st = queue->ops.commit(queue->ctx, item->frame, thread);
@@ -64,7 +66,7 @@ static void *worker_main(void *arg)
     ib_frame_queue *queue = self->queue;
     pthread_mutex_lock(&queue->lock);
     for (;;) {
-        while (!queue->head && !queue->quit) pthread_cond_wait(&queue->changed, &queue->lock);
+        while (!queue->head && !queue->quit) pthread_cond_wait(&queue->work, &queue->lock);
         waiting *item = queue->head;
         if (!item) break;
         queue->head = item->next;
@@ -77,13 +79,14 @@ static void *worker_main(void *arg)
         ib_depth_frame_unref(item->frame);
         pthread_mutex_lock(&queue->lock);
         if (skip)
-            while (queue->turn != item->sequence && queue->ops.commit) pthread_cond_wait(&queue->changed, &queue->lock);
+            while (queue->turn != item->sequence && queue->ops.commit) pthread_cond_wait(&queue->turned, &queue->lock);
         if (queue->ops.commit) queue->turn = item->sequence + 1;
         if (st != ISOBATH_OK && queue->status == ISOBATH_OK) queue->status = st;
         queue->bytes -= item->bytes;
         queue->finished++;
         self->sequence = INT64_MAX;
-        pthread_cond_broadcast(&queue->changed);
+        if (queue->ops.commit) pthread_cond_broadcast(&queue->turned);
+        pthread_cond_broadcast(&queue->room);
         free(item);
     }
     pthread_mutex_unlock(&queue->lock);
@@ -108,7 +111,9 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
     queue->tail = &queue->head;
     queue->workers = workers;
     pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->changed, NULL);
+    pthread_cond_init(&queue->work, NULL);
+    pthread_cond_init(&queue->turned, NULL);
+    pthread_cond_init(&queue->room, NULL);
     for (int i = 0; i < threads; i++) {
         workers[i].queue = queue;
         workers[i].thread = i;
@@ -130,7 +135,7 @@ isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
     pthread_mutex_lock(&queue->lock);
     if (!item && queue->status == ISOBATH_OK) queue->status = ISOBATH_ERR_MEMORY;
     while (queue->status == ISOBATH_OK && queue->bytes > 0 && queue->bytes + bytes > queue->bound_bytes)
-        pthread_cond_wait(&queue->changed, &queue->lock);
+        pthread_cond_wait(&queue->room, &queue->lock);
     isobath_status st = queue->status;
     if (st == ISOBATH_OK) {
         ib_depth_frame_ref(frame);
@@ -138,7 +143,7 @@ isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
         *queue->tail = item;
         queue->tail = &item->next;
         queue->bytes += bytes;
-        pthread_cond_broadcast(&queue->changed);
+        pthread_cond_signal(&queue->work);
     }
     pthread_mutex_unlock(&queue->lock);
     if (st != ISOBATH_OK) free(item);
@@ -159,7 +164,7 @@ int64_t ib_frame_queue_done(ib_frame_queue *queue)
 isobath_status ib_frame_queue_drain(ib_frame_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    while (queue->finished < queue->pushed) pthread_cond_wait(&queue->changed, &queue->lock);
+    while (queue->finished < queue->pushed) pthread_cond_wait(&queue->room, &queue->lock);
     isobath_status st = queue->status;
     pthread_mutex_unlock(&queue->lock);
     return st;
@@ -170,10 +175,13 @@ void ib_frame_queue_destroy(ib_frame_queue *queue)
     if (!queue) return;
     pthread_mutex_lock(&queue->lock);
     queue->quit = 1;
-    pthread_cond_broadcast(&queue->changed);
+    pthread_cond_broadcast(&queue->work);
+    pthread_cond_broadcast(&queue->turned);
     pthread_mutex_unlock(&queue->lock);
     for (int i = 0; i < queue->threads; i++) pthread_join(queue->workers[i].handle, NULL);
-    pthread_cond_destroy(&queue->changed);
+    pthread_cond_destroy(&queue->work);
+    pthread_cond_destroy(&queue->turned);
+    pthread_cond_destroy(&queue->room);
     pthread_mutex_destroy(&queue->lock);
     free(queue->workers);
     free(queue);

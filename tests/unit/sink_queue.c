@@ -63,6 +63,35 @@ static void commits_in_order(void **state)
     }
 }
 
+/* Returns when four frames are in work, or after 20 s. */
+static isobath_status meet(void *ctx, ib_depth_frame *frame, int thread)
+{
+    probe *p = ctx;
+    (void)frame, (void)thread;
+    atomic_fetch_add(&p->working, 1);
+    for (int i = 0; i < 20000 && atomic_load(&p->working) % 4; i++) usleep(1000);
+    return atomic_load(&p->working) % 4 ? ISOBATH_ERR_INTERNAL : ISOBATH_OK;
+}
+
+/* A push wakes one thread; four wake four. */
+static void every_thread_works(void **state)
+{
+    (void)state;
+    probe p = {0};
+    ib_frame_queue *queue;
+    ib_frame_queue_ops ops = {meet, NULL};
+    assert_int_equal(ib_frame_queue_create(4, 4 * FRAME_BYTES, &ops, &p, NULL, &queue), ISOBATH_OK);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < 4; i++) {
+            ib_depth_frame *f = small_frame(i);
+            assert_int_equal(ib_frame_queue_push(queue, f), ISOBATH_OK);
+            ib_depth_frame_unref(f);
+        }
+        assert_int_equal(ib_frame_queue_drain(queue), ISOBATH_OK);
+    }
+    ib_frame_queue_destroy(queue);
+}
+
 /* Frames in work count: with room for two no more than two are worked on, with less than one still one is. */
 static void bounded_in_bytes(void **state)
 {
@@ -160,7 +189,7 @@ static void frames_are_used_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(frames_are_used_again),
-        cmocka_unit_test(commits_in_order),
+        cmocka_unit_test(commits_in_order), cmocka_unit_test(every_thread_works),
         cmocka_unit_test(bounded_in_bytes),
         cmocka_unit_test(first_error_is_kept),
         cmocka_unit_test(destroyed_while_full),
