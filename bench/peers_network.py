@@ -3,7 +3,7 @@
 
 usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads N] [--sizes 518x518,504x280] [--precisions fp32,bf16]
          [--rows isobath,command,fused,eager,compile,whole,onnx,openvino] [--repeat 3] [--seconds LIMIT] [--export FOLDER] [--cpu-time]
-         [--command build/isobath --clips A.mp4,B.mp4 --weights vits.safetensors --frames 66]
+         [--command build/isobath --clips A.mp4,B.mp4 --weights vits.safetensors --frames 66] [--hold FILE]
 
 REFERENCE: a checkout of Video Depth Anything (with torchvision, einops, tqdm and opencv, which it imports). A window is 32 frames of
 which 22 are new (isobath encodes only those; the reference encodes all). Rows of PyTorch: "eager" is the reference as it is; "fused" has
@@ -12,7 +12,9 @@ temporal modules compiled, each kind once (torch.compile, dynamic=False), which 
 compiled); "whole": all of it compiled at once, which takes many more. bf16 is autocast. Weights are random.
 "command" is the whole of `isobath run` to 16-bit PNG, the process with its loading, on a clip for each size (of which the network's size
 follows); tests/isobath_synth makes weights. Prints a line per row (median of the repeats, spread), then how often isobath is as fast as the best of each. A row that would
-pass LIMIT is left out, saying so. --cpu-time: one thread and its processor time, for a machine that others use at the same time."""
+pass LIMIT is left out, saying so. --cpu-time: one thread and its processor time, for a machine that others use at the same time. --hold: behind
+the first call of a row of PyTorch wait until FILE is there, and go on, on the processors that it lists (0,1,2 ...) if it lists any: compile
+while the machine is busy, measure when it is not."""
 import argparse, json, os, re, resource, signal, statistics, subprocess, sys, tempfile, time
 
 import checkout
@@ -32,6 +34,7 @@ p.add_argument("--command")
 p.add_argument("--clips", default="")
 p.add_argument("--weights")
 p.add_argument("--frames", type=int, default=66)
+p.add_argument("--hold")
 o = p.parse_args()
 clock = time.process_time if o.cpu_time else time.perf_counter
 if o.cpu_time: o.threads = 1
@@ -56,6 +59,12 @@ def too_long(signum, frame): raise TimeoutError("LIMIT")
 signal.signal(signal.SIGALRM, too_long)
 
 
+def hold():
+    while not os.path.exists(o.hold): time.sleep(0.1)
+    cpus = [int(c) for c in open(o.hold).read().strip().split(",") if c]
+    for thread in os.listdir("/proc/self/task") if cpus else []: os.sched_setaffinity(int(thread), cpus)
+
+
 def timed(size, precision, tool, label, call, once=False):
     """`once`: a slow variant, for which the first call will do"""
     if left() <= 0: return print(f"{size:9s} {precision} {label}: no time left")
@@ -64,12 +73,15 @@ def timed(size, precision, tool, label, call, once=False):
         start, rates = clock(), []
         if not o.cpu_time: call() # the first call prepares: little of the minutes that it takes on one thread
         first = clock() - start
-        if once and not o.cpu_time: rates.append(22 / first)
-        while len(rates) < (1 if once else o.repeat) and left() > first:
+        if first > 20 or "ompiled" in label: print(f"# {label}: the first call took {first:.1f} s", flush=True)
+        if o.hold and tool == "PyTorch":
+            hold()
+            call() # its threads have moved
+        if once and not o.cpu_time and not o.hold: rates.append(22 / first)
+        while len(rates) < (1 if once else o.repeat) and left() > (0 if o.hold else first):
             start = clock()
             call()
             rates.append(22 / (clock() - start))
-        if first > 20 or "ompiled" in label: print(f"# {label}: the first call took {first:.1f} s", flush=True)
         if rates: note(size, precision, tool, label, rates)
         else: print(f"{size:9s} {precision} {label}: only a first call of {first:.2f} s, left out")
     except Exception as e:
