@@ -1,17 +1,21 @@
 /* What the tasks of a cut run cost on one core, on the maps of a real segment: packing, chain, rendering, png16. Medians of five.
- * usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS]     (segment 0 that isobath work left, of two windows or more; the size of the
- * output; how long each of five rounds of each figure takes: 0.4)
+ * usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS] [FOLDER]     (segment 0 that isobath work left, of two windows or more; the size of
+ * the output; how long each of five rounds of each figure takes: 0.4; where files are written, to measure that, too)
  * docs/CLUSTER.md has the figures and what follows from them. */
 #include "backend/backend.h"
 #include "pipeline/align.h"
 #include "pipeline/cluster/spool.h"
+#include "base/hash.h"
+#include "sink/file.h"
 #include "sink/png_file.h"
 #include "sink/quant.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ROUNDS 5
 #define FRAMES ((int64_t)1 << 20) /* of a long shot: its end is not measured */
@@ -30,6 +34,8 @@ typedef struct bench {
     ib_quant quant;
     uint16_t *q;
     float max;
+    ib_depth_frame frame;
+    const char *folder; /* files go there; NULL: nowhere */
     double seconds; /* of a round */
 } bench;
 
@@ -74,10 +80,11 @@ static void encode(bench *b)
     if (ib_png_encode(b->encoder, b->q, texts, 0, NULL, &data, &size) == ISOBATH_OK) b->packed_size = size;
 }
 
-static void quantise_row(void *ctx, int y, uint16_t *q)
+static int quantise_row(void *ctx, int y, uint16_t *q)
 {
     bench *b = ctx;
     ib_quant_apply(&b->quant, ib_quant_exponent(&b->quant, b->max), b->depth + (size_t)y * (size_t)b->width, b->width, q);
+    return 1;
 }
 
 static void png(bench *b)
@@ -87,6 +94,35 @@ static void png(bench *b)
     if (ib_png_encode_rows(b->encoder, quantise_row, b, NULL, 0, NULL, &data, &size) == ISOBATH_OK) b->packed_size = size;
 }
 
+/* As ib_png_store_pack does it with a step that fits. */
+typedef struct cut_rows {
+    const ib_frame_rows *rows;
+    float factor;
+} cut_rows;
+
+static int cut_row(void *ctx, int y, uint16_t *q)
+{
+    cut_rows *c = ctx;
+    (void)y;
+    return c->rows->next_cut(c->rows->ctx, c->factor, q);
+}
+
+static isobath_status pack_frame(ib_sink *sink, ib_depth_frame *f, const ib_frame_rows *rows, int thread)
+{
+    bench *b = (bench *)(void *)sink;
+    cut_rows c = {rows, ldexpf(1, -ib_quant_exponent(&b->quant, b->max))};
+    const uint8_t *data;
+    (void)thread;
+    IB_TRY(rows->begin(rows->ctx));
+    IB_TRY(ib_png_encode_rows(b->encoder, cut_row, &c, NULL, 0, NULL, &data, &f->packed.bytes));
+    if (!data) {
+        fprintf(stderr, "a depth above the step\n");
+        exit(1);
+    }
+    rows->range(rows->ctx, &f->min, &f->max);
+    return ib_png_encoder_swap(b->encoder, NULL, &f->packed.data);
+}
+
 /* The map of a frame, zeros where the spool has none (weight 0). */
 static void load(bench *b, int64_t window, int slot, float *map)
 {
@@ -94,19 +130,43 @@ static void load(bench *b, int64_t window, int slot, float *map)
     else memset(map, 0, map_pixels(b) * sizeof *map);
 }
 
+/* As ib_png_store_write does it. */
+static void write_frame(const bench *b, int64_t i)
+{
+    char path[4096], hex[65];
+    ib_diag diag = IB_DIAG_INIT;
+    snprintf(path, sizeof path, "%s/bench_%ld_%05lld.png", b->folder, (long)getpid(), (long long)i);
+    if (ib_write_file(path, b->frame.packed.data, b->frame.packed.bytes, 0, &diag) != ISOBATH_OK ||
+        ib_sha256_memory(b->frame.packed.data, b->frame.packed.bytes, &diag, hex) != ISOBATH_OK) {
+        fprintf(stderr, "%s\n", diag.text);
+        exit(1);
+    }
+    ib_diag_destroy(&diag);
+}
+
+static void remove_frames(const bench *b)
+{
+    char path[4096];
+    for (int64_t i = 0; i < 64; i++) {
+        snprintf(path, sizeof path, "%s/bench_%ld_%05lld.png", b->folder, (long)getpid(), (long long)i);
+        unlink(path);
+    }
+}
+
 /* All that merge --render does for the frames of a window but the writing; `from_spool` 0: all that run does. */
 static void frames(bench *b, int from_spool)
 {
+    static const ib_sink_format format = {.pack = pack_frame};
     ib_alignment a = {.scale = 1.1f, .shift = 0.01f};
     int64_t first, end;
     ib_plan_final_frames(1, FRAMES, &first, &end);
     for (int64_t i = first; i < end; i++) {
         ib_plan_render how = ib_plan_frame(i, FRAMES);
-        float min, *fade = how.fade ? b->raw + map_pixels(b) : NULL;
+        float *fade = how.fade ? b->raw + map_pixels(b) : NULL;
         if (from_spool) load(b, how.window, how.slot, b->raw);
         if (from_spool && fade) load(b, how.window - 1, how.fade_slot, fade);
-        ib_align_render(b->host, &how, b->raw, &a, fade, &a, b->head->height, b->head->width, b->depth, b->height, b->width, &min, &b->max);
-        png(b);
+        ib_align_pack(b->host, &how, b->raw, &a, fade, &a, b->head->height, b->head->width, &format, (ib_sink *)(void *)b, 0, &b->frame);
+        if (b->folder) write_frame(b, i);
     }
 }
 static void frames_of_run(bench *b) { frames(b, 0); }
@@ -153,7 +213,7 @@ int main(int argc, char **argv)
     ib_sink_config config = {.kind = IB_DEPTH_DISPARITY};
     if (argc < 2 || b.width < 1 || b.height < 1 || ib_spool_open(argv[1], &diag, &b.spool) != ISOBATH_OK || ib_cpu_open(&host, &b.host) != ISOBATH_OK ||
         ib_quant_init(&config, &diag, &b.quant) != ISOBATH_OK || ib_png_encoder_create(b.width, b.height, 0, &diag, &b.encoder) != ISOBATH_OK) {
-        fprintf(stderr, "%s\n", argc < 2 ? "usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS]" : diag.text);
+        fprintf(stderr, "%s\n", argc < 2 ? "usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS] [FOLDER]" : diag.text);
         return 1;
     }
     b.head = ib_spool_get_head(b.spool);
@@ -161,6 +221,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s: not segment 0, or of one window\n", argv[1]);
         return 1;
     }
+    b.frame = (ib_depth_frame){.width = b.width, .height = b.height};
     size_t pixels = map_pixels(&b);
     double bytes = (double)pixels * 4;
     b.raw = calloc(32 * pixels, sizeof *b.raw);
@@ -171,6 +232,7 @@ int main(int argc, char **argv)
     if (!b.raw || !b.depth || !b.q || !b.packed || !b.packer ||
         ib_align_chain_init(&b.chain, b.host, 0, 1, b.height, b.width, b.head->height, b.head->width, &diag) != ISOBATH_OK)
         return 1;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     printf("maps of %d x %d, output %d x %d, %s\n", b.head->width, b.head->height, b.width, b.height, b.host->kind);
     read_map(&b);
     memcpy(b.chain.first, b.raw, bytes);
@@ -194,6 +256,14 @@ int main(int argc, char **argv)
     printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
     windows = rate(&b, "the same from the spool, as merge", frames_of_task, 0);
     printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
+    if (argc > 5) {
+        b.folder = argv[5];
+        windows = rate(&b, "as run, files written and hashed", frames_of_run, 0);
+        printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
+        windows = rate(&b, "as merge, files written and hashed", frames_of_task, 0);
+        printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
+        remove_frames(&b);
+    }
     ib_align_chain_free(&b.chain);
     ib_png_encoder_destroy(b.encoder);
     ib_spool_packer_destroy(b.packer);
@@ -203,5 +273,6 @@ int main(int argc, char **argv)
     free(b.depth);
     free(b.q);
     free(b.packed);
+    free(b.frame.packed.data);
     return 0;
 }

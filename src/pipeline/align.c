@@ -1,6 +1,8 @@
 /* Alignment; see align.h. The arithmetic that must have equal bits everywhere is in the ops fit_sums and render. */
 #include "pipeline/align.h"
 
+#include "backend/rows.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,13 +74,11 @@ isobath_status ib_align_chain_window(ib_align_chain *c, float *raw, ib_alignment
     return ISOBATH_OK;
 }
 
-isobath_status ib_align_render(ib_backend *be, const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade,
-                               const ib_alignment *fade_al, int64_t h, int64_t w, float *y, int64_t height, int64_t width,
-                               float *min, float *max)
+static ib_render_args render_args(const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade, const ib_alignment *fade_al, int64_t h,
+                                  int64_t w, float *y, int64_t height, int64_t width)
 {
     ib_tensor current = ib_tensor_2d(raw, IB_F32, h, w);
-    ib_render_args r = {.a = current, .a_scale = al->scale, .a_shift = al->shift, .min_out = min, .max_out = max,
-                        .y = ib_tensor_2d(y, IB_F32, height, width)};
+    ib_render_args r = {.a = current, .a_scale = al->scale, .a_shift = al->shift, .y = ib_tensor_2d(y, IB_F32, height, width)};
     if (how->fade) {
         r.a = ib_tensor_2d(fade, IB_F32, h, w);
         r.a_scale = fade_al->scale;
@@ -88,5 +88,38 @@ isobath_status ib_align_render(ib_backend *be, const ib_plan_render *how, float 
         r.b_shift = al->shift;
         r.weight = how->weight;
     }
+    return r;
+}
+
+isobath_status ib_align_render(ib_backend *be, const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade,
+                               const ib_alignment *fade_al, int64_t h, int64_t w, float *y, int64_t height, int64_t width,
+                               float *min, float *max)
+{
+    ib_render_args r = render_args(how, raw, al, fade, fade_al, h, w, y, height, width);
+    r.min_out = min;
+    r.max_out = max;
     return ib_render(be, &r);
+}
+
+typedef struct row_maker {
+    ib_backend *backend;
+    ib_render_args args;
+} row_maker;
+
+static isobath_status begin(void *ctx)
+{
+    row_maker *m = ctx;
+    return ib_rows_begin(m->backend, &m->args);
+}
+
+static void next(void *ctx, float *row) { ib_rows_next(((row_maker *)ctx)->backend, row); }
+static int next_cut(void *ctx, float factor, uint16_t *row) { return ib_rows_next_cut(((row_maker *)ctx)->backend, factor, row); }
+static void range(void *ctx, float *min, float *max) { ib_rows_range(((row_maker *)ctx)->backend, min, max); }
+
+isobath_status ib_align_pack(ib_backend *be, const ib_plan_render *how, float *raw, const ib_alignment *al, float *fade, const ib_alignment *fade_al,
+                             int64_t h, int64_t w, const ib_sink_format *format, ib_sink *sink, int thread, ib_depth_frame *f)
+{
+    row_maker m = {be, render_args(how, raw, al, fade, fade_al, h, w, NULL, f->height, f->width)};
+    ib_frame_rows rows = {&m, begin, next, next_cut, range};
+    return format->pack(sink, f, &rows, thread);
 }

@@ -4,6 +4,7 @@
 
 #include "op/op.h"
 #include "pipeline/plan.h"
+#include "sink/sink.h"
 
 /* What the chain says of one window. */
 typedef struct ib_alignment {
@@ -42,5 +43,9 @@ isobath_status ib_align_chain_window(ib_align_chain *chain, float *raw, ib_align
 isobath_status ib_align_render(ib_backend *backend, const ib_plan_render *how, float *raw, const ib_alignment *alignment,
                                float *fade, const ib_alignment *fade_alignment, int64_t net_height, int64_t net_width,
                                float *y, int64_t height, int64_t width, float *min, float *max);
+/* The same into f->packed, by a sink that packs (ib_sink_packs), row by row; `backend` is the cpu's. */
+isobath_status ib_align_pack(ib_backend *backend, const ib_plan_render *how, float *raw, const ib_alignment *alignment, float *fade,
+                             const ib_alignment *fade_alignment, int64_t net_height, int64_t net_width, const ib_sink_format *format, ib_sink *sink,
+                             int thread, ib_depth_frame *f);
 
 #endif

@@ -174,6 +174,7 @@ static isobath_status open_all(ib_run *r)
     IB_TRY(open_network(r));
     IB_TRY(open_alignment(r));
     IB_TRY(ib_run_open_sinks(r));
+    r->packs = r->renderers && !s->guided ? ib_sink_packs(&s->sink, s->formats, r->sinks, s->format_count, ib_pool_threads(r->host_pool)) : -1;
     IB_TRY(open_commit(r));
     IB_TRY(ib_run_start_hash(r));
     ib_range range = ib_resume_range(r);
@@ -234,13 +235,16 @@ static isobath_status render_frame(const ib_run *r, const ib_window *w, ib_backe
     ib_plan_render how = {.window = w->k, .slot = slot, .fade = carried, .fade_slot = slot + IB_PLAN_STEP,
                           .weight = carried ? ib_plan_frame(g->i, g->i + 1 + IB_PLAN_STEP).weight : 0};
     ib_source_frame *src = carried ? r->tail_source[slot - 2] : w->source[slot];
-    IB_TRY(ib_depth_frame_take(r->depth_frames, p->output_width, p->output_height, r->wants_rgb, p->source_width, p->source_height, r->diag,
-                               &g->frame));
+    IB_TRY(ib_depth_frame_take(r->depth_frames, p->output_width, p->output_height, r->packs < 0, r->wants_rgb, p->source_width, p->source_height,
+                               r->diag, &g->frame));
     ib_depth_frame *f = g->frame;
     f->index = w->shot_first + g->i;
     f->pts_us = carried ? r->tail_pts_us[slot - 2] : w->pts_us[slot];
     if (r->wants_rgb) memcpy(f->rgb, src->rgb, (size_t)p->source_width * (size_t)p->source_height * 3);
     float *raw = w->raw + (size_t)slot * map, *fade = carried ? r->tail + (size_t)(slot - 2) * map : NULL;
+    if (r->packs >= 0)
+        return ib_align_pack(backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height, p->network_width,
+                             r->setup->formats[r->packs], r->sinks[r->packs], thread, f);
     return ib_guided_render(r->guided ? r->guided[thread] : NULL, backend, &how, raw, &g->alignment, fade, &r->tail_alignment, p->network_height,
                             p->network_width, f);
 }

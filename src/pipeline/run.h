@@ -40,6 +40,7 @@ typedef struct ib_run {
     ib_backend **renderers;    /* one per thread of host_pool where frames are rendered side by side; NULL: one by one */
     int renderer_count;
     ib_depth_frame_pool *depth_frames;
+    int packs; /* the sink that makes a file of each frame where it is rendered, and the others need no depth; -1: none */
     ib_vda *vda;
     isobath_engine *engine; /* whose compute_pool, device and vda are; NULL: the run's own */
     ib_source *source; /* NULL: worker processes read the input */

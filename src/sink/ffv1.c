@@ -164,6 +164,7 @@ const ib_sink_format ib_sink_ffv1 = {
     .bytes_per_frame = ffv1_bytes_per_frame,
     .open = ffv1_open,
     .push = ffv1_push,
+    .uses = IB_USES_DEPTH_WITHOUT_PNG16,
     .flush = ffv1_flush,
     .state_bytes = ffv1_state_bytes,
     .save = ffv1_save,

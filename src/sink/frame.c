@@ -23,17 +23,16 @@ struct ib_depth_frame_pool {
     int closed;
 };
 
-isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
-                                     ib_depth_frame **out)
+static isobath_status create(int width, int height, int with_depth, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag, ib_depth_frame **out)
 {
     *out = NULL;
     if (width < 1 || height < 1 || (with_rgb && (rgb_width < 1 || rgb_height < 1)))
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "depth frame of %dx%d with a picture of %dx%d", width, height,
                        rgb_width, rgb_height);
     counted_frame *counted = calloc(1, sizeof *counted);
-    float *depth = malloc((size_t)width * (size_t)height * sizeof *depth);
+    float *depth = !with_depth ? NULL : malloc((size_t)width * (size_t)height * sizeof *depth);
     uint8_t *rgb = with_rgb ? malloc((size_t)rgb_width * (size_t)rgb_height * 3) : NULL;
-    if (!counted || !depth || (with_rgb && !rgb)) {
+    if (!counted || (with_depth && !depth) || (with_rgb && !rgb)) {
         free(counted);
         free(depth);
         free(rgb);
@@ -51,6 +50,12 @@ isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rg
     return ISOBATH_OK;
 }
 
+isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
+                                     ib_depth_frame **out)
+{
+    return create(width, height, 1, with_rgb, rgb_width, rgb_height, diag, out);
+}
+
 void ib_depth_frame_ref(ib_depth_frame *frame)
 {
     atomic_fetch_add_explicit(&((counted_frame *)frame)->references, 1, memory_order_relaxed);
@@ -60,6 +65,7 @@ static void free_frame(counted_frame *counted)
 {
     free(counted->frame.depth);
     free(counted->frame.rgb);
+    free(counted->frame.packed.data);
     free(counted);
 }
 
@@ -92,8 +98,8 @@ void ib_depth_frame_pool_close(ib_depth_frame_pool *pool)
     if (last) free_pool(pool);
 }
 
-isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
-                                   ib_depth_frame **out)
+isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int height, int with_depth, int with_rgb, int rgb_width, int rgb_height,
+                                   ib_diag *diag, ib_depth_frame **out)
 {
     pthread_mutex_lock(&pool->lock);
     counted_frame *counted = pool->free;
@@ -106,7 +112,7 @@ isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int hei
         *out = &counted->frame;
         return ISOBATH_OK;
     }
-    IB_TRY(ib_depth_frame_create(width, height, with_rgb, rgb_width, rgb_height, diag, out));
+    IB_TRY(create(width, height, with_depth, with_rgb, rgb_width, rgb_height, diag, out));
     ((counted_frame *)*out)->pool = pool;
     pthread_mutex_lock(&pool->lock);
     pool->out++;

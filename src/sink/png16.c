@@ -84,6 +84,11 @@ static isobath_status png16_push(ib_sink *base, ib_depth_frame *frame)
     return ib_frame_queue_push(sink->queue, frame);
 }
 
+static isobath_status png16_pack(ib_sink *base, ib_depth_frame *frame, const ib_frame_rows *rows, int thread)
+{
+    return ib_png_store_pack(((png16_sink *)base)->store, frame, rows, thread);
+}
+
 static isobath_status png16_flush(ib_sink *base, int64_t *frames)
 {
     png16_sink *sink = (png16_sink *)base;
@@ -160,6 +165,7 @@ const ib_sink_format ib_sink_png16 = {
     .bytes_per_frame = png16_bytes_per_frame,
     .open = png16_open,
     .push = png16_push,
+    .pack = png16_pack,
     .flush = png16_flush,
     .state_bytes = png16_state_bytes,
     .save = png16_save,

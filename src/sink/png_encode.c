@@ -137,11 +137,12 @@ static void to_big_endian(const uint16_t *q, int n, uint8_t *out)
 /* Where rows come from: a whole picture, or whoever makes them. */
 typedef struct row_source {
     const uint16_t *q;
-    void (*row)(void *ctx, int y, uint16_t *q);
+    int (*row)(void *ctx, int y, uint16_t *q);
     void *ctx;
 } row_source;
 
-static void filter_frame(ib_png_encoder *encoder, const row_source *source)
+/* 0: a row could not be made. */
+static int filter_frame(ib_png_encoder *encoder, const row_source *source)
 {
     size_t stride = row_stride(encoder);
     uint8_t *up = encoder->rows + ROW_MARGIN, *cur = up + stride;
@@ -149,7 +150,7 @@ static void filter_frame(ib_png_encoder *encoder, const row_source *source)
     uint8_t *out = encoder->filtered;
     if (encoder->deflate) ib_png_deflate_begin(encoder->deflate, out, encoder->filtered_size);
     for (int y = 0; y < encoder->height; y++) {
-        if (source->row) source->row(source->ctx, y, encoder->row);
+        if (source->row && !source->row(source->ctx, y, encoder->row)) return 0;
         to_big_endian(source->row ? encoder->row : source->q + (size_t)y * (size_t)encoder->width, encoder->width, cur);
         *out++ = encoder->level > 0 ? 2 : 4;
         if (encoder->level > 0)
@@ -162,6 +163,7 @@ static void filter_frame(ib_png_encoder *encoder, const row_source *source)
         up = cur;
         cur = t;
     }
+    return 1;
 }
 
 static void put_be32(uint8_t *p, uint32_t v)
@@ -222,7 +224,9 @@ static isobath_status encode(ib_png_encoder *encoder, const row_source *source, 
         memcpy(p + 8 + key + 1, texts[i].value, value);
         p = finish_chunk(p, "tEXt", key + 1 + value);
     }
-    filter_frame(encoder, source);
+    *data = NULL;
+    *size = 0;
+    if (!filter_frame(encoder, source)) return ISOBATH_OK;
     size_t room = encoder->out_capacity - (size_t)(p - encoder->out) - 32;
     size_t n = compress_rows(encoder, p + 8, room);
     if (n == 0)
@@ -240,7 +244,16 @@ isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const i
     return encode(encoder, &(row_source){.q = q}, texts, text_count, diag, data, size);
 }
 
-isobath_status ib_png_encode_rows(ib_png_encoder *encoder, void (*row)(void *ctx, int y, uint16_t *q), void *ctx, const ib_png_text *texts,
+isobath_status ib_png_encoder_swap(ib_png_encoder *encoder, ib_diag *diag, uint8_t **buffer)
+{
+    uint8_t *next = *buffer ? *buffer : malloc(encoder->out_capacity);
+    if (!next) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a PNG file of %dx%d", encoder->width, encoder->height);
+    *buffer = encoder->out;
+    encoder->out = next;
+    return ISOBATH_OK;
+}
+
+isobath_status ib_png_encode_rows(ib_png_encoder *encoder, int (*row)(void *ctx, int y, uint16_t *q), void *ctx, const ib_png_text *texts,
                                   int text_count, ib_diag *diag, const uint8_t **data, size_t *size)
 {
     return encode(encoder, &(row_source){.row = row, .ctx = ctx}, texts, text_count, diag, data, size);

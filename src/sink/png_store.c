@@ -155,6 +155,13 @@ void ib_png_store_remove(ib_png_store *store)
     rmdir(store->folder);
 }
 
+/* A step that holds `max`; what others have raised it to meanwhile stays. */
+static void raise_exponent(ib_png_store *store, float max)
+{
+    int needed = ib_quant_exponent(&store->quant, max), was = atomic_load(&store->exponent);
+    while (was < needed && !atomic_compare_exchange_weak(&store->exponent, &was, needed)) continue;
+}
+
 isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *frame)
 {
     if (frame->index != store->count || frame->width != store->config.width || frame->height != store->config.height)
@@ -162,8 +169,7 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
                        "%s: frame %" PRId64 " of %dx%d came, expected %" PRId64 " of %dx%d", store->folder,
                        frame->index, frame->width, frame->height, store->count, store->config.width,
                        store->config.height);
-    int exponent = ib_quant_exponent(&store->quant, frame->max);
-    if (exponent > atomic_load(&store->exponent)) atomic_store(&store->exponent, exponent);
+    raise_exponent(store, frame->max);
     pthread_mutex_lock(&store->lock);
     isobath_status st = ISOBATH_OK;
     if (store->count - store->first == store->capacity) {
@@ -180,29 +186,42 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
     return st;
 }
 
-/* Rows of a frame: of its depth, quantised as the writer takes them, or of a file that gets a larger step. */
+/* Rows of a frame: of its depth, quantised as the writer takes them, or of a file that gets a larger step; or made one by one. */
 typedef struct rows {
     const ib_quant *quant;
-    const float *depth; /* NULL: `q` shifted right */
+    const float *depth; /* NULL: `made`, or `q` shifted right */
     const uint16_t *q;
+    const ib_frame_rows *made;
+    float *row;   /* of `made`; NULL: it cuts them itself */
+    float factor; /* then */
     int width, exponent, shift;
     int64_t clamped; /* -1: a depth that cannot be */
 } rows;
 
-static void make_row(void *ctx, int y, uint16_t *q)
+static int make_row(void *ctx, int y, uint16_t *q)
 {
     rows *r = ctx;
     size_t at = (size_t)y * (size_t)r->width;
-    if (r->depth) {
-        int64_t clamped = ib_quant_apply(r->quant, r->exponent, r->depth + at, r->width, q);
+    if (r->made && !r->row) {
+        if (!r->made->next_cut(r->made->ctx, r->factor, q)) r->clamped = -1;
+    } else if (r->made || r->depth) {
+        if (r->made) r->made->next(r->made->ctx, r->row);
+        int64_t clamped = ib_quant_apply(r->quant, r->exponent, r->made ? r->row : r->depth + at, r->width, q);
         r->clamped = clamped < 0 || r->clamped < 0 ? -1 : r->clamped + clamped;
-        return;
-    }
-    for (int x = 0; x < r->width; x++) q[x] = r->shift > 15 ? 0 : (uint16_t)(r->q[at + (size_t)x] >> r->shift);
+    } else
+        for (int x = 0; x < r->width; x++) q[x] = r->shift > 15 ? 0 : (uint16_t)(r->q[at + (size_t)x] >> r->shift);
+    return r->clamped >= 0;
 }
 
-/* Compresses and writes frame `index`, and notes size and digest. */
-static isobath_status write_rows(ib_png_store *store, int64_t index, stored_frame *record, rows *r, ib_png_encoder *encoder, int durable)
+static isobath_status impossible(const ib_png_store *store, int64_t index)
+{
+    return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " holds a depth that is negative, not finite or above its stated maximum",
+                   store->folder, index);
+}
+
+/* Compresses frame `index`; *data is NULL when a row could not be made. */
+static isobath_status encode(ib_png_store *store, int64_t index, int64_t pts_us, int exponent, rows *r, ib_png_encoder *encoder, const uint8_t **data,
+                             size_t *size)
 {
     const ib_quant *quant = &store->quant;
     int metric = quant->kind == IB_DEPTH_METRIC;
@@ -212,18 +231,18 @@ static isobath_status write_rows(ib_png_store *store, int64_t index, stored_fram
     (strcpy(texts[i].key, "isobath:" k), snprintf(texts[i].value, sizeof texts[i].value, __VA_ARGS__))
     TEXT(0, "kind", "%s", metric ? "metric" : "disparity");
     TEXT(1, "unit", "%s", metric ? "metre" : "relative");
-    TEXT(2, "scale", "%.17g", ib_quant_scale(quant, record->exponent));
+    TEXT(2, "scale", "%.17g", ib_quant_scale(quant, exponent));
     TEXT(3, "offset", "%.17g", ib_quant_offset(quant));
     TEXT(4, "frame", "%" PRId64, index);
-    TEXT(5, "time_us", "%" PRId64, record->pts_us);
+    TEXT(5, "time_us", "%" PRId64, pts_us);
     TEXT(6, "invalid", "0");
 #undef TEXT
-    const uint8_t *data;
-    size_t size;
-    IB_TRY(ib_png_encode_rows(encoder, make_row, r, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, &data, &size));
-    if (r->clamped < 0)
-        return ib_fail(store->diag, ISOBATH_ERR_INTERNAL, "%s: frame %" PRId64 " holds a depth that is negative, not finite or above its stated maximum",
-                       store->folder, index);
+    return ib_png_encode_rows(encoder, make_row, r, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, data, size);
+}
+
+/* Writes the file of frame `index`, and notes size and digest. */
+static isobath_status write_file(ib_png_store *store, int64_t index, const uint8_t *data, size_t size, int durable, stored_frame *record)
+{
     char *path = ib_png_store_path(store->folder, store->config.start_number + index);
     if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
     isobath_status st = store->shared ? ib_write_file_shared(path, data, size, durable, store->diag)
@@ -234,12 +253,65 @@ static isobath_status write_rows(ib_png_store *store, int64_t index, stored_fram
     return ib_sha256_memory(data, size, store->diag, record->sha256);
 }
 
+static isobath_status write_rows(ib_png_store *store, int64_t index, stored_frame *record, rows *r, ib_png_encoder *encoder, int durable)
+{
+    const uint8_t *data;
+    size_t size;
+    IB_TRY(encode(store, index, record->pts_us, record->exponent, r, encoder, &data, &size));
+    return data ? write_file(store, index, data, size, durable, record) : impossible(store, index);
+}
+
+/* The frame's range, at the cost of rendering it once more. */
+static isobath_status measure(const ib_frame_rows *made, float *row, ib_depth_frame *frame)
+{
+    IB_TRY(made->begin(made->ctx));
+    for (int y = 0; y < frame->height; y++) made->next(made->ctx, row);
+    made->range(made->ctx, &frame->min, &frame->max);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_png_store_pack(ib_png_store *store, ib_depth_frame *frame, const ib_frame_rows *made, int thread)
+{
+    const ib_quant *quant = &store->quant;
+    ib_packed_frame *p = &frame->packed;
+    const uint8_t *data;
+    int cut = !quant->fixed && quant->kind != IB_DEPTH_METRIC; /* then quantising is what next_cut does */
+    float *row = malloc((size_t)frame->width * sizeof *row);
+    if (!row) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
+    isobath_status st = ISOBATH_OK;
+    for (int again = 0; st == ISOBATH_OK; again++) {
+        p->exponent = atomic_load(&store->exponent);
+        rows r = {.quant = quant, .made = made, .row = cut ? NULL : row, .factor = ldexpf(1.0f, -p->exponent), .width = frame->width,
+                  .exponent = p->exponent};
+        st = made->begin(made->ctx);
+        if (st == ISOBATH_OK) st = encode(store, frame->index, frame->pts_us, p->exponent, &r, store->encoder[thread], &data, &p->bytes);
+        if (st != ISOBATH_OK) break;
+        if (data) {
+            p->clamped = r.clamped;
+            made->range(made->ctx, &frame->min, &frame->max);
+            st = ib_png_encoder_swap(store->encoder[thread], store->diag, &p->data);
+            break;
+        }
+        st = measure(made, row, frame);
+        if (st == ISOBATH_OK && (again || !(frame->min >= 0) || !isfinite(frame->max))) st = impossible(store, frame->index);
+        if (st == ISOBATH_OK) raise_exponent(store, frame->max);
+    }
+    free(row);
+    return st;
+}
+
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread)
 {
-    stored_frame record = {.pts_us = frame->pts_us, .exponent = atomic_load(&store->exponent)};
-    rows r = {.quant = &store->quant, .depth = frame->depth, .width = frame->width, .exponent = record.exponent};
-    IB_TRY(write_rows(store, frame->index, &record, &r, store->encoder[thread], 0));
-    record.clamped = r.clamped;
+    const ib_packed_frame *p = &frame->packed;
+    stored_frame record = {.pts_us = frame->pts_us, .exponent = frame->depth ? atomic_load(&store->exponent) : p->exponent};
+    if (frame->depth) {
+        rows r = {.quant = &store->quant, .depth = frame->depth, .width = frame->width, .exponent = record.exponent};
+        IB_TRY(write_rows(store, frame->index, &record, &r, store->encoder[thread], 0));
+        record.clamped = r.clamped;
+    } else {
+        IB_TRY(write_file(store, frame->index, p->data, p->bytes, 0, &record));
+        record.clamped = p->clamped;
+    }
     pthread_mutex_lock(&store->lock);
     store->frames[frame->index - store->first] = record;
     pthread_mutex_unlock(&store->lock);

@@ -20,9 +20,12 @@ void ib_png_store_remove(ib_png_store *store);
 
 /* Tells the store of a frame that is about to be written (in order, one thread): grows the step. */
 isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *frame);
-/* Quantises, compresses and writes one announced frame with the step known by now. Thread-safe for distinct `thread`.
+/* Quantises, compresses and writes one announced frame with the step known by now; one that is packed is only written. Thread-safe for distinct `thread`.
  * Errors: ISOBATH_ERR_IO, ISOBATH_ERR_INTERNAL (a value that is not finite, negative, or above frame->max). */
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread);
+/* Packs a frame before it is announced, with the step known by now or, where its values need a larger one, with that. Thread-safe for distinct
+ * `thread`, also beside announce and the writing of packed frames. Errors as of write. */
+isobath_status ib_png_store_pack(ib_png_store *store, ib_depth_frame *frame, const ib_frame_rows *rows, int thread);
 /* Makes frames [0, frames) durable; they are written. One thread, beside announce and write. */
 isobath_status ib_png_store_flush(ib_png_store *store, int64_t frames);
 /* IB_PNG_STATE_BYTES for each of frames [first, end), which are written. */

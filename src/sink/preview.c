@@ -267,6 +267,7 @@ const ib_sink_format ib_sink_preview = {
     .check = preview_check,
     .open = preview_open,
     .push = preview_push,
+    .uses = IB_USES_DEPTH_WITHOUT_PNG16,
     .flush = preview_flush,
     .state_bytes = preview_state_bytes,
     .save = preview_save,

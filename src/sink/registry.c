@@ -1,6 +1,8 @@
 /* The list of depth formats. */
 #include "sink/formats.h"
 
+#include "sink/queue.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,17 @@ const ib_sink_format *ib_sink_format_find(const char *name)
     for (int i = 0; ib_sink_formats[i]; i++)
         if (strcmp(ib_sink_formats[i]->name, name) == 0) return ib_sink_formats[i];
     return NULL;
+}
+
+int ib_sink_packs(const ib_sink_config *config, const ib_sink_format *const *formats, ib_sink *const *sinks, int count, int threads)
+{
+    int at = -1;
+    for (int i = 0; i < count; i++) {
+        if (!sinks[i]) continue;
+        if (formats[i]->pack) at = i;
+        else if (formats[i]->uses == IB_USES_DEPTH || (formats[i]->uses == IB_USES_DEPTH_WITHOUT_PNG16 && !config->png16_present)) return -1;
+    }
+    return threads <= ib_sink_threads(config) ? at : -1;
 }
 
 isobath_status ib_times_append(int64_t **times_us, int64_t *count, int64_t *capacity, int64_t pts_us, ib_diag *diag)

@@ -9,14 +9,23 @@
 
 /* A frame on its way to the sinks: shared by them, reference-counted, immutable once pushed. */
 typedef struct ib_depth_frame ib_depth_frame;
+/* A frame as the file that a sink will write of it (ib_sink_format.pack). */
+typedef struct ib_packed_frame {
+    uint8_t *data; /* NULL: it was never packed. The frame owns it */
+    size_t bytes;
+    int exponent;    /* of its step */
+    int64_t clamped; /* values that --range clamped */
+} ib_packed_frame;
+
 struct ib_depth_frame {
     int64_t index;  /* of the output, 0-based */
     int64_t pts_us; /* presentation time */
     int width, height;
-    float *depth;   /* (H,W) row by row; finite and >= 0 */
+    float *depth;   /* (H,W) row by row; finite and >= 0. NULL: `packed` is all there is */
     float min, max; /* of depth */
     uint8_t *rgb;   /* (rgb_height,rgb_width,3) source picture, or NULL when no sink asked for it */
     int rgb_width, rgb_height;
+    ib_packed_frame packed;
 };
 /* Allocates (rgb only if with_rgb); *out has one reference. ISOBATH_ERR_MEMORY. */
 isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
@@ -25,11 +34,21 @@ isobath_status ib_depth_frame_create(int width, int height, int with_rgb, int rg
 typedef struct ib_depth_frame_pool ib_depth_frame_pool;
 isobath_status ib_depth_frame_pool_create(ib_diag *diag, ib_depth_frame_pool **out); /* ISOBATH_ERR_MEMORY */
 void ib_depth_frame_pool_close(ib_depth_frame_pool *pool); /* frames that are out live on; NULL allowed */
-/* As ib_depth_frame_create; depth and rgb hold whatever the frame held before. Sizes are the same in all calls. */
-isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int height, int with_rgb, int rgb_width, int rgb_height, ib_diag *diag,
-                                   ib_depth_frame **out);
+/* As ib_depth_frame_create, with depth or without; depth and rgb hold whatever the frame held before. Sizes and what it is with are the same in all
+ * calls. */
+isobath_status ib_depth_frame_take(ib_depth_frame_pool *pool, int width, int height, int with_depth, int with_rgb, int rgb_width, int rgb_height,
+                                   ib_diag *diag, ib_depth_frame **out);
 void ib_depth_frame_ref(ib_depth_frame *frame);   /* thread-safe */
 void ib_depth_frame_unref(ib_depth_frame *frame); /* thread-safe; frees with the last reference */
+
+/* The rows of a frame that is made as they are taken, from the first one on after every `begin` (backend/rows.h). */
+typedef struct ib_frame_rows {
+    void *ctx;
+    isobath_status (*begin)(void *ctx);
+    void (*next)(void *ctx, float *row);                         /* f32 (W) */
+    int (*next_cut)(void *ctx, float factor, uint16_t *row);     /* times factor, cut to whole numbers; 0: one was above 65535, or NaN */
+    void (*range)(void *ctx, float *min, float *max);            /* of the rows since `begin`; NaN when one of them had a NaN */
+} ib_frame_rows;
 
 /* What the numbers are: goes into every file (contract 5). */
 typedef enum ib_depth_kind { IB_DEPTH_DISPARITY, IB_DEPTH_METRIC } ib_depth_kind;
@@ -104,6 +123,9 @@ static inline double ib_sink_aspect(const ib_sink_config *c)
 typedef struct ib_sink ib_sink;
 struct ib_sink;
 
+/* Whether a format looks at the depth that is pushed. */
+typedef enum ib_depth_use { IB_USES_DEPTH, IB_USES_DEPTH_WITHOUT_PNG16, IB_USES_NO_DEPTH } ib_depth_use;
+
 /* A format. All functions are called from one thread (the runner's); work happens in the sink's own threads. */
 typedef struct ib_sink_format {
     const char *name;    /* as in --format */
@@ -121,6 +143,10 @@ typedef struct ib_sink_format {
     /* Takes a reference of its own; blocks while the queue is full. Frames come in order, without gaps, from 0 (or from
      * resume->count). */
     isobath_status (*push)(ib_sink *, ib_depth_frame *);
+    /* Where it is there: makes frame->packed out of the frame's rows, and fills in its range, so that push needs no depth. For the thread that
+     * renders the frame, while the cache has its rows. Thread-safe for distinct `thread` below ib_sink_threads(config). */
+    isobath_status (*pack)(ib_sink *, ib_depth_frame *frame, const ib_frame_rows *rows, int thread);
+    ib_depth_use uses; /* by a format that does not pack */
     /* Resume. `flush` makes durable what is complete so far and lowers *frames to its number: frames [0, *frames) then
      * survive a power cut. `save` writes state_bytes(config) bytes for each of frames [first, end), which a flush has named.
      * Both may be called by one other thread beside push. */
@@ -142,6 +168,10 @@ typedef struct ib_sink_format {
      * also what a resume needs, hidden. */
     void (*close)(ib_sink *);
 } ib_sink_format;
+
+/* Which of the open sinks packs frames for all of them, rendered by `threads` threads: its place; -1: some sink needs the depth. Sinks that are NULL
+ * are not open. */
+int ib_sink_packs(const ib_sink_config *config, const ib_sink_format *const *formats, ib_sink *const *sinks, int count, int threads);
 
 /* The registry, ended by NULL; and by name (NULL: unknown). */
 extern const ib_sink_format *const ib_sink_formats[];

@@ -173,6 +173,7 @@ const ib_sink_format ib_sink_src = {
     .bytes_per_frame = src_bytes_per_frame,
     .open = src_open,
     .push = src_push,
+    .uses = IB_USES_NO_DEPTH,
     .flush = src_flush,
     .state_bytes = src_state_bytes,
     .save = src_save,

@@ -169,13 +169,13 @@ static void frames_are_used_again(void **state)
     ib_depth_frame_pool *pool;
     ib_depth_frame *f[3], *again[3];
     assert_int_equal(ib_depth_frame_pool_create(NULL, &pool), ISOBATH_OK);
-    for (int i = 0; i < 3; i++) assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &f[i]), ISOBATH_OK);
+    for (int i = 0; i < 3; i++) assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 1, 16, 8, NULL, &f[i]), ISOBATH_OK);
     assert_true(f[0] != f[1] && f[1] != f[2] && f[0] != f[2]);
     ib_depth_frame_ref(f[1]);
     for (int i = 0; i < 3; i++) ib_depth_frame_unref(f[i]);
-    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &again[0]), ISOBATH_OK);
-    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &again[1]), ISOBATH_OK);
-    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 16, 8, NULL, &again[2]), ISOBATH_OK);
+    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 1, 16, 8, NULL, &again[0]), ISOBATH_OK);
+    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 1, 16, 8, NULL, &again[1]), ISOBATH_OK);
+    assert_int_equal(ib_depth_frame_take(pool, 8, 4, 1, 1, 16, 8, NULL, &again[2]), ISOBATH_OK);
     assert_true(again[0] == f[2] && again[1] == f[0] && again[2] != f[1]);
     assert_true(again[2]->width == 8 && again[2]->rgb_height == 8 && again[2]->rgb);
     ib_depth_frame_unref(again[0]);

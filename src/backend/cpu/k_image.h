@@ -63,6 +63,7 @@ static inline __attribute__((always_inline)) int64_t hlerp_rows(const float *con
             memcpy(&second, p->second + x, sizeof second);
             for (int r = 0; r < rows; r++) {
                 vf v = VLD(row[r] + base);
+                __asm__("" : "+v"(v)); /* loaded once, not by each shuffle */
                 VST(out[r] + x, w0 * pick(v, first) + w1 * pick(v, second));
             }
             continue;
@@ -166,6 +167,10 @@ static void k_render_row(const ib_cpu_row *row, uint32_t *least, uint32_t *most)
     }
     if (row->width < VL && row->out) memcpy(row->out, out, (size_t)row->width * sizeof *out);
     if (row->width < VL && !row->out) memcpy(row->q, q, (size_t)row->width * sizeof *q);
+#ifdef __AVX512F__
+    *least = _mm512_reduce_min_epu32(low);
+    *most = _mm512_reduce_max_epu32(high);
+#else
     uint32_t lows[VL], highs[VL];
     memcpy(lows, &low, sizeof lows);
     memcpy(highs, &high, sizeof highs);
@@ -175,6 +180,7 @@ static void k_render_row(const ib_cpu_row *row, uint32_t *least, uint32_t *most)
         *least = lows[i] < *least ? lows[i] : *least;
         *most = highs[i] > *most ? highs[i] : *most;
     }
+#endif
 }
 
 static void k_row_sums(const float *p, const float *r, int64_t width, double *sums)

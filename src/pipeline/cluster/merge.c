@@ -75,7 +75,9 @@ static isobath_status push(output *o, ib_depth_frame *f)
 static isobath_status write_frames(output *o, int64_t first, int64_t end)
 {
     isobath_task *t = o->task;
-    IB_TRY(ib_frames_create(&t->shard, o->chain, &t->setup, &t->diag, &o->frames));
+    const ib_setup *s = &t->setup;
+    int packs = s->guided ? -1 : ib_sink_packs(&s->sink, s->formats, o->sinks, s->format_count, s->threads);
+    IB_TRY(ib_frames_create(&t->shard, o->chain, s, packs < 0 ? NULL : s->formats[packs], packs < 0 ? NULL : o->sinks[packs], &t->diag, &o->frames));
     o->first = first;
     o->wants_rgb |= t->setup.guided;
     if (o->wants_rgb) {

@@ -37,7 +37,9 @@ isobath_status ib_segments_map(ib_segments *segments, int64_t window, int slot, 
 
 /* Frames made of spool files and the chain: each is a pure function of at most two maps, so they are made in parallel. */
 typedef struct ib_frames ib_frames;
-isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, const ib_setup *setup, ib_diag *diag, ib_frames **out);
+/* `format` NULL: frames have their depth. Else `sink`, which is of it, packs them (ib_sink_packs). */
+isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, const ib_setup *setup, const ib_sink_format *format, ib_sink *sink,
+                                ib_diag *diag, ib_frames **out);
 void ib_frames_destroy(ib_frames *frames);
 int ib_frames_batch(const ib_frames *frames); /* how many frames at once keep all threads busy */
 /* Fills out[0..count) with frames first .. of the video, one reference each. `picture` fills in their RGB, in their order (NULL: they have

@@ -212,7 +212,7 @@ static isobath_status find_max(chain_work *c, const ib_setup *setup, const ib_qu
     ib_depth_frame *f;
     IB_TRY(window_bounds(c, chain, list));
     qsort(list, (size_t)s->windows, sizeof *list, by_bound);
-    isobath_status st = ib_frames_create(s, chain, setup, c->diag, &frames);
+    isobath_status st = ib_frames_create(s, chain, setup, NULL, NULL, c->diag, &frames);
     for (int64_t i = 0; st == ISOBATH_OK && i < s->windows; i++) {
         if (i > 0 && ib_quant_exponent(quant, list[i].bound) <= ib_quant_exponent(quant, chain->max)) break;
         /* this window's maps are in its own frames and in those that the next one fades */

@@ -20,6 +20,8 @@ struct ib_frames {
     const ib_shard *shard;
     const ib_chain *chain;
     const ib_setup *setup;
+    const ib_sink_format *format; /* packs; NULL: none */
+    ib_sink *sink;
     ib_diag *diag;
     ib_pool *pool;
     int threads;
@@ -47,7 +49,8 @@ void ib_frames_destroy(ib_frames *f)
     free(f);
 }
 
-isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, const ib_setup *setup, ib_diag *diag, ib_frames **out)
+isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, const ib_setup *setup, const ib_sink_format *format, ib_sink *sink,
+                                ib_diag *diag, ib_frames **out)
 {
     *out = NULL;
     ib_frames *f = calloc(1, sizeof *f);
@@ -55,6 +58,8 @@ isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, co
     f->shard = shard;
     f->chain = chain;
     f->setup = setup;
+    f->format = format;
+    f->sink = sink;
     f->diag = diag;
     f->threads = setup->threads;
     f->thread = calloc((size_t)f->threads, sizeof *f->thread);
@@ -110,6 +115,9 @@ static isobath_status render(ib_frames *f, thread_state *t, int64_t index, ib_de
     int64_t w = how_made(s, index, &how);
     IB_TRY(ib_segments_map(t->segments, w, how.slot, t->map));
     if (how.fade) IB_TRY(ib_segments_map(t->segments, w - 1, how.fade_slot, t->fade));
+    if (f->format)
+        return ib_align_pack(t->backend, &how, t->map, &f->chain->alignments[w], t->fade, how.fade ? &f->chain->alignments[w - 1] : NULL,
+                             s->network_height, s->network_width, f->format, f->sink, (int)(t - f->thread), out);
     return ib_guided_render(t->guided, t->backend, &how, t->map, &f->chain->alignments[w], how.fade ? t->fade : NULL,
                             how.fade ? &f->chain->alignments[w - 1] : NULL, s->network_height, s->network_width, out);
 }
@@ -129,7 +137,7 @@ isobath_status ib_frames_render(ib_frames *f, int64_t first, int count, isobath_
     isobath_status st = ISOBATH_OK;
     int made = 0;
     for (; st == ISOBATH_OK && made < count; made += st == ISOBATH_OK)
-        st = ib_depth_frame_take(f->frames, p->output_width, p->output_height, picture != NULL, p->source_width, p->source_height, f->diag, &out[made]);
+        st = ib_depth_frame_take(f->frames, p->output_width, p->output_height, !f->format, picture != NULL, p->source_width, p->source_height, f->diag, &out[made]);
     for (int i = 0; i < made; i++) {
         out[i]->index = first + i;
         out[i]->pts_us = f->shard->pts_us[first + i];
