@@ -1,6 +1,8 @@
 /* The encoder; see vit.h. Beside each line stands the line of the paper's code that it is. */
 #include "model/vit.h"
 
+#include "base/diffuse.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +61,7 @@ static isobath_status create_patch(ib_params *p, int64_t C, ib_weight **out)
     float *w, *packed = NULL;
     IB_TRY(ib_params_read(p, "patch_embed.proj.weight", C * IB_PATCH_K, &w));
     if (w) {
+        ib_diffuse_kernels(w, 3 * C, IB_PATCH, p->backend->act);
         packed = malloc((size_t)(C * IB_PATCH_K) * sizeof *packed);
         if (!packed) {
             free(w);

@@ -1,7 +1,7 @@
 /* Packs weights into the panels that the product kernel reads; see ib_cpu_weight. */
 #include "backend/cpu/cpu.h"
 
-#include "base/half.h"
+#include "base/diffuse.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +76,20 @@ static void pack_panel(void *ctx, int64_t i, int thread)
         }
 }
 
+typedef struct diffuse_job {
+    const ib_weight_desc *desc;
+    float *to; /* a copy of the 3x3 kernels, rounded */
+} diffuse_job;
+
+static void diffuse_channel(void *ctx, int64_t i, int thread)
+{
+    (void)thread;
+    const diffuse_job *job = ctx;
+    int64_t n = job->desc->in_channels;
+    memcpy(job->to + i * n * 9, job->desc->data + i * n * 9, (size_t)(n * 9) * sizeof *job->to);
+    ib_diffuse_kernels(job->to + i * n * 9, n, 3, IB_BF16);
+}
+
 isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, ib_weight **out)
 {
     ib_cpu *cpu = ib_cpu_of(b);
@@ -108,8 +122,20 @@ isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, i
         ib_cpu_weight_destroy(b, &w->base);
         return ib_fail(b->diag, ISOBATH_ERR_MEMORY, "out of memory for a packed weight of %zu bytes", bytes);
     }
-    pack_job job = {cpu, desc, w};
+    ib_weight_desc rounded = *desc;
+    pack_job job = {cpu, &rounded, w};
+    diffuse_job diffuse = {.desc = desc};
+    if (w->taps == 9 && b->act == IB_BF16) { /* not for Winograd, whose weights are f32 */
+        diffuse.to = malloc((size_t)(desc->out_channels * desc->in_channels * 9) * sizeof *diffuse.to);
+        if (!diffuse.to) {
+            ib_cpu_weight_destroy(b, &w->base);
+            return ib_fail(b->diag, ISOBATH_ERR_MEMORY, "out of memory for a weight");
+        }
+        ib_pool_run(b->pool, desc->out_channels, diffuse_channel, &diffuse);
+        rounded.data = diffuse.to;
+    }
     ib_pool_run(b->pool, groups * w->panels, pack_panel, &job);
+    free(diffuse.to);
     if (w->wino) ib_cpu_wino_pack(cpu, desc, w);
     if (w->head) memcpy(w->head, desc->data + 32 * desc->in_channels * 9, 32 * sizeof(float));
     *out = &w->base;

@@ -18,7 +18,7 @@
 #include <string.h>
 
 extern "C" {
-#include "base/half.h"
+#include "base/diffuse.h"
 }
 
 #define TILE 16
@@ -87,17 +87,24 @@ void ib_cuda_head_pack(const float *src, int64_t ci, float *dst)
     for (int64_t co = 0; co < 32; co++) {
         const int64_t n_tile = co / 8, n = co % 8;
         scales[co] = scale_of(src + co * ci * 9, ci * 9);
-        for (int64_t c = 0; c < ci; c++)
+        for (int64_t c = 0; c < ci; c++) {
+            float tf32_error[9], f16_error[9]; /* rounded by error diffusion */
             for (int64_t tap = 0; tap < 9; tap++) {
                 const float w = src[(co * ci + c) * 9 + tap];
                 const int64_t by_column = tap % 3 * 3 + tap / 3; /* dx, then dy */
                 /* B operands: n = lane / 4; TF32: k = lane % 4 (+ 4); f16: k = lane % 4 * 2 + {0, 1} (+ 8) */
                 const int64_t lane8 = n * 4 + c % 4, lane16 = n * 4 + c % 8 / 2;
                 dst[(tap * k + c) * 32 + co] = w;
-                tf32[(((c / 8 * 9 + by_column) * 32 + lane8) * 4 + n_tile) * 2 + c % 8 / 4] = round_tf32(w);
-                f16[((((c / 16 * 9 + by_column) * 32 + lane16) * 4 + n_tile) * 2 + c % 16 / 8) * 2 + c % 2] =
-                    ib_f32_to_f16(w / scales[co]);
+                const float for_tf32 = ib_diffuse_target(tf32_error, 3, (int)tap, w);
+                const float for_f16 = ib_diffuse_target(f16_error, 3, (int)tap, w / scales[co]);
+                const float word = round_tf32(for_tf32);
+                const uint16_t half = ib_f32_to_f16(for_f16);
+                tf32_error[tap] = ib_diffuse_error(word, for_tf32);
+                f16_error[tap] = ib_diffuse_error(ib_f16_to_f32(half), for_f16);
+                tf32[(((c / 8 * 9 + by_column) * 32 + lane8) * 4 + n_tile) * 2 + c % 8 / 4] = word;
+                f16[((((c / 16 * 9 + by_column) * 32 + lane16) * 4 + n_tile) * 2 + c % 16 / 8) * 2 + c % 2] = half;
             }
+        }
     }
     memcpy(dst + head_last(ci), src + 32 * ci * 9, 32 * sizeof(float));
 }

@@ -3,10 +3,15 @@
  *   GEGLU    row 2m value m, 2m+1 gate m  k = input channel, so that one tile of columns has both
  *   CONV3X3  row co                       k = tap*ci_pad + ci, tap = 3 ky + kx, ci_pad = Ci rounded up to 8
  *   CONVT    row (ky*k + kx)*Co + co      k = ci
- * k_pad is k rounded up to 8, so that rows allow 16-byte accesses. HEAD is output_head.cu's own. */
+ * k_pad is k rounded up to 8, so that rows allow 16-byte accesses. HEAD is output_head.cu's own. Kernels of 3x3 weights are
+ * rounded to half types by error diffusion (base/diffuse.h). */
 #include "backend/cuda/common.cuh"
 #include "backend/cuda/head.cuh"
 #include <stdlib.h>
+
+extern "C" {
+#include "base/diffuse.h"
+}
 
 typedef struct pack_shape {
     int kind, kernel;
@@ -42,6 +47,20 @@ template <typename T> __global__ void k_pack_weight(const float *__restrict__ sr
     }
 }
 
+/* Rounds `count` 3x3 kernels in place to what T holds. */
+template <typename T> __global__ void k_diffuse3x3(float *w, int64_t count)
+{
+    for (int64_t k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; k < count; k += (int64_t)gridDim.x * blockDim.x) {
+        float error[9];
+#pragma unroll
+        for (int i = 0; i < 9; i++) {
+            const float target = ib_diffuse_target(error, 3, i, w[k * 9 + i]);
+            w[k * 9 + i] = ib_to_f32(ib_from_f32<T>(target));
+            error[i] = ib_diffuse_error(w[k * 9 + i], target);
+        }
+    }
+}
+
 static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 /* Uploads the f32 values into a buffer of their own, packs them on the device, frees the buffer. */
@@ -52,6 +71,12 @@ static isobath_status pack_on_device(ib_cuda_backend *be, const ib_weight_desc *
     void *source = NULL;
     IB_TRY(ib_cuda_buffer_alloc(base, (size_t)source_count * sizeof(float), &source));
     isobath_status status = ib_cuda_upload(base, source, d->data, (size_t)source_count * sizeof(float));
+    if (status == ISOBATH_OK && d->kind == IB_WEIGHT_CONV3X3 && base->act != IB_F32) {
+        const int64_t kernels = d->out_channels * d->in_channels;
+        const unsigned grid = (unsigned)min(ib_ceil_div(kernels, 256), (int64_t)65536);
+        IB_CUDA_DISPATCH(base->act, T, (k_diffuse3x3<T><<<grid, 256, 0, be->stream>>>((float *)source, kernels)));
+        status = ib_cuda_launched(base, "weight_create");
+    }
     if (status == ISOBATH_OK) {
         const pack_shape s = {(int)d->kind, d->kernel, d->out_channels, d->in_channels, ci_pad, w->rows, w->k_pad};
         const int64_t blocks = ib_ceil_div(w->rows * w->k_pad, 256);
