@@ -9,7 +9,7 @@
 isobath_status ib_rows_begin(ib_backend *cpu, const ib_render_args *a);
 /* The next row, from 0 on: f32 (W). */
 void ib_rows_next(ib_backend *cpu, float *row);
-/* The next row, each value times `factor` cut to a whole number: u16 (W). 0: this or an earlier row had a NaN or a value that is 65536 or
+/* The next row, each value times `factor` cut to a whole number: u16 (W), big-endian as PNG has them. 0: this or an earlier row had a NaN or a value that is 65536 or
  * more then; the row is unspecified. */
 int ib_rows_next_cut(ib_backend *cpu, float factor, uint16_t *row);
 /* Of the rows so far, as min_out and max_out of ib_render. */

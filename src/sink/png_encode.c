@@ -17,7 +17,6 @@
 struct ib_png_encoder {
     int width, height, level;
     size_t row_bytes; /* 2 * width */
-    uint16_t *row;    /* one that is being made */
     uint8_t *rows;    /* two rows, big-endian, each with a margin in front and slack behind */
     uint8_t *filtered;
     size_t filtered_size;
@@ -46,7 +45,6 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     encoder->level = level;
     encoder->row_bytes = (size_t)width * 2;
     encoder->filtered_size = (encoder->row_bytes + 1) * (size_t)height;
-    encoder->row = malloc(encoder->row_bytes);
     encoder->rows = calloc(2, row_stride(encoder));
     encoder->filtered = malloc(encoder->filtered_size + 16); /* vector stores run over the end of the last row */
     size_t bound = encoder->filtered_size + encoder->filtered_size / 8 + 4096;
@@ -60,7 +58,7 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     }
     encoder->out_capacity = bound + 65536; /* room for headers and texts */
     encoder->out = malloc(encoder->out_capacity);
-    if (!encoder->row || !encoder->rows || !encoder->filtered || !encoder->out ||
+    if (!encoder->rows || !encoder->filtered || !encoder->out ||
         (level > 0 ? !encoder->compressor : !encoder->deflate || !encoder->stream || !encoder->level_buf)) {
         ib_png_encoder_destroy(encoder);
         return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a PNG writer of %dx%d", width, height);
@@ -72,7 +70,6 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
 void ib_png_encoder_destroy(ib_png_encoder *encoder)
 {
     if (!encoder) return;
-    free(encoder->row);
     free(encoder->rows);
     free(encoder->filtered);
     free(encoder->out);
@@ -119,19 +116,15 @@ static void filter_up(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *
     for (size_t i = 0; i < n; i++) out[i] = (uint8_t)(cur[i] - up[i]);
 }
 
-/* 16-bit samples as PNG stores them; `out` has slack. */
-static void to_big_endian(const uint16_t *q, int n, uint8_t *out)
+void ib_png_big_endian(const uint16_t *q, int n, uint16_t *out)
 {
     int x = 0;
 #ifdef __SSE4_1__
     const __m128i swap = _mm_setr_epi8(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
     for (; x + 8 <= n; x += 8)
-        _mm_storeu_si128((__m128i *)(out + 2 * x), _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(q + x)), swap));
+        _mm_storeu_si128((__m128i *)(out + x), _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(q + x)), swap));
 #endif
-    for (; x < n; x++) {
-        uint16_t swapped = __builtin_bswap16(q[x]);
-        memcpy(out + 2 * x, &swapped, 2);
-    }
+    for (; x < n; x++) out[x] = __builtin_bswap16(q[x]);
 }
 
 /* Where rows come from: a whole picture, or whoever makes them. */
@@ -150,8 +143,9 @@ static int filter_frame(ib_png_encoder *encoder, const row_source *source)
     uint8_t *out = encoder->filtered;
     if (encoder->deflate) ib_png_deflate_begin(encoder->deflate, out, encoder->filtered_size);
     for (int y = 0; y < encoder->height; y++) {
-        if (source->row && !source->row(source->ctx, y, encoder->row)) return 0;
-        to_big_endian(source->row ? encoder->row : source->q + (size_t)y * (size_t)encoder->width, encoder->width, cur);
+        uint16_t *samples = (uint16_t *)(void *)cur; /* rows and margins are multiples of 16 bytes */
+        if (!source->row) ib_png_big_endian(source->q + (size_t)y * (size_t)encoder->width, encoder->width, samples);
+        else if (!source->row(source->ctx, y, samples)) return 0;
         *out++ = encoder->level > 0 ? 2 : 4;
         if (encoder->level > 0)
             filter_up(cur, up, encoder->row_bytes, out);

@@ -23,9 +23,11 @@ void ib_png_encoder_destroy(ib_png_encoder *encoder);
  * Errors: ISOBATH_ERR_INTERNAL. */
 isobath_status ib_png_encode(ib_png_encoder *encoder, const uint16_t *q, const ib_png_text *texts, int text_count,
                              ib_diag *diag, const uint8_t **data, size_t *size);
-/* The same of rows that are made as they are needed, from 0 on: `row` fills q (W). When it returns 0 there is no file: *data is NULL. */
+/* The same of rows that are made as they are needed, from 0 on: `row` fills q (W) with big-endian samples. When it returns 0 there is no file: *data is NULL. */
 isobath_status ib_png_encode_rows(ib_png_encoder *encoder, int (*row)(void *ctx, int y, uint16_t *q), void *ctx, const ib_png_text *texts,
                                   int text_count, ib_diag *diag, const uint8_t **data, size_t *size);
+/* Native samples to big-endian ones, in place or not. */
+void ib_png_big_endian(const uint16_t *q, int n, uint16_t *out);
 /* Hands over the memory that the last file is in, for the like of an encoder of the same size (*buffer, or NULL: none yet), which the next one goes
  * into. The caller frees. ISOBATH_ERR_MEMORY: nothing has changed. */
 isobath_status ib_png_encoder_swap(ib_png_encoder *encoder, ib_diag *diag, uint8_t **buffer);

@@ -204,12 +204,15 @@ static int make_row(void *ctx, int y, uint16_t *q)
     size_t at = (size_t)y * (size_t)r->width;
     if (r->made && !r->row) {
         if (!r->made->next_cut(r->made->ctx, r->factor, q)) r->clamped = -1;
-    } else if (r->made || r->depth) {
+        return r->clamped >= 0;
+    }
+    if (r->made || r->depth) {
         if (r->made) r->made->next(r->made->ctx, r->row);
         int64_t clamped = ib_quant_apply(r->quant, r->exponent, r->made ? r->row : r->depth + at, r->width, q);
         r->clamped = clamped < 0 || r->clamped < 0 ? -1 : r->clamped + clamped;
     } else
         for (int x = 0; x < r->width; x++) q[x] = r->shift > 15 ? 0 : (uint16_t)(r->q[at + (size_t)x] >> r->shift);
+    ib_png_big_endian(q, r->width, q);
     return r->clamped >= 0;
 }
 

@@ -46,7 +46,7 @@ typedef struct ib_frame_rows {
     void *ctx;
     isobath_status (*begin)(void *ctx);
     void (*next)(void *ctx, float *row);                         /* f32 (W) */
-    int (*next_cut)(void *ctx, float factor, uint16_t *row);     /* times factor, cut to whole numbers; 0: one was above 65535, or NaN */
+    int (*next_cut)(void *ctx, float factor, uint16_t *row);     /* times factor, cut to whole numbers, big-endian; 0: one was above 65535, or NaN */
     void (*range)(void *ctx, float *min, float *max);            /* of the rows since `begin`; NaN when one of them had a NaN */
 } ib_frame_rows;
 

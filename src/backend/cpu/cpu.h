@@ -60,18 +60,19 @@ typedef struct ib_cpu_lerp {
 typedef struct ib_cpu_pick {
     ib_cpu_lerp t;
     int32_t *base;           /* of each vector: where as many neighbouring sources begin that hold all of its own; -1: none do */
-    int32_t *first, *second; /* i0 and i1 from there */
+    uint8_t *first, *second; /* i0 and i1 from there */
 } ib_cpu_pick;
 
 /* A row of a rendered frame out of its one or two maps; what ib_render_args says of them. */
 typedef struct ib_cpu_row {
     const float *top[2], *bottom[2]; /* horizontally resized rows of each map */
+    const float *ahead[2];           /* rows of the maps that are needed soon: the cache is told */
     int maps;
     int64_t width;
     float w1; /* of bottom */
     float scale[2], shift[2], weight[2];
     float *out;   /* f32, or NULL and: */
-    uint16_t *q;  /* each value times `factor`, cut to a whole number (that of a NaN or beyond 65535: any) */
+    uint16_t *q;  /* each value times `factor`, cut to a whole number (that of a NaN or beyond 65535: any), big-endian */
     float factor;
 } ib_cpu_row;
 

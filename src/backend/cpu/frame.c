@@ -51,8 +51,8 @@ static void make_pick(int64_t in, int64_t out, int64_t vector, ib_cpu_pick *p)
         int near = base >= 0 && p->t.i1[x + vector - 1] < base + vector;
         p->base[x / vector] = near ? (int32_t)base : -1;
         for (int64_t i = x; near && i < x + vector; i++) {
-            p->first[i] = p->t.i0[i] - (int32_t)base;
-            p->second[i] = p->t.i1[i] - (int32_t)base;
+            p->first[i] = (uint8_t)(p->t.i0[i] - base);
+            p->second[i] = (uint8_t)(p->t.i1[i] - base);
         }
     }
 }
@@ -112,8 +112,6 @@ static const float *cached_row(const ib_cpu *cpu, const ib_tensor *x, int64_t ro
         c->row[r % SLOTS] = r;
     }
     cpu->k->hlerp(from, rows, cpu->frame->width, &cpu->frame->x, to);
-    for (int64_t r = row + rows; r < x->dim[0] && r < row + 2 * rows; r++) /* there when they are needed, in some thousands of cycles */
-        for (int64_t i = 0; i < x->dim[1]; i += 16) __builtin_prefetch(ib_cpu_at(x, r * x->stride[0] + i), 0, 2);
     return c->h[slot];
 }
 
@@ -163,6 +161,7 @@ static int make_row(frame_rows *r, int64_t y, float *out, uint16_t *q, float fac
                       .shift = {a->a_shift, a->b_shift}, .weight = {(float)(1.0 - a->weight), (float)a->weight}, .out = out, .q = q, .factor = factor};
     for (int i = 0; i < row.maps; i++) {
         const ib_tensor *map = i ? &a->b : &a->a;
+        row.ahead[i] = ib_cpu_at(map, ib_cpu_min(ty->i1[y] + IB_CPU_PICK_ROWS, map->dim[0] - 1) * map->stride[0]);
         row.top[i] = cached_row(r->cpu, map, ty->i0[y], &r->cache[i]);
         row.bottom[i] = cached_row(r->cpu, map, ty->i1[y], &r->cache[i]);
     }

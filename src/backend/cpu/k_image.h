@@ -58,9 +58,7 @@ static inline __attribute__((always_inline)) int64_t hlerp_rows(const float *con
 #if VL > 4
         int32_t base = p->base[x / VL];
         if (__builtin_expect(base >= 0, 1)) {
-            vi first, second;
-            memcpy(&first, p->first + x, sizeof first);
-            memcpy(&second, p->second + x, sizeof second);
+            vi first = vldu8(p->first + x), second = vldu8(p->second + x);
             for (int r = 0; r < rows; r++) {
                 vf v = VLD(row[r] + base);
                 __asm__("" : "+v"(v)); /* loaded once, not by each shuffle */
@@ -129,6 +127,7 @@ static inline __attribute__((always_inline)) void render_row_as(const ib_cpu_row
     vi low = *least, high = *most;
     for (int64_t x = 0; x < r.width; x += VL) {
         int64_t at = ib_cpu_min(x, r.width - VL);
+        for (int i = 0; i < maps; i++) _mm_prefetch((const char *)(r.ahead[i] + at), _MM_HINT_T0);
         vf v = row_values(&r, &c, maps, at);
         row_store(&r, &c, cut, at, v);
         low = VMINU(low, (vi)v);

@@ -26,11 +26,16 @@ typedef __m512i vi;
 #define VABS(x) _mm512_abs_ps(x)
 #define VMINU(x, y) _mm512_min_epu32(x, y)
 #define VMAXU(x, y) _mm512_max_epu32(x, y)
-/* Whole numbers 0 to 65535 in 16 bits each. */
-static inline void vst16(uint16_t *p, vf v) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v))); }
+/* Cut to whole numbers 0 to 65535, in 16 bits each, big-endian. */
+static inline void vst16(uint16_t *p, vf v)
+{
+    const __m256i swap = _mm256_set_epi64x(0x0e0f0c0d0a0b0809, 0x0607040502030001, 0x0e0f0c0d0a0b0809, 0x0607040502030001);
+    _mm256_storeu_si256((__m256i *)p, _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)), swap));
+}
 static inline __mmask16 tail_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf vldn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(tail_mask(n), p); }
 static inline void vstn(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, tail_mask(n), v); }
+static inline vi vldu8(const uint8_t *p) { return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)); }
 #define VEXP_RANGE(x) (x) /* of vexp2: vscale2 gives zero for any n below its range, whatever p */
 /* 2^n * p for whole n and p near 1; zero where that would be subnormal, which Intel's processors compute a hundred times slower. */
 static inline vf vscale2(vf p, vf n) { return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(n, VSET1(-125.0f), _CMP_NLT_UQ), p, n); }
@@ -53,8 +58,10 @@ typedef __m256i vi;
 static inline void vst16(uint16_t *p, vf v)
 {
     vi whole = _mm256_cvttps_epi32(v);
-    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+    __m128i x = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storeu_si128((__m128i *)p, _mm_shuffle_epi8(x, _mm_set_epi64x(0x0e0f0c0d0a0b0809, 0x0607040502030001)));
 }
+static inline vi vldu8(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
 static inline vf vscale2(vf p, vf n)
 {
     vf ok = _mm256_cmp_ps(n, VSET1(-125.0f), _CMP_NLT_UQ); /* keeps NaN */
@@ -80,7 +87,7 @@ typedef __m128i vi;
 static inline void vst16(uint16_t *p, vf v)
 {
     vi whole = _mm_cvttps_epi32(v);
-    _mm_storel_epi64((__m128i *)p, _mm_packus_epi32(whole, whole));
+    _mm_storel_epi64((__m128i *)p, _mm_shuffle_epi8(_mm_packus_epi32(whole, whole), _mm_set_epi64x(0, 0x0607040502030001)));
 }
 static inline vf vscale2(vf p, vf n)
 {
