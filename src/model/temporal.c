@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* to_q, to_k and to_v as one weight of 3C rows. */
-static isobath_status create_qkv(ib_params *p, int64_t C, int index, ib_weight **out)
+static isobath_status create_qkv(ib_params *p, int64_t C, int index, ib_pair *out)
 {
     static const char *const parts[] = {"to_q", "to_k", "to_v"};
     float *all = NULL;
@@ -23,7 +23,7 @@ static isobath_status create_qkv(ib_params *p, int64_t C, int index, ib_weight *
         memcpy(all + (size_t)i * (size_t)(C * C), part, (size_t)(C * C) * sizeof *all);
         free(part);
     }
-    st = ib_params_pack(p, all, IB_WEIGHT_LINEAR, 3 * C, C, 0, out);
+    st = ib_pair_pack(p, all, 3 * C, C, out);
 done:
     free(all);
     return st;
@@ -38,7 +38,7 @@ static isobath_status create_attn(ib_params *p, int64_t C, int i, ib_temporal_at
     IB_TRY(ib_params_vector(p, name, C, &a->norm_b));
     IB_TRY(create_qkv(p, C, i, &a->qkv));
     snprintf(name, sizeof name, "attention_blocks.%d.to_out.0.weight", i);
-    IB_TRY(ib_params_weight(p, name, IB_WEIGHT_LINEAR, C, C, 0, &a->out));
+    IB_TRY(ib_pair_read(p, name, C, C, &a->out));
     snprintf(name, sizeof name, "attention_blocks.%d.to_out.0.bias", i);
     IB_TRY(ib_params_vector(p, name, C, &a->out_b));
     snprintf(name, sizeof name, "attention_blocks.%d.pos_encoder.pe", i);
@@ -51,9 +51,9 @@ isobath_status ib_temporal_create(ib_params *p, int index, int64_t C, ib_tempora
     ib_params_prefix(p, "head.motion_modules.%d.temporal_transformer.", index);
     IB_TRY(ib_params_vector(p, "norm.weight", C, &m->norm_w));
     IB_TRY(ib_params_vector(p, "norm.bias", C, &m->norm_b));
-    IB_TRY(ib_params_weight(p, "proj_in.weight", IB_WEIGHT_LINEAR, C, C, 0, &m->proj_in));
+    IB_TRY(ib_pair_read(p, "proj_in.weight", C, C, &m->proj_in));
     IB_TRY(ib_params_vector(p, "proj_in.bias", C, &m->proj_in_b));
-    IB_TRY(ib_params_weight(p, "proj_out.weight", IB_WEIGHT_LINEAR, C, C, 0, &m->proj_out));
+    IB_TRY(ib_pair_read(p, "proj_out.weight", C, C, &m->proj_out));
     IB_TRY(ib_params_vector(p, "proj_out.bias", C, &m->proj_out_b));
     ib_params_prefix(p, "head.motion_modules.%d.temporal_transformer.transformer_blocks.0.", index);
     for (int i = 0; i < 2; i++) IB_TRY(create_attn(p, C, i, &m->attn[i]));
@@ -65,7 +65,7 @@ isobath_status ib_temporal_create(ib_params *p, int index, int64_t C, ib_tempora
     return ib_params_vector(p, "ff.net.2.bias", C, &m->ff_out_b);
 }
 
-/* The end of the block over the residual stream s; n and hidden are scratch; x receives the result. */
+/* The end of the block over the residual stream s; s, n and hidden are scratch; x receives the result. */
 static isobath_status end_forward(const ib_temporal *m, ib_backend *be, const ib_tensor *s, const ib_tensor *n,
                                   const ib_tensor *hidden, const ib_tensor *x)
 {
@@ -74,7 +74,12 @@ static isobath_status end_forward(const ib_temporal *m, ib_backend *be, const ib
     IB_TRY(ib_linear(be, &(ib_linear_args){.x = *n, .w = m->ff_in, .bias = m->ff_in_b, .act = IB_ACT_GEGLU, .y = *hidden}));
     IB_TRY(ib_linear(be, &(ib_linear_args){.x = *hidden, .w = m->ff_out, .bias = m->ff_out_b, .residual = *s, .y = *n}));
     /* output = proj_out(hidden_states) + residual */
-    return ib_linear(be, &(ib_linear_args){.x = *n, .w = m->proj_out, .bias = m->proj_out_b, .residual = *x, .y = *x});
+    ib_linear_args last = {.x = *n, .w = m->proj_out.w, .bias = m->proj_out_b, .residual = *x, .y = *x};
+    if (m->proj_out.rest) { /* the sum so far in f32, where the stream is not needed any more */
+        IB_TRY(ib_linear(be, &(ib_linear_args){.x = *n, .w = m->proj_out.rest, .residual = *x, .y = *s}));
+        last.residual = *s;
+    }
+    return ib_linear(be, &last);
 }
 
 /* One transformer block over pixels [first, first + count) of g = GroupNorm(x); x receives the result. */
@@ -92,17 +97,17 @@ static isobath_status forward_piece(const ib_temporal *m, ib_backend *be, ib_are
     ib_arena_release(arena, inner); /* qkv and hidden are never alive together */
     IB_TRY(ib_arena_3d(arena, be->act, T, count, 4 * C, &hidden));
     /* hidden_states = proj_in(norm(x)) */
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = g, .w = m->proj_in, .bias = m->proj_in_b, .y = s}));
+    IB_TRY(ib_pair_linear(be, &m->proj_in, &(ib_linear_args){.x = g, .bias = m->proj_in_b, .y = s}));
     for (int i = 0; i < 2; i++) { /* hidden_states = attention_block(norm(hidden_states) + pe) + hidden_states */
         const ib_temporal_attn *a = &m->attn[i];
         ib_tensor pe = ib_tensor_2d(a->pe.data, IB_F32, T, C);
         IB_TRY(ib_layernorm(be, &(ib_layernorm_args){.x = s, .weight = a->norm_w, .bias = a->norm_b, .pos = pe,
                                                      .eps = 1e-5f, .y = n}));
-        IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->qkv, .y = qkv}));
+        IB_TRY(ib_pair_linear(be, &a->qkv, &(ib_linear_args){.x = n, .y = qkv}));
         ib_temporal_attention_args t = {.q = ib_tensor_narrow(&qkv, 2, 0, C), .k = ib_tensor_narrow(&qkv, 2, C, C),
                                         .v = ib_tensor_narrow(&qkv, 2, 2 * C, C), .heads = IB_TEMPORAL_HEADS, .y = n};
         IB_TRY(ib_temporal_attention(be, &t));
-        IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->out, .bias = a->out_b, .residual = s, .y = s}));
+        IB_TRY(ib_pair_linear(be, &a->out, &(ib_linear_args){.x = n, .bias = a->out_b, .residual = s, .y = s}));
     }
     IB_TRY(end_forward(m, be, &s, &n, &hidden, &x));
     ib_arena_release(arena, mark);
@@ -112,7 +117,7 @@ static isobath_status forward_piece(const ib_temporal *m, ib_backend *be, ib_are
 /* The whole block as one op, where the backend has it: *done. */
 static isobath_status forward_at_once(const ib_temporal *m, ib_backend *be, const ib_tensor *g, const ib_tensor *x, int *done)
 {
-    ib_temporal_block_args a = {.x = *g, .residual = *x, .proj_in = m->proj_in, .proj_out = m->proj_out,
+    ib_temporal_block_args a = {.x = *g, .residual = *x, .proj_in = m->proj_in.w, .proj_out = m->proj_out.w,
                                 .proj_in_bias = m->proj_in_b, .proj_out_bias = m->proj_out_b,
                                 .ff_norm_weight = m->ff_norm_w, .ff_norm_bias = m->ff_norm_b, .ff_in = m->ff_in,
                                 .ff_out = m->ff_out, .ff_in_bias = m->ff_in_b, .ff_out_bias = m->ff_out_b,
@@ -122,8 +127,8 @@ static isobath_status forward_at_once(const ib_temporal *m, ib_backend *be, cons
         a.attn[i].norm_weight = t->norm_w;
         a.attn[i].norm_bias = t->norm_b;
         a.attn[i].pos = t->pe;
-        a.attn[i].qkv = t->qkv;
-        a.attn[i].out = t->out;
+        a.attn[i].qkv = t->qkv.w;
+        a.attn[i].out = t->out.w;
         a.attn[i].out_bias = t->out_b;
     }
     return ib_temporal_block(be, &a, done);
@@ -153,7 +158,7 @@ isobath_status ib_temporal_positions(const ib_temporal *m, ib_backend *be, ib_ar
     ib_tensor pe, y = ib_tensor_3d(pos->data, IB_F32, 1, IB_WINDOW, 3 * C);
     IB_TRY(ib_arena_3d(arena, be->act, 1, IB_WINDOW, C, &pe));
     IB_TRY(ib_copy(be, &(ib_copy_args){ib_tensor_3d(m->attn[i].pe.data, IB_F32, 1, IB_WINDOW, C), pe}));
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = pe, .w = m->attn[i].qkv, .y = y}));
+    IB_TRY(ib_pair_linear(be, &m->attn[i].qkv, &(ib_linear_args){.x = pe, .y = y}));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;
 }
@@ -197,14 +202,14 @@ static isobath_status stream_piece(const ib_temporal *m, ib_backend *be, ib_aren
     IB_TRY(ib_arena_3d(arena, be->act, past->count + 1, count, 2 * C, &kv));
     ib_arena_release(arena, inner); /* what attention needs and hidden are never alive together */
     IB_TRY(ib_arena_3d(arena, be->act, 1, count, 4 * C, &hidden));
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = g, .w = m->proj_in, .bias = m->proj_in_b, .y = s}));
+    IB_TRY(ib_pair_linear(be, &m->proj_in, &(ib_linear_args){.x = g, .bias = m->proj_in_b, .y = s}));
     for (int i = 0; i < 2; i++) {
         const ib_temporal_attn *a = &m->attn[i];
         ib_tensor cache = ib_tensor_narrow(&past->kv[i], 1, first, count), own = ib_tensor_slice(&cache, past->slot, 1);
         ib_tensor own_q = ib_tensor_narrow(&qkv, 2, 0, C), own_kv = ib_tensor_narrow(&qkv, 2, C, 2 * C);
         ib_tensor last = ib_tensor_slice(&kv, past->count, 1);
         IB_TRY(ib_layernorm(be, &(ib_layernorm_args){.x = s, .weight = a->norm_w, .bias = a->norm_b, .eps = 1e-5f, .y = n}));
-        IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->qkv, .y = qkv}));
+        IB_TRY(ib_pair_linear(be, &a->qkv, &(ib_linear_args){.x = n, .y = qkv}));
         IB_TRY(ib_copy(be, &(ib_copy_args){own_kv, own}));
         IB_TRY(gather_past(be, &cache, past, i, &kv));
         IB_TRY(add_positions(be, &own_kv, &past->pos[i], past->count, C, &last));
@@ -212,7 +217,7 @@ static isobath_status stream_piece(const ib_temporal *m, ib_backend *be, ib_aren
         ib_temporal_attention_args t = {.q = q, .k = ib_tensor_narrow(&kv, 2, 0, C), .v = ib_tensor_narrow(&kv, 2, C, C),
                                         .heads = IB_TEMPORAL_HEADS, .y = n};
         IB_TRY(ib_temporal_attention(be, &t));
-        IB_TRY(ib_linear(be, &(ib_linear_args){.x = n, .w = a->out, .bias = a->out_b, .residual = s, .y = s}));
+        IB_TRY(ib_pair_linear(be, &a->out, &(ib_linear_args){.x = n, .bias = a->out_b, .residual = s, .y = s}));
     }
     IB_TRY(end_forward(m, be, &s, &n, &hidden, &x));
     ib_arena_release(arena, mark);

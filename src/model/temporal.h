@@ -3,15 +3,15 @@
 #define IB_MODEL_TEMPORAL_H
 
 #include "model/arena.h"
-#include "model/params.h"
+#include "model/pair.h"
 
 #define IB_TEMPORAL_HEADS 8
 #define IB_TEMPORAL_GROUPS 32
 
 typedef struct ib_temporal_attn {
     ib_tensor norm_w, norm_b; /* (C) */
-    ib_weight *qkv;           /* [3C,C]: to_q, to_k, to_v one after the other; no bias */
-    ib_weight *out;
+    ib_pair qkv;              /* [3C,C]: to_q, to_k, to_v one after the other; no bias */
+    ib_pair out;
     ib_tensor out_b;
     ib_tensor pe; /* (32*C) f32: pos_encoder.pe */
 } ib_temporal_attn;
@@ -19,7 +19,7 @@ typedef struct ib_temporal_attn {
 typedef struct ib_temporal {
     int64_t channels;
     ib_tensor norm_w, norm_b; /* GroupNorm */
-    ib_weight *proj_in, *proj_out;
+    ib_pair proj_in, proj_out;
     ib_tensor proj_in_b, proj_out_b;
     ib_temporal_attn attn[2];
     ib_tensor ff_norm_w, ff_norm_b;
