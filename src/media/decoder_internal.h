@@ -41,6 +41,9 @@ struct ib_decoder {
     int prerolling, clean_point; /* ib_decoder_seek is on its way: damage does not count; since a packet that refers to
                                     none before it */
     int jumped;                  /* and has arrived */
+    int turning;                 /* it is on its way, and the codec still holds what was before */
+    int64_t sent_until;          /* the latest time of a packet that the codec took; INT64_MIN: none */
+    int64_t stale_until;         /* pictures before it are of before the jump */
     int draining, ended;         /* ended: no more packets in the input */
     int drain_errors;
     ib_owed owed;        /* packets whose picture has not come */
@@ -65,6 +68,8 @@ isobath_status ib_decoder_open_stream(ib_decoder *d);
 void ib_decoder_close_stream(ib_decoder *d);
 /* Forgets what was decoded and not handed out, and what packets still owe. */
 void ib_decoder_forget_frames(ib_decoder *d);
+/* The codec holds nothing any more. */
+void ib_decoder_flush(ib_decoder *d);
 /* A decoder for d->in.codec. */
 isobath_status ib_decoder_open_codec(ib_decoder *d);
 /* Timestamp (microseconds) of image file i. */

@@ -20,7 +20,7 @@ int ib_decoder_go_to_point(ib_decoder *d)
         while (ib_input_next(&d->in, d->packet, text, sizeof text) == IB_PACKET_OK) {
             if (d->packet->dts != AV_NOPTS_VALUE && d->packet->dts > p->pts) break;
             if (d->packet->pts != p->pts || d->packet->pos != p->pos) continue;
-            avcodec_flush_buffers(d->codec);
+            ib_decoder_flush(d);
             ib_decoder_forget_frames(d);
             av_frame_unref(d->last);
             d->have_packet = 1;
@@ -76,10 +76,11 @@ isobath_status ib_decoder_skip(ib_decoder *d, int *moved)
 
 int64_t ib_decoder_began_at(const ib_decoder *d) { return d->sought ? d->point.frame : 0; }
 
-/* Nothing of what was decoded before a jump is handed out after it. */
-static void forget(ib_decoder *d)
+/* Nothing of what was decoded before a jump is handed out after it. `later`: what the codec holds is dealt with when its next packet is there. */
+static void forget(ib_decoder *d, int later)
 {
-    if (d->codec) avcodec_flush_buffers(d->codec);
+    if (later && d->codec && !d->draining && !d->ended) d->turning = 1;
+    else ib_decoder_flush(d);
     av_packet_unref(d->packet);
     d->have_packet = 0;
     ib_decoder_forget_frames(d);
@@ -96,7 +97,7 @@ static int go_to(ib_decoder *d, int64_t pts_us)
     int64_t ts = d->clock.base +
                  av_rescale_q_rnd(pts_us - d->clock.base_us, (AVRational){1, 1000000}, d->in.time_base, AV_ROUND_UP);
     if (av_seek_frame(d->in.format, d->in.stream->index, ts, AVSEEK_FLAG_BACKWARD) < 0) return 0;
-    forget(d);
+    forget(d, 1);
     d->clean_point = 0;
     d->clock.last_us = -(INT64_C(1) << 60); /* times count from the first frame's, as ever */
     return 1;
@@ -123,7 +124,7 @@ isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, int
     if (!ib_decoder_can_seek(d)) return ISOBATH_OK;
     if (!d->in.format) {
         if (index >= d->in.images.count) return ISOBATH_OK;
-        forget(d);
+        forget(d, 0);
         d->delivered = d->in.packets = index;
         d->trail = 0;
         IB_TRY(ib_decoder_next(d, out, arrived));
@@ -142,6 +143,7 @@ isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, int
     d->hw_damage = 0;
     atomic_store(&d->complaints, 0);
     ib_diag_destroy(&quiet);
+    if (d->turning) ib_decoder_flush(d);
     if (!*arrived) return ISOBATH_OK;
     d->jumped = 1;
     out->index = index;
@@ -159,6 +161,6 @@ int ib_decoder_jump(ib_decoder *d, double fraction)
         int64_t start = f->start_time != AV_NOPTS_VALUE ? f->start_time : 0;
         if (av_seek_frame(f, -1, start + (int64_t)(fraction * (double)f->duration), AVSEEK_FLAG_BACKWARD) < 0) return 0;
     }
-    forget(d);
+    forget(d, 0);
     return 1;
 }

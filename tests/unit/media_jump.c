@@ -17,6 +17,7 @@ static const clip kinds[] = {
     {.encoder = "ffv1", .gop = 1},
     {.encoder = "mpeg2video", .gop = 15, .b_frames = 2},
     {.encoder = "libx264", .gop = 40, .b_frames = 3, .options = "preset=ultrafast"},
+    {.encoder = "libx264", .gop = 12, .b_frames = 2, .options = "preset=ultrafast"},
     {.encoder = "libx264", .gop = 40, .b_frames = 3, .options = "preset=ultrafast:x264-params=open-gop=1"},
     {.encoder = "libx264", .gop = 500, .options = "preset=ultrafast:x264-params=intra-refresh=1"},
     {.encoder = "libx265", .gop = 50, .options = "preset=ultrafast:x265-params=log-level=none"},
@@ -121,6 +122,37 @@ static void jumps_from_keys(const char *path, const ib_media_options *o)
     }
 }
 
+/* One reading that jumps on and on, as a worker's does that leaves every second segment to another: a decoder in the middle of its work, with
+ * pictures that nobody wants any more. */
+static void jumps_on_and_on(const char *path, const ib_media_options *o)
+{
+    static ib_media_entry entries[FRAMES + 1];
+    static const int ahead[] = {9, 41, 12, 27, 64, 3, 18};
+    reading all;
+    ib_media_index *x;
+    ib_diag diag = IB_DIAG_INIT;
+    int64_t n = 0, time, index;
+    uint64_t hash;
+    int got = 1, arrived;
+    read_all(path, o, &all);
+    ib_media *m = open_clip(path, o);
+    if (ib_media_index_open(path, o, ib_media_get_info(m)->stride, &diag, &x) != ISOBATH_OK) fail_msg("%s", diag.text);
+    for (; n <= FRAMES && got; n += got)
+        if (ib_media_index_next(x, &entries[n], &got) != ISOBATH_OK) fail_msg("%s", diag.text);
+    ib_media_index_close(x);
+    for (int64_t to = 0, jump = 0; to < n; to += 5 + ahead[jump++ % 7]) {
+        if (to && ib_media_jump_from(m, to, entries[to].pts_us, entries[to].key_us, &arrived) != ISOBATH_OK) fail_msg("%s: jump to %lld", path, (long long)to);
+        if (to && !arrived) fail_msg("%s: not at frame %lld", path, (long long)to);
+        for (int64_t i = to; i < to + 5 && i < n; i++) {
+            if (!next(m, &time, &hash, &index)) fail_msg("%s: ends at %lld", path, (long long)i);
+            if (index != i || time != all.times[i] || hash != all.hash[i])
+                fail_msg("%s: on to %lld: frame %lld is %lld at %lld us, expected %lld us", path, (long long)to, (long long)i, (long long)index,
+                         (long long)time, (long long)all.times[i]);
+        }
+    }
+    ib_media_close(m);
+}
+
 static void packets_of(const char *path, const ib_media_options *o)
 {
     reading all;
@@ -155,6 +187,7 @@ static void every_stream(void **state)
                 if (e == 0 || o == 0) jumps_of(path, &options[o]);
                 packets_of(path, &options[o]);
                 if (e == 0 || o == 0) jumps_from_keys(path, &options[o]);
+                jumps_on_and_on(path, &options[o]);
             }
             made++;
         }
