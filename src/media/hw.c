@@ -14,7 +14,7 @@ typedef struct CUstream_st *CUstream;
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_NON_BLOCKING = 1, HOST_PORTABLE = 1 };
+enum { STREAM_NON_BLOCKING = 1, HOST_PORTABLE = 1, FIRST = -100 }; /* priorities are clamped to what there is */
 
 /* The driver's functions that are used here; all have been there since CUDA 7. */
 typedef struct driver {
@@ -29,7 +29,8 @@ typedef struct driver {
     int (*stream_sync)(CUstream stream);
     int (*host_alloc)(void **memory, size_t bytes, unsigned flags);
     int (*host_free)(void *memory);
-    int (*mem_info)(size_t *available, size_t *total); /* NULL: not found */
+    int (*mem_info)(size_t *available, size_t *total); /* NULL: not found; as the next one */
+    int (*stream_create_first)(CUstream *stream, unsigned flags, int priority);
 } driver;
 
 /* What the device context of libav keeps alive: frames may outlive the ib_hw. */
@@ -63,6 +64,7 @@ static int load(driver *d)
     if (!d->library) return 0;
     void *l = d->library;
     find(l, "cuMemGetInfo_v2", &d->mem_info);
+    find(l, "cuStreamCreateWithPriority", &d->stream_create_first);
     if (find(l, "cuInit", &d->init) && find(l, "cuDevicePrimaryCtxRetain", &d->retain) &&
         (find(l, "cuDevicePrimaryCtxRelease_v2", &d->release) || find(l, "cuDevicePrimaryCtxRelease", &d->release)) &&
         find(l, "cuCtxPushCurrent_v2", &d->push) && find(l, "cuCtxPopCurrent_v2", &d->pop) &&
@@ -101,7 +103,9 @@ static card *card_open(int device, const char **why)
     if (load(&c->d)) {
         *why = "the driver gives no context";
         if (c->d.init(0) == 0 && c->d.retain(&c->context, device) == 0 && c->d.push(c->context) == 0) {
-            int failed = c->d.stream_create(&c->stream, STREAM_NON_BLOCKING);
+            /* What it does with a picture is short: before the blocks of the network that wait for the card. */
+            int failed = c->d.stream_create_first ? c->d.stream_create_first(&c->stream, STREAM_NON_BLOCKING, FIRST)
+                                                  : c->d.stream_create(&c->stream, STREAM_NON_BLOCKING);
             c->d.pop(&old);
             if (!failed) return c;
             c->stream = NULL;
