@@ -4,8 +4,9 @@ PyTorch's fused attention, with that and its transformer blocks compiled one by 
 of 32 frames yields 22 new ones. Frames are on the card before the clock starts, unlike ours. One line a row:
     reference vits 518x518 f16 fused 500.3 output frames/s, 1.60 GiB at most
 usage: reference.py CHECKOUT [--models vits,vitl] [--sizes 518x518,924x518] [--weights FOLDER] [--clip FILE --clip-frames N]
-                    [--variants plain,fused,blocks,compiled] [--limit SECONDS] [--device cuda|cpu]
-FOLDER holds NAME.safetensors (isobath_synth writes them); without it weights are random. Rows that would begin after SECONDS are left out, and said so."""
+                    [--variants plain,fused,blocks,compiled] [--limit SECONDS] [--hold FILE] [--device cuda|cpu]
+FOLDER holds NAME.safetensors (isobath_synth writes them); without it weights are random. Rows that would begin after SECONDS are left out, and said so.
+--hold FILE: compiles everything at once, then waits for FILE and measures: for a machine that is busy with other things meanwhile."""
 import argparse, os, statistics, sys, time
 
 import checkout
@@ -19,11 +20,13 @@ o.add_argument("--clip")
 o.add_argument("--clip-frames", type=int, default=66)
 o.add_argument("--variants", default="plain,fused,blocks,compiled")
 o.add_argument("--limit", type=float, default=1e9)
+o.add_argument("--hold")
 o.add_argument("--device", default="cuda")
 o = o.parse_args()
 
 checkout.use(o.checkout)
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 from video_depth_anything import video_depth
 from video_depth_anything.dinov2_layers import attention
@@ -156,10 +159,26 @@ for name, m in models if "blocks" in variants else ():
         row(name, size, "f16", "blocks", lambda: network(m, x, True), NEW)
         for b in blocks:
             b._compiled_call_impl = None  # as it was
+torch._dynamo.reset()
+compiled = []
 for name, m in models if "compiled" in variants else ():  # last: compiling takes a minute or more
+    quick = torch.compile(m, dynamic=False)
     for size in o.sizes.split(","):
         w, h = map(int, size.split("x"))
-        torch._dynamo.reset()
         x = torch.randn(1, WINDOW, 3, h, w, device=o.device)
-        quick = torch.compile(m)
-        row(name, size, "f16", "compiled", lambda: network(quick, x, True), NEW)
+        work = lambda quick=quick, x=x: network(quick, x, True)
+        if not o.hold:
+            row(name, size, "f16", "compiled", work, NEW)
+            continue
+        start = time.monotonic()
+        try:
+            work()
+            sync()
+            print(f"{name} {size} compiled in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        except Exception as e:
+            print(f"{name} {size} not compiled: {e}", file=sys.stderr, flush=True)
+        compiled.append((name, size, work))
+while compiled and not os.path.exists(o.hold):
+    time.sleep(0.1)
+for name, size, work in compiled:
+    row(name, size, "f16", "compiled", work, NEW)

@@ -7,7 +7,8 @@
 #   --build DIR        build here (default build-gpu-check); ARCHS="90a-real;75-virtual" limits the targets of the module
 #   --ready            DIR holds a finished build: nothing is compiled (LD_LIBRARY_PATH names libraries that the system lacks)
 #   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long; without it one is made
-#   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights
+#   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights; torch.compile
+#                      of it begins at once, beside the checks, and stands still while speed is measured
 #   --steps LIST       of: ptx ops oracles sanitizer guard decode speed whole kernels reference; default all of them
 #   --add              the rows are added to those of an earlier call
 # The steps speed, whole and reference want the card for themselves; the others may share it.
@@ -74,7 +75,7 @@ logs=${LOGS:-$build/gpu-check}
 mkdir -p "$logs" || exit 1
 [ -z "$add" ] || sed -i '/not among --steps$/d' "$logs/table.txt"
 work=$(mktemp -d /dev/shm/isobath-check-XXXXXX) || work=$(mktemp -d) || exit 1
-trap 'kill $(jobs -p) 2> /dev/null; rm -rf "$work"' EXIT
+trap 'compiling KILL; kill $(jobs -p) 2> /dev/null; rm -rf "$work"' EXIT
 trap 'kill $(jobs -p) 2> /dev/null; row FAIL gpu-check "" "stopped from outside"; finish; conclude' TERM INT
 began=$(date +%s)
 
@@ -169,6 +170,18 @@ waited() { "$@" & wait $!; }
 # The smaller of a step's limit and what is left of TOTAL_LIMIT (seconds for everything; none by default).
 within() { awk -v limit="$1" -v total="${TOTAL_LIMIT:-0}" -v gone=$(($(date +%s) - began)) 'BEGIN {left = total - gone; print total == 0 || limit < left ? limit : left < 1 ? 1 : left}'; }
 
+# PyTorch compiles the reference in processes of their own, one a model; compiling STOP|CONT|KILL|0 signals all of them.
+compilers=()
+compiling() { local p rc=1; for p in ${compilers[@]+"${compilers[@]}"}; do kill -"$1" -- "-$p" 2> /dev/null && rc=0; done; return $rc; }
+if wanted reference && [ -n "$reference" ] && python3 -c 'import torch; assert torch.cuda.is_available()' > /dev/null 2>&1; then
+    for model in $models; do
+        setsid python3 "$root/bench/reference.py" "$reference" --models "$model" --variants compiled --hold "$work/measure-$model" \
+            > "$logs/compiled-$model.log" 2> "$logs/compiled-$model.err" &
+        compilers+=($!)
+        disown $! # nobody waits for it but the step reference
+    done
+fi
+
 isobath=$(find_program isobath)
 synth=$(find_program isobath_synth)
 oracle=$(find_program oracle_case)
@@ -184,7 +197,8 @@ capability=$(query compute_cap)
 paths=simt
 [ "${capability%.*}" -ge 8 ] && paths="simt mma"
 [ "$capability" = 9.0 ] && paths="simt mma wgmma"
-limit=${CHECK_LIMIT:-300}
+limit=${CHECK_LIMIT:-300} # for sixteen cores: the expected values are computed on them
+[ "$cores" -ge 16 ] || limit=$((limit * 16 / cores))
 places=${JOBS:-$(query memory.total | awk -v cores="$cores" '{n = int($1 / 1500); print n < 1 ? 1 : n < cores ? n : cores}')} # 1,500 MiB a check
 
 # ---- the PTX for the oldest cards, compiled for this one with every other image left out
@@ -326,6 +340,7 @@ else row skip decode 0 "the build has no compare_decoders"
 fi
 
 # ---- speed: the network, the whole command, every kernel
+compiling STOP
 if ! wanted speed; then row skip speed 0 "not among --steps"
 elif [ -z "$network" ]; then row skip speed 0 "the build has no bench_network, only the ops"
 else
@@ -388,12 +403,23 @@ elif [ -z "$synth" ]; then row skip reference 0 "the build has no isobath_synth"
 else
     for model in $models; do "$synth" "$model" 1 "$work/$model.safetensors" || row FAIL reference 0 "no checkpoint"; done
     waited timeout -k 5 "$(within $((${REFERENCE_LIMIT:-600} + 120)))" python3 "$root/bench/reference.py" "$reference" --models "${models// /,}" --weights "$work" \
-        --limit "${REFERENCE_LIMIT:-600}" ${clip:+--clip "$clip"} > "$logs/reference.log" 2> "$logs/reference.err"
+        --limit "${REFERENCE_LIMIT:-600}" --variants plain,fused ${clip:+--clip "$clip"} > "$logs/reference.log" 2> "$logs/reference.err"
     case $? in
     0) ;;
     124 | 137) row skip reference "" "stopped by its limit of time: the rows that are missing" ;;
     *) row FAIL reference 0 "$(tail -n 1 "$logs/reference.err")" ;;
     esac
+    compiling CONT
+    i=0
+    for model in $models; do # one after the other: each has the card for itself
+        start=$(date +%s)
+        deadline=$((start + $(within "${COMPILE_LIMIT:-300}")))
+        touch "$work/measure-$model"
+        while kill -0 "${compilers[i]}" 2> /dev/null && [ "$(date +%s)" -lt $deadline ]; do sleep 0.2; done
+        i=$((i + 1))
+        if [ -s "$logs/compiled-$model.log" ] && grep -q '^reference vit' "$logs/compiled-$model.log"; then cat "$logs/compiled-$model.log" >> "$logs/reference.log"
+        else row skip "reference-$model-compiled" $(($(date +%s) - start)) "not ready in time: $(tail -n 1 "$logs/compiled-$model.err")"; fi
+    done
     while read -r _ model size act variant rest; do
         case "$rest" in
         *frames/s*)
