@@ -155,6 +155,32 @@ static isobath_status open_network(ib_run *r)
     return ISOBATH_OK;
 }
 
+static void *load_main(void *arg)
+{
+    ib_run *r = arg;
+    ib_thread_name("load");
+    r->loaded = open_network(r);
+    return NULL;
+}
+
+/* A processor's network is loaded while the model's file is hashed, sinks open and the first frames are decoded. Cards have one thread that
+ * they are bound to; a run that goes on may turn out to be complete. */
+static isobath_status start_loading(ib_run *r)
+{
+    const ib_setup *s = r->setup;
+    if (s->device != IB_DEVICE_CPU || s->fleet || s->exec || s->options.resume) return ISOBATH_OK;
+    r->loading = pthread_create(&r->load_thread, NULL, load_main, r) == 0;
+    return r->loading ? ISOBATH_OK : ib_fail(r->diag, ISOBATH_ERR_MEMORY, "could not start the thread that loads the network");
+}
+
+isobath_status ib_run_await_network(ib_run *r)
+{
+    if (!r->loading) return ISOBATH_OK;
+    pthread_join(r->load_thread, NULL);
+    r->loading = 0;
+    return r->loaded;
+}
+
 static isobath_status read_cuts(ib_run *r)
 {
     const ib_setup *s = r->setup;
@@ -171,7 +197,7 @@ static isobath_status open_all(ib_run *r)
         return ib_run_start_hash(r);
     }
     IB_TRY(ib_pool_create(s->threads, r->diag, &r->host_pool));
-    IB_TRY(open_network(r));
+    if (!r->loading) IB_TRY(open_network(r));
     IB_TRY(open_alignment(r));
     IB_TRY(ib_run_open_sinks(r));
     r->packs = r->renderers && !s->guided ? ib_sink_packs(&s->sink, s->formats, r->sinks, s->format_count, ib_pool_threads(r->host_pool)) : -1;
@@ -493,6 +519,7 @@ static isobath_status settle(ib_run *r, isobath_status st)
 static isobath_status process(ib_run *r)
 {
     IB_TRY(read_cuts(r)); /* before anything is removed */
+    IB_TRY(start_loading(r));
     IB_TRY(ib_resume_prepare(r));
     if (r->complete) {
         IB_TRY(ib_resume_verify(r));
@@ -525,6 +552,7 @@ isobath_status ib_run_all(ib_run *r)
 
 void ib_run_free(ib_run *r)
 {
+    ib_run_await_network(r);
     if (r->source) ib_source_stop(r->source);
     ib_windows_destroy(r->stream);
     ib_source_destroy(r->source);

@@ -42,6 +42,9 @@ typedef struct ib_run {
     ib_depth_frame_pool *depth_frames;
     int packs; /* the sink that makes a file of each frame where it is rendered, and the others need no depth; -1: none */
     ib_vda *vda;
+    pthread_t load_thread; /* while `loading`: opens the network beside what comes before the first frame */
+    int loading;
+    isobath_status loaded; /* what came of it, when it has ended */
     isobath_engine *engine; /* whose compute_pool, device and vda are; NULL: the run's own */
     ib_source *source; /* NULL: worker processes read the input */
     ib_window_stream *stream; /* where windows come from */
@@ -104,6 +107,8 @@ void ib_run_report_repeats(ib_run *run);
  * do not (the diag may say why). Cuts that were seen. */
 isobath_status ib_run_open_windows(ib_run *run, const ib_range *range);
 int ib_run_switch(ib_run *run);
+/* Waits for a network that is being loaded; ISOBATH_OK when none is. */
+isobath_status ib_run_await_network(ib_run *run);
 int64_t ib_run_likely_cuts(const ib_run *run);
 /* What the next window fades from. */
 void ib_run_keep_tail(ib_run *run, const ib_window *window, const ib_alignment *alignment);

@@ -35,6 +35,7 @@ static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts, const 
     const ib_setup *s = r->setup;
     const ib_frame_pool *pool = s->device != IB_DEVICE_CPU && !r->wants_rgb ? &ib_frame_pool_by_reference : NULL;
     IB_TRY(ib_source_start(s->media, s->source_queue_bytes, cuts, pool, r->diag, &r->source));
+    IB_TRY(ib_run_await_network(r)); /* frames are decoded meanwhile */
     ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
                            .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .range = *range, .wants_rgb = r->wants_rgb,
                            .cancelled = r->cancelled, .diag = &r->device_diag, .source_diag = r->diag};
