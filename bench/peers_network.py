@@ -2,12 +2,12 @@
 """`vits` on the CPU: isobath beside PyTorch running the reference, ONNX Runtime and OpenVINO, every frame new.
 
 usage: peers_network.py REFERENCE [--bench build/tests/bench_network] [--threads N] [--sizes 518x518,504x280] [--precisions fp32,bf16]
-         [--rows isobath,command,fused,eager,compile,whole,onnx,openvino] [--repeat 3] [--seconds LIMIT] [--export FOLDER] [--cpu-time]
+         [--rows isobath,command,fused,channels-last,eager,compile,whole,onnx,openvino] [--repeat 3] [--seconds LIMIT] [--export FOLDER] [--cpu-time]
          [--command build/isobath --clips A.mp4,B.mp4 --weights vits.safetensors --frames 66] [--hold FILE]
 
 REFERENCE: a checkout of Video Depth Anything (with torchvision, einops, tqdm and opencv, which it imports). A window is 32 frames of
 which 22 are new (isobath encodes only those; the reference encodes all). Rows of PyTorch: "eager" is the reference as it is; "fused" has
-attention by scaled_dot_product_attention, with and without channels-last; "compile": fused and channels-last with the encoder's blocks and the
+attention by scaled_dot_product_attention, with and without channels-last ("channels-last": only with); "compile": fused and channels-last with the encoder's blocks and the
 temporal modules compiled, each kind once (torch.compile, dynamic=False), which takes minutes (TORCHINDUCTOR_CACHE_DIR keeps what was
 compiled); "whole": all of it compiled at once, which takes many more. bf16 is autocast. Weights are random.
 "command" is the whole of `isobath run` to 16-bit PNG, the process with its loading, on a clip for each size (of which the network's size
@@ -172,8 +172,8 @@ for size in sizes:
     x = torch.randn(1, 32, 3, h, w)
     for precision in precisions:
         fuse(True)
-        if "fused" in rows:
-            for last in (True, False):
+        for last in (True, False):
+            if "fused" in rows or last and "channels-last" in rows:
                 timed(size, precision, "PyTorch", f"torch, fused attention{', channels-last' if last else ''}", caller(nets[last], x, precision))
         for row in ("compile", "whole"):
             if row not in rows: continue
