@@ -19,6 +19,7 @@ typedef enum kind {
     LAYERNORM,
     GROUPNORM,
     RESIZE,
+    TAPS,
     HEAD,
     EMBED,
     ADD,
@@ -56,6 +57,8 @@ static const bench_case cases[] = {
     {"S resize 37", RESIZE, 37, 64, 74},
     {"S resize 148", RESIZE, 148, 64, 296},
     {"L resize 148", RESIZE, 148, 256, 296},
+    {"S taps 148", TAPS, 148, 32, 296},
+    {"L taps 148", TAPS, 148, 128, 296},
     {"S head", HEAD, 296, 32, 518},
     {"L head", HEAD, 296, 128, 518},
     {"S embed", EMBED, 1369, 384, 0},
@@ -124,6 +127,7 @@ static void sizes(const bench_case *p, int64_t t, size_t *x, size_t *y)
     case ATTENTION: *x = (size_t)(t * n * c * 192), *y = (size_t)(t * n * c * 64); break;
     case TEMPORAL: *x = (size_t)(t * n * c * 3), *y = (size_t)(t * n * c); break;
     case RESIZE: *x = (size_t)(t * n * n * c), *y = (size_t)(t * to * to * c); break;
+    case TAPS: *x = (size_t)(9 * t * n * n * c), *y = (size_t)(t * to * to * c); break;
     case HEAD: *x = (size_t)(t * n * n * c), *y = (size_t)(t * to * to); break;
     case EMBED: *x = (size_t)(t * n * c), *y = (size_t)(t * (n + 1) * c); break;
     case PREPROCESS: *x = (size_t)(t * n * (n * 16 / 9) * 3), *y = (size_t)(t * to * to * 3); break;
@@ -170,6 +174,9 @@ static isobath_status call(ib_backend *be, const bench_case *p, int64_t t, const
     case RESIZE:
         return ib_resize_bilinear(
             be, &(ib_resize_bilinear_args){ib_tensor_4d(b->x, act, t, n, n, c), ib_tensor_4d(b->y, act, t, to, to, c)});
+    case TAPS:
+        return ib_resize_taps(be, &(ib_resize_taps_args){ib_tensor_4d(b->x, act, t, n, n, 9 * c), small,
+                                                         ib_tensor_4d(b->y, act, t, to, to, c)});
     case HEAD:
         return ib_output_head(be, &(ib_output_head_args){ib_tensor_4d(b->x, act, t, n, n, c), b->head,
                                                          ib_tensor_1d(b->small, IB_F32, 33),

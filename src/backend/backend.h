@@ -46,6 +46,6 @@ typedef struct ib_cuda_module {
     isobath_status (*device_count)(ib_diag *diag, int *count);
     isobath_status (*open)(const ib_backend_options *options, ib_backend **out);
 } ib_cuda_module;
-#define IB_CUDA_MODULE_ABI 7u
+#define IB_CUDA_MODULE_ABI 8u
 
 #endif

@@ -1,5 +1,6 @@
 /* The head; see dpt.h. out_conv runs before the bilinear resize that it follows in the paper's code: both are linear and
- * the resize's weights sum to one, so the value is the same and the product is four times smaller. */
+ * the resize's weights sum to one, so the value is the same and the product is four times smaller. Where the backend wants
+ * it, so does output_conv1, whose products are four times fewer then (resize_taps). */
 #include "model/dpt.h"
 
 #include "model/lanes.h"
@@ -58,6 +59,56 @@ done:
     return st;
 }
 
+/* output_conv1 of out_conv: w'[tap, co, ci] = sum_m w1[co, m, tap] w0[m, ci], b'[tap, co] = sum_m w1[co, m, tap] b0[m]. */
+static isobath_status compose_taps(ib_params *p, int64_t F, const float *w0, const float *b0, const float *w1, ib_dpt *d)
+{
+    const int64_t rows = 9 * (F / 2);
+    float *w = malloc((size_t)(rows * F) * sizeof *w), *b = malloc((size_t)rows * sizeof *b);
+    double *sum = malloc((size_t)F * sizeof *sum);
+    isobath_status st = w && b && sum ? ISOBATH_OK : ib_fail(p->diag, ISOBATH_ERR_MEMORY, "out of memory for output_conv1");
+    for (int64_t r = 0; st == ISOBATH_OK && r < rows; r++) {
+        const int64_t tap = r / (F / 2), co = r % (F / 2);
+        double bias = 0;
+        for (int64_t i = 0; i < F; i++) sum[i] = 0;
+        for (int64_t m = 0; m < F; m++) {
+            const double v = (double)w1[(co * F + m) * 9 + tap];
+            bias += v * (double)b0[m];
+            for (int64_t i = 0; i < F; i++) sum[i] += v * (double)w0[m * F + i];
+        }
+        for (int64_t i = 0; i < F; i++) w[r * F + i] = (float)sum[i];
+        b[r] = (float)bias;
+    }
+    if (st == ISOBATH_OK) st = ib_params_pack(p, w, IB_WEIGHT_LINEAR, rows, F, 0, &d->taps);
+    if (st == ISOBATH_OK) st = ib_params_upload(p, b, rows, &d->taps_b);
+    free(sum);
+    free(b);
+    free(w);
+    return st;
+}
+
+/* refinenet1's out_conv and output_conv1, in the form that the backend wants. */
+static isobath_status create_output1(ib_params *p, const char *head, int64_t F, ib_dpt *d)
+{
+    float *w0 = NULL, *b0 = NULL, *w1 = NULL;
+    isobath_status st;
+    ib_params_prefix(p, "%s.scratch.", head);
+    IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
+    if (!p->backend->ops->taps_first) {
+        IB_TRY(ib_params_weight(p, "refinenet1.out_conv.weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[0].out));
+        IB_TRY(ib_params_vector(p, "refinenet1.out_conv.bias", F, &d->refine[0].out_b));
+        return ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1);
+    }
+    IB_TRY_GOTO(st, ib_params_read(p, "refinenet1.out_conv.weight", F * F, &w0), done);
+    IB_TRY_GOTO(st, ib_params_read(p, "refinenet1.out_conv.bias", F, &b0), done);
+    IB_TRY_GOTO(st, ib_params_read(p, "output_conv1.weight", F / 2 * F * 9, &w1), done);
+    st = compose_taps(p, F, w0, b0, w1, d);
+done:
+    free(w0);
+    free(b0);
+    free(w1);
+    return st;
+}
+
 isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
 {
     int64_t F = m->features;
@@ -81,13 +132,12 @@ isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
         IB_TRY(ib_params_weight(p, name, IB_WEIGHT_CONV3X3, F, oc[i], 0, &d->layer_rn[i]));
         if (i != 3) IB_TRY(create_rcu(p, head, i, 1, F, &d->refine[i].rcu1));
         IB_TRY(create_rcu(p, head, i, 2, F, &d->refine[i].rcu2));
+        if (i == 0) continue; /* create_output1 */
         ib_params_prefix(p, "%s.scratch.refinenet%d.out_conv.", head, i + 1);
         IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[i].out));
         IB_TRY(ib_params_vector(p, "bias", F, &d->refine[i].out_b));
     }
-    ib_params_prefix(p, "%s.scratch.", head);
-    IB_TRY(ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1));
-    IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
+    IB_TRY(create_output1(p, head, F, d));
     IB_TRY(create_output2(p, m, d));
     int64_t channels[4] = {oc[2], oc[3], F, F};
     for (int i = 0; i < 4 && m->temporal; i++) IB_TRY(ib_temporal_create(p, i, channels[i], &d->motion[i]));
@@ -179,6 +229,19 @@ typedef struct depth_job {
     const ib_tensor *path3, *depth;
 } depth_job;
 
+/* path_2 = refinenet2(path_3, layer_2_rn), into u1. */
+static isobath_status path2_piece(const depth_job *job, int64_t first, int64_t count, const ib_tensor *u1)
+{
+    ib_arena *arena = job->arena;
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor u2, p3 = ib_tensor_slice(job->path3, first, count), skip2 = ib_tensor_slice(&job->f->skip[1], first, count);
+    IB_TRY(ib_arena_4d(arena, job->be->act, count, job->s->h[1], job->s->w[1], u1->dim[3], &u2));
+    IB_TRY(add_forward(job->be, &p3, &skip2, &u2));
+    IB_TRY(refine_forward(&job->d->refine[1], job->be, arena, &u2, u1));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
 /* The frame-wise end of the head for `count` frames from `first` on. */
 static isobath_status depth_piece(void *ctx, int64_t first, int64_t count)
 {
@@ -186,24 +249,41 @@ static isobath_status depth_piece(void *ctx, int64_t first, int64_t count)
     const ib_dpt *d = job->d;
     ib_backend *be = job->be;
     ib_arena *arena = job->arena;
-    const ib_dpt_features *f = job->f;
     const ib_dpt_shape *s = job->s;
     int64_t F = d->config->features;
-    ib_tensor u1, p1, o, u2;
+    ib_tensor u1, p1, o, skip1 = ib_tensor_slice(&job->f->skip[0], first, count), y = ib_tensor_slice(job->depth, first, count);
     /* path_1 is the largest; what comes before it is freed as soon as it can be */
     IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F, &p1));
     IB_TRY(ib_arena_4d(arena, be->act, count, s->h[0], s->w[0], F, &u1));
-    size_t inner = ib_arena_mark(arena);
-    IB_TRY(ib_arena_4d(arena, be->act, count, s->h[1], s->w[1], F, &u2));
-    ib_tensor p3 = ib_tensor_slice(job->path3, first, count), skip2 = ib_tensor_slice(&f->skip[1], first, count);
-    ib_tensor skip1 = ib_tensor_slice(&f->skip[0], first, count), y = ib_tensor_slice(job->depth, first, count);
-    IB_TRY(add_forward(be, &p3, &skip2, &u2));
-    IB_TRY(refine_forward(&d->refine[1], be, arena, &u2, &u1)); /* path_2 = refinenet2(path_3, layer_2_rn) */
-    ib_arena_release(arena, inner);
+    IB_TRY(path2_piece(job, first, count, &u1));
     IB_TRY(add_forward(be, &u1, &skip1, &u1));
     IB_TRY(refine_forward(&d->refine[0], be, arena, &u1, &p1)); /* path_1 = refinenet1(path_2, layer_1_rn) */
     IB_TRY(ib_arena_4d(arena, be->act, count, 2 * s->h[0], 2 * s->w[0], F / 2, &o));
     IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = p1, .w = d->output1, .bias = d->output1_b, .stride = 1, .y = o}));
+    return ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y, d->config->max_depth});
+}
+
+/* The same with output_conv1's products first. Takes no more memory: u1 and its scratch lie where the result comes. */
+static isobath_status depth_piece_taps(void *ctx, int64_t first, int64_t count)
+{
+    const depth_job *job = ctx;
+    const ib_dpt *d = job->d;
+    ib_backend *be = job->be;
+    ib_arena *arena = job->arena;
+    const ib_dpt_shape *s = job->s;
+    int64_t F = d->config->features, h = s->h[0], w = s->w[0];
+    ib_tensor o, z, skip1 = ib_tensor_slice(&job->f->skip[0], first, count), y = ib_tensor_slice(job->depth, first, count);
+    IB_TRY(ib_arena_4d(arena, be->act, count, 2 * h, 2 * w, F / 2, &o));
+    const size_t half = (size_t)(count * h * w * F) * ib_dtype_size(be->act);
+    const ib_tensor u1 = ib_tensor_4d(o.data, be->act, count, h, w, F);
+    const ib_tensor t = ib_tensor_4d((char *)o.data + half, be->act, count, h, w, F);
+    IB_TRY(path2_piece(job, first, count, &u1));
+    IB_TRY(add_forward(be, &u1, &skip1, &u1));
+    IB_TRY(rcu_forward(&d->refine[0].rcu2, be, &u1, &t, NULL, &u1));
+    IB_TRY(ib_arena_4d(arena, be->act, count, h, w, 9 * (F / 2), &z));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = ib_tensor_as_tokens(&u1), .w = d->taps, .bias = d->taps_b,
+                                           .y = ib_tensor_as_tokens(&z)}));
+    IB_TRY(ib_resize_taps(be, &(ib_resize_taps_args){z, d->output1_b, o}));
     return ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y, d->config->max_depth});
 }
 
@@ -254,7 +334,7 @@ static isobath_status depth_forward(const ib_dpt *d, ib_backend *be, ib_arena *a
     ib_arena_release(arena, inner);
     ib_tap_show(tap, "refinenet3", &path3, 0);
     IB_TRY(motion_forward(d, be, arena, 3, &path3, piece, past, tap));
-    IB_TRY(ib_lanes_run(be, arena, T, micro_batch, ib_lanes_gain(d->config->width), depth_piece,
+    IB_TRY(ib_lanes_run(be, arena, T, micro_batch, ib_lanes_gain(d->config->width), d->taps ? depth_piece_taps : depth_piece,
                         &(depth_job){d, be, arena, f, s, &path3, depth}));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;

@@ -26,6 +26,9 @@ typedef struct ib_dpt {
     ib_refinenet refine[4]; /* refine[i] is refinenet(i+1) */
     ib_weight *output1, *output2;
     ib_tensor output1_b, output2_b; /* output2_b: 32 biases of the 3x3, then the 1x1's */
+    /* Where the backend wants taps first: refinenet1's out_conv and output_conv1 as one LINEAR [9 F/2, F], in the place of both. */
+    ib_weight *taps;
+    ib_tensor taps_b;
     ib_temporal motion[4];
 } ib_dpt;
 

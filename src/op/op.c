@@ -291,6 +291,14 @@ static const char *check_resize_bilinear(const ib_resize_bilinear_args *a)
     return NULL;
 }
 
+static const char *check_resize_taps(const ib_resize_taps_args *a)
+{
+    int64_t c = a->y.dim[3];
+    NEED(a->y.dim[0] == a->x.dim[0] && a->x.dim[3] == 9 * c, "x must be (T,h,w,9C) with the T and C of y");
+    NEED(a->bias.dim[0] == c, "bias must be (C)");
+    return NULL;
+}
+
 static const char *check_output_head(const ib_output_head_args *a)
 {
     NEED(a->w && a->w->kind == IB_WEIGHT_HEAD && a->w->out_channels == 32, "the weight must be HEAD with 32 channels");
@@ -406,6 +414,8 @@ FRONT_END(conv_transpose, a->w, {"x", &a->x, act_of(b), 4, DENSE_FRAME}, {"bias"
           {"y", &a->y, act_of(b), 4, OUTPUT})
 
 FRONT_END(resize_bilinear, NULL, {"x", &a->x, act_of(b), 4, 0}, {"y", &a->y, act_of(b), 4, OUTPUT})
+
+FRONT_END(resize_taps, NULL, {"x", &a->x, act_of(b), 4, 0}, {"bias", &a->bias, F32, 1, 0}, {"y", &a->y, act_of(b), 4, OUTPUT})
 
 FRONT_END(output_head, a->w, {"x", &a->x, act_of(b) | F32, 4, DENSE_FRAME}, {"bias", &a->bias, F32, 1, 0},
           {"y", &a->y, F32, 3, OUTPUT})

@@ -147,6 +147,16 @@ typedef struct ib_resize_bilinear_args {
     ib_tensor y; /* act (T,H,W,C) */
 } ib_resize_bilinear_args;
 
+/* What is left of a 3x3 convolution (padding 1, stride 1) behind a bilinear resize (align_corners) when its products come
+ * first: the resize's weights sum to one and the products are linear, so they can be made at the input's size.
+ * y[t,i,j,c] = bias[c] + sum over taps (ky,kx) with (i+ky-1, j+kx-1) inside (H,W) of
+ *              resize(x[..., (3 ky + kx) C + c])[t, i+ky-1, j+kx-1]. */
+typedef struct ib_resize_taps_args {
+    ib_tensor x;    /* act (T,h,w,9C) */
+    ib_tensor bias; /* f32 (C) */
+    ib_tensor y;    /* act (T,H,W,C) */
+} ib_resize_taps_args;
+
 /* The end of the head as one op, so that no intermediate needs the range of fp16: bilinear (align_corners) to (H,W),
  * 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU or sigmoid. The resized map and the 32 channels are f32 in range
  * (products may use a type with f32's exponent). */
@@ -249,6 +259,7 @@ static inline void ib_bilinear_axis(int64_t dst, int64_t in, int64_t out, int64_
     X(conv3x3)                                                                                                         \
     X(conv_transpose)                                                                                                  \
     X(resize_bilinear)                                                                                                 \
+    X(resize_taps)                                                                                                     \
     X(output_head)                                                                                                     \
     X(copy)                                                                                                            \
     X(add)                                                                                                             \
@@ -320,6 +331,7 @@ typedef struct ib_op_table {
     /* NULL: not there. op/graph.h */
     isobath_status (*graph_run)(ib_backend *, const void *owner, uint64_t name, ib_graph_fn fn, void *ctx);
     void (*graph_forget)(ib_backend *, const void *owner);
+    int taps_first; /* 1: linear and resize_taps are faster here than resize_bilinear and conv3x3 */
 } ib_op_table;
 
 /* What every backend object starts with; backends embed it as their first member. */

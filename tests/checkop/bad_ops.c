@@ -266,6 +266,30 @@ static isobath_status resize_half_pixel(ib_backend *b, const ib_resize_bilinear_
 }
 CK_INSTALL(resize_bilinear, resize_half_pixel)
 
+/* Taps outside of the image take the border's pixel. */
+static isobath_status taps_replicated(ib_backend *b, const ib_resize_taps_args *a)
+{
+    (void)b;
+    const int64_t H = a->y.dim[1], W = a->y.dim[2], C = a->y.dim[3];
+    for (int64_t i = 0; i < a->y.dim[0] * H * W * C; i++) {
+        int64_t c = i % C, x = i / C % W, y = i / C / W % H, t = i / C / W / H, y0, y1, x0, x1;
+        double sum = (double)ib_ref_get(&a->bias, c);
+        for (int64_t tap = 0; tap < 9; tap++) {
+            int64_t ty = y + tap / 3 - 1, tx = x + tap % 3 - 1, from = tap * C + c;
+            float wy, wx;
+            ib_bilinear_axis(ty < 0 ? 0 : ty < H ? ty : H - 1, a->x.dim[1], H, &y0, &y1, &wy);
+            ib_bilinear_axis(tx < 0 ? 0 : tx < W ? tx : W - 1, a->x.dim[2], W, &x0, &x1, &wx);
+            sum += (double)ib_ref_lerp2(ib_ref_get(&a->x, ib_ref_pixel(&a->x, t, y0, x0) + from),
+                                        ib_ref_get(&a->x, ib_ref_pixel(&a->x, t, y0, x1) + from),
+                                        ib_ref_get(&a->x, ib_ref_pixel(&a->x, t, y1, x0) + from),
+                                        ib_ref_get(&a->x, ib_ref_pixel(&a->x, t, y1, x1) + from), wy, wx);
+        }
+        ib_ref_set(&a->y, ib_ref_pixel(&a->y, t, y, x) + c, sum);
+    }
+    return ISOBATH_OK;
+}
+CK_INSTALL(resize_taps, taps_replicated)
+
 static isobath_status head_bias_shifted(ib_backend *b, const ib_output_head_args *a)
 {
     float bias[33];
@@ -444,6 +468,7 @@ const ck_bad ck_bad_ops[] = {
     {"conv3x3", "takes frames as contiguous", IB_F32, 0, install_conv_dense_frames},
     {"conv_transpose", "kx and ky swapped", IB_F32, 0, install_convt_transposed},
     {"resize_bilinear", "half-pixel centres instead of align_corners", IB_F32, 0, install_resize_half_pixel},
+    {"resize_taps", "border replicated instead of left out", IB_F32, 0, install_taps_replicated},
     {"output_head", "bias off by one", IB_F32, 0, install_head_bias_shifted},
     {"output_head", "f16 map in f32 mode", IB_F32, 0, install_head_half_map},
     {"output_head", "ReLU for the sigmoid", IB_F32, 0, install_head_no_sigmoid},

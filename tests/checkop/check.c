@@ -56,6 +56,7 @@ static void bench_case(check *k, const ck_case *c, int i)
 static void visit(void *ctx, const ck_case *c)
 {
     check *k = ctx;
+    if (k->options->only && !strstr(c->name, k->options->only)) return;
     for (int i = 0; i < k->opened; i++)
         for (int layout = 0; layout < CK_LAYOUTS; layout++)
             if (ck_layout_applies(c, (ck_layout)layout)) check_case(k, c, i, (ck_layout)layout);

@@ -180,6 +180,7 @@ void ck_sweep(const ck_op *op, ib_dtype act, int full, ck_visit visit, void *ctx
 
 typedef struct ck_options {
     const char *backend, *isa, *op;
+    const char *only; /* check: cases whose name contains this; NULL: all */
     int act; /* -1: all */
     int threads, full, bench, verbose;
 } ck_options;

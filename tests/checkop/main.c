@@ -9,7 +9,7 @@ const char *const ck_isas[] = {"sse4", "avx2", "avx512", "amx", "tiles", NULL};
 
 static const char usage[] =
     "usage: checkop [check] --backend cpu|cuda|ref|null [--isa PATH] [--act f32|f16|bf16] [--op NAME]\n"
-    "                       [--threads N] [--full] [--bench] [--verbose]\n"
+    "                       [--case TEXT] [--threads N] [--full] [--bench] [--verbose]\n"
     "       checkop invariance [--backend NAME] [--isa PATH] [--act TYPE] [--op NAME] [--full]\n"
     "       checkop selftest\n";
 
@@ -113,6 +113,8 @@ static int parse(int argc, char **argv, const char **mode, ck_options *o)
             o->isa = value;
         else if (!strcmp(word, "--op") && known_op(value))
             o->op = value;
+        else if (!strcmp(word, "--case"))
+            o->only = value;
         else if (!strcmp(word, "--threads") && atoi(value) >= 1 && atoi(value) <= 1024)
             o->threads = atoi(value);
         else if (!strcmp(word, "--act") && (!strcmp(value, "f32") || !strcmp(value, "f16") || !strcmp(value, "bf16")))

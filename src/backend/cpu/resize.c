@@ -1,5 +1,6 @@
 /* Bilinear resize of maps. */
 #include "backend/cpu/cpu.h"
+#include "backend/ref/ref.h"
 
 void ib_cpu_lerp_axis(int64_t in, int64_t out, ib_cpu_lerp *t)
 {
@@ -54,3 +55,6 @@ isobath_status ib_cpu_resize_bilinear(ib_backend *b, const ib_resize_bilinear_ar
     ib_pool_run(b->pool, a->y.dim[0] * a->y.dim[1], resize_row, &j);
     return ISOBATH_OK;
 }
+
+/* No model asks for it here (taps_first is 0), so it need not be fast. */
+isobath_status ib_cpu_resize_taps(ib_backend *b, const ib_resize_taps_args *a) { return ib_ref_resize_taps(b, a); }

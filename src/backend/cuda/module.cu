@@ -70,7 +70,8 @@ static const ib_op_table cuda_ops = {"cuda",
                                      IB_OPS(IB_CUDA_ENTRY) ib_cuda_temporal_block,
                                      ib_cuda_lane,
                                      ib_cuda_graph_run,
-                                     ib_cuda_graph_forget};
+                                     ib_cuda_graph_forget,
+                                     1};
 #undef IB_CUDA_ENTRY
 
 /* "13.0" from CUDA's 13000. */

@@ -7,10 +7,11 @@
  *   range, and f16 has TF32's precision; weights are scaled to below one by a power of two per output channel.
  * - bf16 and f32 input in the half modes, tensor cores: TF32 products (f32's range).
  * - else fp32 throughout. The order of sums is fixed in each.
+ * f16 input on sm_90a that is not made smaller goes to output_head_rows.cu.
  *
  * Packed weight, f32 words: [tap 9][ci padded to 8][32]; the 32 of the 1x1; the 3x3 as TF32 operands
- * [ci / 8][dx][dy][lane 32][n tile 4][2]; 32 scales; the 3x3 times those as f16 operands [ci / 16][dx][dy][lane][n
- * tile][2].
+ * [ci / 8][dx][dy][lane 32][n tile 4][2]; 32 scales; the 3x3 divided by those as f16 operands [ci / 16][dx][dy][lane][n
+ * tile][2]; the same as f16 rows [dy][dx][32][ci padded to 8], for output_head_rows.cu.
  */
 #include "backend/cuda/head.cuh"
 #include "backend/cuda/mma.cuh"
@@ -46,14 +47,6 @@ struct head_params {
     int source_columns; /* of the input under a tile at most, 0: the tile is filled straight from memory */
 };
 
-/* Where the parts of the packed weight begin, in f32 words; k: channels padded to 8. */
-static __host__ __device__ inline int64_t head_k(int64_t ci) { return (ci + 7) / 8 * 8; }
-static __host__ __device__ inline int64_t head_last(int64_t ci) { return 9 * head_k(ci) * 32; }
-static __host__ __device__ inline int64_t head_tf32(int64_t ci) { return head_last(ci) + 32; }
-static __host__ __device__ inline int64_t head_scales(int64_t ci) { return head_tf32(ci) + 9 * head_k(ci) * 32; }
-static __host__ __device__ inline int64_t head_f16(int64_t ci) { return head_scales(ci) + 32; }
-static inline int64_t head_words(int64_t ci) { return head_f16(ci) + 9 * ((ci + 15) / 16) * 256; }
-
 size_t ib_cuda_head_bytes(int64_t ci) { return (size_t)head_words(ci) * sizeof(float); }
 
 /* cvt.rna.tf32 on the host: nearest, ties away from zero; NaN and infinity unchanged. */
@@ -82,7 +75,7 @@ void ib_cuda_head_pack(const float *src, int64_t ci, float *dst)
 {
     const int64_t k = head_k(ci);
     float *tf32 = dst + head_tf32(ci), *scales = dst + head_scales(ci);
-    uint16_t *f16 = (uint16_t *)(dst + head_f16(ci));
+    uint16_t *f16 = (uint16_t *)(dst + head_f16(ci)), *rows = (uint16_t *)(dst + head_rows(ci));
     memset(dst, 0, ib_cuda_head_bytes(ci));
     for (int64_t co = 0; co < 32; co++) {
         const int64_t n_tile = co / 8, n = co % 8;
@@ -103,6 +96,7 @@ void ib_cuda_head_pack(const float *src, int64_t ci, float *dst)
                 f16_error[tap] = ib_diffuse_error(ib_f16_to_f32(half), for_f16);
                 tf32[(((c / 8 * 9 + by_column) * 32 + lane8) * 4 + n_tile) * 2 + c % 8 / 4] = word;
                 f16[((((c / 16 * 9 + by_column) * 32 + lane16) * 4 + n_tile) * 2 + c % 16 / 8) * 2 + c % 2] = half;
+                rows[(tap * 32 + co) * k + c] = half;
             }
         }
     }
@@ -119,12 +113,6 @@ __device__ __forceinline__ void load_channels(float (&v)[V], const T *pixel, int
 #pragma unroll
         for (int e = 0; e < V; e++) v[e] = c + e < p.ci ? ib_to_f32(pixel[c + e]) : 0.0f;
     }
-}
-
-/* The last activation; a value that is not finite stays visible as NaN behind the sigmoid. */
-__device__ __forceinline__ float head_end(float v, float sigmoid)
-{
-    return sigmoid > 0.0f ? sigmoid / (1.0f + expf(-v)) + 0.0f * v : ib_relu(v);
 }
 
 /* How values enter the tile. */
@@ -499,6 +487,7 @@ isobath_status ib_cuda_output_head(ib_backend *backend, const ib_output_head_arg
                            0};
     const int tensor_cores = backend->act != IB_F32 && ib_cuda(backend)->path >= IB_CUDA_MMA;
     isobath_status status = ISOBATH_OK;
+    if (ib_cuda_head_launch_rows(ib_cuda(backend), a)) return ib_cuda_launched(backend, "output_head");
     IB_CUDA_DISPATCH(a->x.dtype, T, status = launch<T>(backend, p, a->y.dim[0], tensor_cores));
     return status;
 }

@@ -102,6 +102,7 @@ static const ib_op_table ref_ops = {.name = "ref",
                                     IB_OPS(IB_REF_ENTRY)
 #undef IB_REF_ENTRY
                                     .temporal_block = ib_ref_temporal_block,
+                                    .taps_first = 1,
 };
 
 isobath_status ib_ref_open(const ib_backend_options *options, ib_backend **out)
