@@ -50,6 +50,8 @@ static const product products[] = {
     {"L geglu 1024", LINEAR, 1369, 1, 1024, 4096, IB_ACT_GEGLU, RES_NONE, 1},
     {"L rcu conv1 148", CONV, 148, 148, 256, 256, 3, RES_NONE, 1},
     {"L rcu conv2 148", CONV, 148, 148, 256, 256, 0, RES_ACT, 1},
+    {"L overlap 4", LINEAR, 1369, 1, 256, 9216, IB_ACT_NONE, RES_NONE, 1},
+    {"L overlap 2", LINEAR, 1369, 1, 512, 4096, IB_ACT_NONE, RES_NONE, 1},
     {"L taps", LINEAR, 148 * 148, 1, 256, 1152, IB_ACT_NONE, RES_NONE, 1},
     {"L output_conv1", CONV, 296, 296, 256, 128, 0, RES_NONE, 1},
 };

@@ -1,8 +1,10 @@
 /* The head; see dpt.h. out_conv runs before the bilinear resize that it follows in the paper's code: both are linear and
  * the resize's weights sum to one, so the value is the same and the product is four times smaller. Where the backend wants
- * it, so does output_conv1, whose products are four times fewer then (resize_taps). */
+ * it, so does output_conv1, whose products are four times fewer then (resize_taps), and layer1_rn and layer2_rn are one with
+ * the transposed convolutions before them (overlap_add). */
 #include "model/dpt.h"
 
+#include "model/compose.h"
 #include "model/lanes.h"
 
 #include <stdio.h>
@@ -59,54 +61,76 @@ done:
     return st;
 }
 
-/* output_conv1 of out_conv: w'[tap, co, ci] = sum_m w1[co, m, tap] w0[m, ci], b'[tap, co] = sum_m w1[co, m, tap] b0[m]. */
-static isobath_status compose_taps(ib_params *p, int64_t F, const float *w0, const float *b0, const float *w1, ib_dpt *d)
+/* A composed weight and its bias on the device. */
+static isobath_status upload_composed(ib_params *p, isobath_status st, const float *w, const float *b, int64_t rows, int64_t K,
+                                      ib_weight **weight, ib_tensor *bias)
 {
-    const int64_t rows = 9 * (F / 2);
-    float *w = malloc((size_t)(rows * F) * sizeof *w), *b = malloc((size_t)rows * sizeof *b);
-    double *sum = malloc((size_t)F * sizeof *sum);
-    isobath_status st = w && b && sum ? ISOBATH_OK : ib_fail(p->diag, ISOBATH_ERR_MEMORY, "out of memory for output_conv1");
-    for (int64_t r = 0; st == ISOBATH_OK && r < rows; r++) {
-        const int64_t tap = r / (F / 2), co = r % (F / 2);
-        double bias = 0;
-        for (int64_t i = 0; i < F; i++) sum[i] = 0;
-        for (int64_t m = 0; m < F; m++) {
-            const double v = (double)w1[(co * F + m) * 9 + tap];
-            bias += v * (double)b0[m];
-            for (int64_t i = 0; i < F; i++) sum[i] += v * (double)w0[m * F + i];
-        }
-        for (int64_t i = 0; i < F; i++) w[r * F + i] = (float)sum[i];
-        b[r] = (float)bias;
-    }
-    if (st == ISOBATH_OK) st = ib_params_pack(p, w, IB_WEIGHT_LINEAR, rows, F, 0, &d->taps);
-    if (st == ISOBATH_OK) st = ib_params_upload(p, b, rows, &d->taps_b);
-    free(sum);
-    free(b);
-    free(w);
-    return st;
+    IB_TRY(st);
+    IB_TRY(ib_params_pack(p, w, IB_WEIGHT_LINEAR, rows, K, 0, weight));
+    return ib_params_upload(p, b, rows, bias);
 }
 
-/* refinenet1's out_conv and output_conv1, in the form that the backend wants. */
-static isobath_status create_output1(ib_params *p, const char *head, int64_t F, ib_dpt *d)
+/* Tensors first (out_conv or resize_layers, M x K values a place) and second (a 3x3 of C channels) as one LINEAR; `k` of the transposed
+ * convolution, 1: of a 1x1. */
+static isobath_status create_composed(ib_params *p, const char *first, const char *second, int64_t C, int64_t M, int64_t K, int k,
+                                      ib_weight **weight, ib_tensor *bias)
 {
-    float *w0 = NULL, *b0 = NULL, *w1 = NULL;
+    const int64_t rows = (k + 2) * (k + 2) * C;
+    char name[80];
+    float *w0 = NULL, *b0 = NULL, *w1 = NULL, *w = NULL, *b = NULL;
     isobath_status st;
-    ib_params_prefix(p, "%s.scratch.", head);
-    IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
-    if (!p->backend->ops->taps_first) {
-        IB_TRY(ib_params_weight(p, "refinenet1.out_conv.weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[0].out));
-        IB_TRY(ib_params_vector(p, "refinenet1.out_conv.bias", F, &d->refine[0].out_b));
-        return ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1);
-    }
-    IB_TRY_GOTO(st, ib_params_read(p, "refinenet1.out_conv.weight", F * F, &w0), done);
-    IB_TRY_GOTO(st, ib_params_read(p, "refinenet1.out_conv.bias", F, &b0), done);
-    IB_TRY_GOTO(st, ib_params_read(p, "output_conv1.weight", F / 2 * F * 9, &w1), done);
-    st = compose_taps(p, F, w0, b0, w1, d);
+    snprintf(name, sizeof name, "%s.weight", first);
+    IB_TRY_GOTO(st, ib_params_read(p, name, M * K * k * k, &w0), done);
+    snprintf(name, sizeof name, "%s.bias", first);
+    IB_TRY_GOTO(st, ib_params_read(p, name, M, &b0), done);
+    snprintf(name, sizeof name, "%s.weight", second);
+    IB_TRY_GOTO(st, ib_params_read(p, name, C * M * 9, &w1), done);
+    w = malloc((size_t)(rows * K) * sizeof *w);
+    b = malloc((size_t)rows * sizeof *b);
+    st = !w || !b ? ib_fail(p->diag, ISOBATH_ERR_MEMORY, "out of memory for %s", first)
+         : k == 1 ? ib_compose_taps(C, M, K, w0, b0, w1, w, b, p->diag)
+                  : ib_compose_overlap(C, M, K, k, w0, b0, w1, w, b, p->diag);
+    st = upload_composed(p, st, w, b, rows, K, weight, bias);
 done:
     free(w0);
     free(b0);
     free(w1);
+    free(w);
+    free(b);
     return st;
+}
+
+/* refinenet1's out_conv and output_conv1. */
+static isobath_status create_output1(ib_params *p, const char *head, int64_t F, ib_dpt *d)
+{
+    ib_params_prefix(p, "%s.scratch.", head);
+    IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
+    if (p->backend->ops->taps_first)
+        return create_composed(p, "refinenet1.out_conv", "output_conv1", F / 2, F, F, 1, &d->taps, &d->taps_b);
+    IB_TRY(ib_params_weight(p, "refinenet1.out_conv.weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[0].out));
+    IB_TRY(ib_params_vector(p, "refinenet1.out_conv.bias", F, &d->refine[0].out_b));
+    return ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1);
+}
+
+/* resize_layers[i] and layer(i+1)_rn: one after the other, or as one for the transposed ones of backends that want it so. */
+static isobath_status create_resize(ib_params *p, const char *head, int i, int oc, int64_t F, ib_dpt *d)
+{
+    static const int kernels[4] = {4, 2, 0, 0};
+    char name[64], other[64];
+    if (kernels[i] && p->backend->ops->taps_first) {
+        ib_params_prefix(p, "%s.", head);
+        snprintf(name, sizeof name, "resize_layers.%d", i);
+        snprintf(other, sizeof other, "scratch.layer%d_rn", i + 1);
+        return create_composed(p, name, other, F, oc, oc, kernels[i], &d->overlap[i], &d->overlap_b[i]);
+    }
+    ib_params_prefix(p, "%s.resize_layers.%d.", head, i);
+    if (i != 2) {
+        IB_TRY(ib_params_weight(p, "weight", kernels[i] ? IB_WEIGHT_CONVT : IB_WEIGHT_CONV3X3, oc, oc, kernels[i], &d->resize[i]));
+        IB_TRY(ib_params_vector(p, "bias", oc, &d->resize_b[i]));
+    }
+    ib_params_prefix(p, "%s.scratch.", head);
+    snprintf(name, sizeof name, "layer%d_rn.weight", i + 1);
+    return ib_params_weight(p, name, IB_WEIGHT_CONV3X3, F, oc, 0, &d->layer_rn[i]);
 }
 
 isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
@@ -114,22 +138,12 @@ isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
     int64_t F = m->features;
     const int *oc = m->out_channels;
     const char *head = ib_vda_head_name(m);
-    char name[64];
     *d = (ib_dpt){.config = m};
     for (int i = 0; i < 4; i++) {
         ib_params_prefix(p, "%s.projects.%d.", head, i);
         IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, oc[i], m->width, 0, &d->project[i]));
         IB_TRY(ib_params_vector(p, "bias", oc[i], &d->project_b[i]));
-        ib_params_prefix(p, "%s.resize_layers.%d.", head, i);
-        if (i == 2) continue;
-        ib_weight_kind kind = i == 3 ? IB_WEIGHT_CONV3X3 : IB_WEIGHT_CONVT;
-        IB_TRY(ib_params_weight(p, "weight", kind, oc[i], oc[i], i == 0 ? 4 : i == 1 ? 2 : 0, &d->resize[i]));
-        IB_TRY(ib_params_vector(p, "bias", oc[i], &d->resize_b[i]));
-    }
-    for (int i = 0; i < 4; i++) {
-        ib_params_prefix(p, "%s.scratch.", head);
-        snprintf(name, sizeof name, "layer%d_rn.weight", i + 1);
-        IB_TRY(ib_params_weight(p, name, IB_WEIGHT_CONV3X3, F, oc[i], 0, &d->layer_rn[i]));
+        IB_TRY(create_resize(p, head, i, oc[i], F, d));
         if (i != 3) IB_TRY(create_rcu(p, head, i, 1, F, &d->refine[i].rcu1));
         IB_TRY(create_rcu(p, head, i, 2, F, &d->refine[i].rcu2));
         if (i == 0) continue; /* create_output1 */
@@ -170,6 +184,25 @@ static isobath_status skip_forward(const ib_dpt *d, ib_backend *be, ib_arena *ar
     return ISOBATH_OK;
 }
 
+/* The same from level's projected tokens, where resize_layers and layerK_rn are one. Takes no more memory: layerK_rn lies where
+ * the result comes. */
+static isobath_status overlap_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int level, const ib_tensor *tokens, int64_t h,
+                                      int64_t w, const ib_tensor *out, const ib_tap *tap, int64_t first)
+{
+    const int k = level == 0 ? 4 : 2;
+    size_t mark = ib_arena_mark(arena);
+    ib_tensor z, t;
+    IB_TRY(ib_arena_3d(arena, be->act, tokens->dim[0], h * w, (k + 2) * (k + 2) * out->dim[3], &z));
+    IB_TRY(ib_linear(be, &(ib_linear_args){.x = *tokens, .w = d->overlap[level], .bias = d->overlap_b[level], .y = z}));
+    IB_TRY(ib_overlap_add(be, &(ib_overlap_add_args){ib_tensor_as_map(&z, h, w), k, *out}));
+    if (level == 0) ib_tap_show(tap, "layer1_rn", out, first);
+    ib_arena_release(arena, mark);
+    IB_TRY(ib_arena_4d(arena, be->act, out->dim[0], out->dim[1], out->dim[2], out->dim[3], &t));
+    IB_TRY(rcu_forward(&d->refine[level].rcu1, be, out, &t, NULL, out));
+    ib_arena_release(arena, mark);
+    return ISOBATH_OK;
+}
+
 isobath_status ib_dpt_features_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, const ib_tensor tokens[4],
                                        const ib_dpt_shape *s, const ib_dpt_features *out, const ib_tap *tap, int64_t first)
 {
@@ -189,6 +222,8 @@ isobath_status ib_dpt_features_forward(const ib_dpt *d, ib_backend *be, ib_arena
         if (i == 3) {
             IB_TRY(ib_conv3x3(be, &(ib_conv3x3_args){.x = map, .w = d->resize[3], .bias = d->resize_b[3], .stride = 2,
                                                      .y = out->layer[1]}));
+        } else if (i < 2 && d->overlap[i]) {
+            IB_TRY(overlap_forward(d, be, arena, i, &p, h, w, &out->skip[i], tap, first));
         } else {
             IB_TRY(ib_arena_4d(arena, be->act, T, s->h[i], s->w[i], oc, &resized));
             IB_TRY(ib_conv_transpose(be, &(ib_conv_transpose_args){map, d->resize[i], d->resize_b[i], resized}));

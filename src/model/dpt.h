@@ -26,9 +26,10 @@ typedef struct ib_dpt {
     ib_refinenet refine[4]; /* refine[i] is refinenet(i+1) */
     ib_weight *output1, *output2;
     ib_tensor output1_b, output2_b; /* output2_b: 32 biases of the 3x3, then the 1x1's */
-    /* Where the backend wants taps first: refinenet1's out_conv and output_conv1 as one LINEAR [9 F/2, F], in the place of both. */
-    ib_weight *taps;
-    ib_tensor taps_b;
+    /* Where the backend wants taps first, in the place of both: refinenet1's out_conv and output_conv1 as one LINEAR [9 F/2, F];
+     * resize_layers[i] and layer(i+1)_rn as one [(k+2)^2 F, oc], i = 0 and 1. */
+    ib_weight *taps, *overlap[2];
+    ib_tensor taps_b, overlap_b[2];
     ib_temporal motion[4];
 } ib_dpt;
 

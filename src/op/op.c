@@ -299,6 +299,15 @@ static const char *check_resize_taps(const ib_resize_taps_args *a)
     return NULL;
 }
 
+static const char *check_overlap_add(const ib_overlap_add_args *a)
+{
+    int64_t k = a->kernel, c = a->y.dim[3];
+    NEED(k >= 2 && k <= 64, "kernel must be at least 2");
+    NEED(a->x.dim[3] == (k + 2) * (k + 2) * c, "x must be (T,h,w,(k+2)^2 C) with the C of y");
+    NEED(dims4(&a->y, a->x.dim[0], k * a->x.dim[1], k * a->x.dim[2], c), "y must be (T,kh,kw,C)");
+    return NULL;
+}
+
 static const char *check_output_head(const ib_output_head_args *a)
 {
     NEED(a->w && a->w->kind == IB_WEIGHT_HEAD && a->w->out_channels == 32, "the weight must be HEAD with 32 channels");
@@ -416,6 +425,8 @@ FRONT_END(conv_transpose, a->w, {"x", &a->x, act_of(b), 4, DENSE_FRAME}, {"bias"
 FRONT_END(resize_bilinear, NULL, {"x", &a->x, act_of(b), 4, 0}, {"y", &a->y, act_of(b), 4, OUTPUT})
 
 FRONT_END(resize_taps, NULL, {"x", &a->x, act_of(b), 4, 0}, {"bias", &a->bias, F32, 1, 0}, {"y", &a->y, act_of(b), 4, OUTPUT})
+
+FRONT_END(overlap_add, NULL, {"x", &a->x, act_of(b), 4, 0}, {"y", &a->y, act_of(b), 4, OUTPUT})
 
 FRONT_END(output_head, a->w, {"x", &a->x, act_of(b) | F32, 4, DENSE_FRAME}, {"bias", &a->bias, F32, 1, 0},
           {"y", &a->y, F32, 3, OUTPUT})

@@ -157,6 +157,16 @@ typedef struct ib_resize_taps_args {
     ib_tensor y;    /* act (T,H,W,C) */
 } ib_resize_taps_args;
 
+/* What is left of a 3x3 convolution (padding 1, stride 1) behind a transposed one with kernel = stride = k when the products of
+ * both come first, as one: every input position adds (k+2) x (k+2) pixels, which overlap those of its neighbours by one on
+ * each side: y[t,Y,X,c] = sum over (i,j,u,v) with k i + u - 1 = Y, k j + v - 1 = X, u and v in [0,k+2) of
+ * x[t,i,j,(u (k+2) + v) C + c]. */
+typedef struct ib_overlap_add_args {
+    ib_tensor x; /* act (T,h,w,(k+2)^2 C) */
+    int kernel;  /* k >= 2 */
+    ib_tensor y; /* act (T,kh,kw,C) */
+} ib_overlap_add_args;
+
 /* The end of the head as one op, so that no intermediate needs the range of fp16: bilinear (align_corners) to (H,W),
  * 3x3 to 32 channels, ReLU, 1x1 to one channel, ReLU or sigmoid. The resized map and the 32 channels are f32 in range
  * (products may use a type with f32's exponent). */
@@ -260,6 +270,7 @@ static inline void ib_bilinear_axis(int64_t dst, int64_t in, int64_t out, int64_
     X(conv_transpose)                                                                                                  \
     X(resize_bilinear)                                                                                                 \
     X(resize_taps)                                                                                                     \
+    X(overlap_add)                                                                                                     \
     X(output_head)                                                                                                     \
     X(copy)                                                                                                            \
     X(add)                                                                                                             \
@@ -331,7 +342,9 @@ typedef struct ib_op_table {
     /* NULL: not there. op/graph.h */
     isobath_status (*graph_run)(ib_backend *, const void *owner, uint64_t name, ib_graph_fn fn, void *ctx);
     void (*graph_forget)(ib_backend *, const void *owner);
-    int taps_first; /* 1: linear and resize_taps are faster here than resize_bilinear and conv3x3 */
+    /* 1: linear and resize_taps are faster here than resize_bilinear and conv3x3, linear and overlap_add than conv_transpose and
+     * conv3x3. */
+    int taps_first;
 } ib_op_table;
 
 /* What every backend object starts with; backends embed it as their first member. */

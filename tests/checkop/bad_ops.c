@@ -290,6 +290,20 @@ static isobath_status taps_replicated(ib_backend *b, const ib_resize_taps_args *
 }
 CK_INSTALL(resize_taps, taps_replicated)
 
+/* Pixels of the neighbours' margins are overwritten, not added to. */
+static isobath_status overlap_not_added(ib_backend *b, const ib_overlap_add_args *a)
+{
+    (void)b;
+    const int64_t H = a->y.dim[1], W = a->y.dim[2], C = a->y.dim[3], k = a->kernel;
+    for (int64_t i = 0; i < a->y.dim[0] * H * W * C; i++) {
+        int64_t c = i % C, x = i / C % W, y = i / C / W % H, t = i / C / W / H;
+        ib_ref_set(&a->y, ib_ref_pixel(&a->y, t, y, x) + c,
+                   (double)ib_ref_get(&a->x, ib_ref_pixel(&a->x, t, y / k, x / k) + ((y % k + 1) * (k + 2) + x % k + 1) * C + c));
+    }
+    return ISOBATH_OK;
+}
+CK_INSTALL(overlap_add, overlap_not_added)
+
 static isobath_status head_bias_shifted(ib_backend *b, const ib_output_head_args *a)
 {
     float bias[33];
@@ -469,6 +483,7 @@ const ck_bad ck_bad_ops[] = {
     {"conv_transpose", "kx and ky swapped", IB_F32, 0, install_convt_transposed},
     {"resize_bilinear", "half-pixel centres instead of align_corners", IB_F32, 0, install_resize_half_pixel},
     {"resize_taps", "border replicated instead of left out", IB_F32, 0, install_taps_replicated},
+    {"overlap_add", "margins left out", IB_F32, 0, install_overlap_not_added},
     {"output_head", "bias off by one", IB_F32, 0, install_head_bias_shifted},
     {"output_head", "f16 map in f32 mode", IB_F32, 0, install_head_half_map},
     {"output_head", "ReLU for the sigmoid", IB_F32, 0, install_head_no_sigmoid},

@@ -56,5 +56,6 @@ isobath_status ib_cpu_resize_bilinear(ib_backend *b, const ib_resize_bilinear_ar
     return ISOBATH_OK;
 }
 
-/* No model asks for it here (taps_first is 0), so it need not be fast. */
+/* No model asks for these two here (taps_first is 0), so they need not be fast. */
 isobath_status ib_cpu_resize_taps(ib_backend *b, const ib_resize_taps_args *a) { return ib_ref_resize_taps(b, a); }
+isobath_status ib_cpu_overlap_add(ib_backend *b, const ib_overlap_add_args *a) { return ib_ref_overlap_add(b, a); }

@@ -18,9 +18,10 @@ template <int V> __global__ void k_add(ib_rows a, ib_rows b, ib_rows y, int64_t 
 isobath_status ib_cuda_add(ib_backend *backend, const ib_add_args *a)
 {
     const int64_t rows = a->a.dim[1], channels = a->a.dim[2];
-    const int v =
-        ib_rows_by_4(&a->a, channels) && ib_rows_by_4(&a->b, channels) && ib_rows_by_4(&a->y, channels) ? 4 : 1;
+    const int inputs = ib_rows_least(ib_rows_step(&a->a, channels), ib_rows_step(&a->b, channels));
+    const int v = ib_rows_least(inputs, ib_rows_step(&a->y, channels));
     const dim3 grid = ib_rows_grid(a->a.dim[0], rows, channels, v);
-    ib_cuda_launch(ib_cuda(backend), v == 4 ? k_add<4> : k_add<1>, grid, dim3(IB_ROWS_THREADS), 0, ib_rows_of(&a->a), ib_rows_of(&a->b), ib_rows_of(&a->y), rows, (int)channels);
+    ib_cuda_launch(ib_cuda(backend), v == 8 ? k_add<8> : v == 4 ? k_add<4> : k_add<1>, grid, dim3(IB_ROWS_THREADS), 0,
+                   ib_rows_of(&a->a), ib_rows_of(&a->b), ib_rows_of(&a->y), rows, (int)channels);
     return ib_cuda_launched(backend, "add");
 }

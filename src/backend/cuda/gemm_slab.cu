@@ -21,7 +21,8 @@ int ib_gemm_launch_slab(const ib_cuda_backend *be, const ib_gemm &g)
     const int shuffle = g.shuffle && g.vector_out && g.vector_bias && g.shuffle_channels % 8 == 0 && g.act == IB_ACT_NONE;
     if ((way_out == IB_GEMM_GENERAL && !shuffle) || shape.steps > IB_SLAB_MOST_STEPS || columns == 0 || g.residual2.data) return 0;
     shape.slabs = g.cols / columns;
-    if (shape.slabs > be->sm_count) return 0;
+    /* Every slab has the same number of blocks: no more than an eighth of the multiprocessors may go without. */
+    if (shape.slabs > be->sm_count || be->sm_count % shape.slabs > be->sm_count / 8) return 0;
     const int half_out = g.y.dtype != IB_F32 && !g.residual.data;
     if (way_out == IB_GEMM_GATED && !half_out) return 0;
     shape.stages = (IB_SLAB_SHARED_BYTES - IB_SLAB_OTHER_BYTES - shape.steps * columns * 128) / IB_SLAB_STAGE_BYTES;

@@ -32,7 +32,7 @@ static int map_x(const ib_cuda_backend *be, const ib_gemm &g, int taps, CUtensor
 int ib_gemm_launch_wgmma(const ib_cuda_backend *be, const ib_gemm &g, int taps, int columns)
 {
     if (ib_gemm_way_out(g) == IB_GEMM_GENERAL) return 0; /* a scattered way out gains nothing here */
-    const int wide = g.cols % IB_WIDE_BN == 0 && g.k_pad >= IB_WIDE_LEAST_K;
+    const int wide = g.cols % IB_WIDE_BN == 0 && (g.k_pad >= IB_WIDE_LEAST_K || g.cols >= IB_WIDE_MANY_COLUMNS);
     const int copied = wide ? IB_WIDE_BN / 4 : columns; /* rows of W that one copy moves */
     CUtensorMap x, w;
     if (!map_x(be, g, taps, &x) || !ib_cuda_map_rows(be, g.w, g.k_pad, g.cols, g.k_pad, copied, &w)) return 0;

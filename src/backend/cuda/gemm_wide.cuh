@@ -9,7 +9,7 @@
 #include "backend/cuda/gemm_sum.cuh"
 #include "backend/cuda/gemm_wgmma.cuh"
 
-constexpr int IB_WIDE_LEAST_K = 512; /* shorter sums are left to the other cores */
+constexpr int IB_WIDE_LEAST_K = 512, IB_WIDE_MANY_COLUMNS = 4096; /* shorter sums of fewer columns are left to the other cores */
 constexpr int IB_WIDE_BM = 128, IB_WIDE_BN = 256, IB_WIDE_STAGES = 4, IB_WIDE_THREADS = 384;
 /* Blocks of a cluster: they have rows below each other and share W's tiles through the copy engine's multicast. */
 constexpr int IB_WIDE_CLUSTER = 2;

@@ -55,10 +55,14 @@ static inline dim3 ib_rows_grid(int64_t frames, int64_t rows, int64_t channels, 
 {
     return dim3((unsigned)ib_ceil_div(rows * (channels / v), IB_ROWS_THREADS), (unsigned)frames);
 }
-/* 1 when rows of `channels` values can be moved four at a time. */
-static inline int ib_rows_by_4(const ib_tensor *t, int64_t channels)
+/* How many of `channels` values of a row can be moved at a time: 8 of 16 bits, 4, or 1. */
+static inline int ib_rows_step(const ib_tensor *t, int64_t channels)
 {
-    return channels % 4 == 0 && ib_cuda_aligned(t, 4 * ib_dtype_size(t->dtype));
+    const int most = t->dtype == IB_F32 ? 4 : 8;
+    for (int v = most; v >= 4; v -= 4)
+        if (channels % v == 0 && ib_cuda_aligned(t, (size_t)v * ib_dtype_size(t->dtype))) return v;
+    return 1;
 }
+static inline int ib_rows_least(int a, int b) { return a < b ? a : b; }
 
 #endif

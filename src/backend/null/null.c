@@ -150,6 +150,7 @@ NULL_PRODUCT(conv3x3, elements(&a->y) * 9 * (double)a->w->in_channels, a->w, &a-
 NULL_PRODUCT(conv_transpose, elements(&a->y) * (double)a->w->in_channels, a->w, &a->x, &a->bias, &a->y)
 NULL_MOVE(resize_bilinear, &a->x, &a->y)
 NULL_MOVE(resize_taps, &a->x, &a->bias, &a->y)
+NULL_MOVE(overlap_add, &a->x, &a->y)
 NULL_PRODUCT(output_head, elements(&a->y) * 32 * (9 * (double)a->w->in_channels + 1), a->w, &a->x, &a->bias, &a->y)
 NULL_MOVE(copy, &a->x, &a->y)
 NULL_MOVE(add, &a->a, &a->b, &a->y)
