@@ -155,6 +155,7 @@ int main(int argc, char **argv)
         ib_vda_shape run = o.shape;
         ib_setup_batches(&config, cuda, act, &run);
         o.shape.depth_slots = run.depth_slots;
+        o.shape.taps_first = run.taps_first;
         if (!o.shape.encode_batch) o.shape.encode_batch = run.encode_batch;
         if (!o.shape.depth_batch) o.shape.depth_batch = run.depth_batch;
         if (!o.shape.temporal_piece) o.shape.temporal_piece = run.temporal_piece;

@@ -10,6 +10,7 @@ typedef struct ib_backend_options {
     const char *isa;     /* cpu: NULL for the best, or "sse4", "avx2", "avx512", "amx" to pin the instruction path */
     ib_pool *pool;       /* host threads; NULL: the calling thread only */
     ib_diag *diag;
+    int taps_first;      /* null: that of the backend that it stands for (op/op.h) */
 } ib_backend_options;
 
 /* The scalar oracle; f32 only (other act: ISOBATH_ERR_UNSUPPORTED), but f16/bf16 tensors are read and written, so that

@@ -85,6 +85,10 @@ static isobath_status create_composed(ib_params *p, const char *first, const cha
     IB_TRY_GOTO(st, ib_params_read(p, name, M, &b0), done);
     snprintf(name, sizeof name, "%s.weight", second);
     IB_TRY_GOTO(st, ib_params_read(p, name, C * M * 9, &w1), done);
+    if (!w0) { /* the null backend */
+        st = upload_composed(p, ISOBATH_OK, NULL, NULL, rows, K, weight, bias);
+        goto done;
+    }
     w = malloc((size_t)(rows * K) * sizeof *w);
     b = malloc((size_t)rows * sizeof *b);
     st = !w || !b ? ib_fail(p->diag, ISOBATH_ERR_MEMORY, "out of memory for %s", first)

@@ -106,7 +106,7 @@ isobath_status ib_stream_plan(const ib_vda_config *config, const ib_vda_shape *s
 {
     ib_backend *be;
     memset(out, 0, sizeof *out);
-    IB_TRY(ib_null_open(&(ib_backend_options){.act = act, .diag = diag}, &be));
+    IB_TRY(ib_null_open(&(ib_backend_options){.act = act, .diag = diag, .taps_first = shape->taps_first}, &be));
     ib_stream s = {0};
     ib_vda *v = &s.net;
     ib_tensor input;
@@ -139,10 +139,12 @@ isobath_status ib_stream_create(ib_backend *backend, const ib_checkpoint *checkp
 {
     *out = NULL;
     ib_vda_memory memory;
-    IB_TRY(ib_stream_plan(config, shape, backend->act, diag, &memory));
+    ib_vda_shape own = *shape;
+    own.taps_first = backend->ops->taps_first;
+    IB_TRY(ib_stream_plan(config, &own, backend->act, diag, &memory));
     ib_stream *s = calloc(1, sizeof *s);
     if (!s) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the stream");
-    isobath_status st = init(s, backend, checkpoint, config, shape, memory.features, memory.activations, diag);
+    isobath_status st = init(s, backend, checkpoint, config, &own, memory.features, memory.activations, diag);
     if (st != ISOBATH_OK) {
         ib_stream_destroy(s);
         return st;

@@ -130,7 +130,7 @@ isobath_status ib_vda_plan(const ib_vda_config *config, const ib_vda_shape *shap
 {
     ib_backend *null_backend;
     memset(out, 0, sizeof *out);
-    ib_backend_options options = {.act = act, .diag = diag};
+    ib_backend_options options = {.act = act, .diag = diag, .taps_first = shape->taps_first};
     IB_TRY(ib_null_open(&options, &null_backend));
     ib_vda v = {.backend = null_backend, .diag = diag, .config = config, .shape = *shape, .slots = IB_WINDOW};
     isobath_status st;
@@ -154,6 +154,7 @@ done:
 static isobath_status load(ib_vda *v, const ib_checkpoint *checkpoint)
 {
     ib_vda_memory memory;
+    v->shape.taps_first = v->backend->ops->taps_first;
     IB_TRY(ib_vda_plan(v->config, &v->shape, v->backend->act, v->diag, &memory));
     /* the large pieces first: what does not fit is told before the weights are read */
     isobath_status st = ib_arena_init(&v->features_arena, v->backend, memory.features, v->shape.budget);
@@ -191,13 +192,15 @@ void ib_vda_unload(ib_vda *v)
 isobath_status ib_vda_reshape(ib_vda *v, const ib_vda_shape *shape)
 {
     ib_vda_memory memory;
-    IB_TRY(ib_vda_plan(v->config, shape, v->backend->act, v->diag, &memory));
+    ib_vda_shape own = *shape;
+    own.taps_first = v->backend->ops->taps_first;
+    IB_TRY(ib_vda_plan(v->config, &own, v->backend->act, v->diag, &memory));
     ib_graph_forget(v->backend, v);
     ib_staging_free(&v->staging, v->backend, v->shape.budget);
     ib_arena_free(&v->features_arena);
     ib_arena_free(&v->arena);
     ib_params_drop(&v->params, &v->pos);
-    v->shape = *shape;
+    v->shape = own;
     v->maps = ib_dpt_shape_for(shape->height / IB_PATCH, shape->width / IB_PATCH);
     v->staging = (ib_staging){.next = 0};
     IB_TRY(ib_arena_init(&v->features_arena, v->backend, memory.features, shape->budget));

@@ -14,6 +14,7 @@ typedef struct ib_vda_shape {
     int encode_batch;      /* frames encoded together, >= 1 */
     int depth_batch;       /* frames of the head's last stages together, >= 1 */
     int64_t temporal_piece; /* pixels of a temporal module together; 0: all */
+    int taps_first;         /* as the backend's (op/op.h): for plans; ib_vda_create and ib_vda_reshape set it themselves */
     int depth_slots;        /* windows whose depth may be in flight: 1, or 2 on devices (costs one more result buffer) */
     ib_budget *budget;      /* of device memory; NULL: none. Must outlive the network */
 } ib_vda_shape;

@@ -13,4 +13,5 @@ void ib_setup_batches(const ib_vda_config *config, int gpu, ib_dtype act, ib_vda
     shape->depth_batch = largest > (96 << 20) ? 1 : lanes ? 6 : largest > (24 << 20) ? 2 : gpu ? 8 : 4;
     shape->temporal_piece = gpu || pixels < 1024 ? pixels : 1024;
     shape->depth_slots = gpu ? 2 : 1;
+    shape->taps_first = gpu;
 }

@@ -94,6 +94,7 @@ static void open_rig(rig *r)
     r->shape = (ib_vda_shape){.height = H, .width = W, .encode_batch = 11, .depth_batch = 4, .depth_slots = 2, .budget = &r->budget};
     ib_vda_memory memory;
     current = r;
+    r->shape.taps_first = r->backend->ops->taps_first;
     assert_int_equal(ib_vda_plan(&r->config, &r->shape, act, &r->diag, &memory), ISOBATH_OK);
     assert_int_equal(ib_vda_create(r->backend, r->checkpoint, &r->config, &r->shape, &r->diag, &r->vda), ISOBATH_OK);
     ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &r->shape, .memory = &memory, .redo = {NULL, reload, r}, .diag = &r->diag};

@@ -188,20 +188,23 @@ static isobath_status null_lane(ib_backend *b, int lane)
     return ISOBATH_OK;
 }
 
-static const ib_op_table null_ops = {.name = "null",
-                                     .buffer_alloc = buffer_alloc,
-                                     .buffer_free = buffer_free,
-                                     .upload = upload,
-                                     .download = download,
-                                     .sync = sync_all,
-                                     .weight_create = weight_create,
-                                     .weight_destroy = weight_destroy,
-                                     .close = close_null,
-#define IB_NULL_ENTRY(op) .op = null_##op,
-                                     IB_OPS(IB_NULL_ENTRY)
-#undef IB_NULL_ENTRY
-                                     .lane = null_lane,
-};
+#define NULL_ENTRY(op) .op = null_##op,
+#define NULL_TABLE(taps)                  \
+    {                                     \
+        .name = "null",                   \
+        .buffer_alloc = buffer_alloc,     \
+        .buffer_free = buffer_free,       \
+        .upload = upload,                 \
+        .download = download,             \
+        .sync = sync_all,                 \
+        .weight_create = weight_create,   \
+        .weight_destroy = weight_destroy, \
+        .close = close_null,              \
+        IB_OPS(NULL_ENTRY)                \
+        .lane = null_lane,                \
+        .taps_first = taps,               \
+    }
+static const ib_op_table null_ops[2] = {NULL_TABLE(0), NULL_TABLE(1)};
 
 isobath_status ib_null_open(const ib_backend_options *options, ib_backend **out)
 {
@@ -209,7 +212,7 @@ isobath_status ib_null_open(const ib_backend_options *options, ib_backend **out)
     if (options->act == IB_U8) return ib_fail(options->diag, ISOBATH_ERR_UNSUPPORTED, "null backend: act is u8");
     null_backend *n = calloc(1, sizeof *n);
     if (!n) return ib_fail(options->diag, ISOBATH_ERR_MEMORY, "out of memory for the null backend");
-    n->base = (ib_backend){.ops = &null_ops, .act = options->act, .diag = options->diag, .pool = options->pool};
+    n->base = (ib_backend){.ops = &null_ops[options->taps_first != 0], .act = options->act, .diag = options->diag, .pool = options->pool};
     snprintf(n->base.kind, sizeof n->base.kind, "null %s", ib_dtype_name(options->act));
     n->next = FIRST_ADDRESS;
     *out = &n->base;
