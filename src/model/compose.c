@@ -6,31 +6,41 @@
 #include <stdlib.h>
 
 #define BLOCK 32
+#define CHUNK 32 /* columns at a time, which stay in registers */
 #define MOST_THREADS 8
 
-/* A row of a product: out[0..K) = sum over `parts` of sum over m of w1[c, m, tap] w0[place, m, 0..K), bias likewise. */
 typedef struct compose_job {
     int64_t C, M, K, rows; /* rows of the result */
-    int k;                 /* 1: taps of a 1x1; else the transposed convolution's kernel */
+    int k;                 /* 1: a 1x1; else the transposed convolution's kernel */
     const float *w0;       /* [place][M][K] */
     const float *b0, *w1;
     float *w, *b;
-    float *scratch; /* [thread][2K] as f32, the second half as double */
+    double *sums; /* [thread][K] */
 } compose_job;
 
-/* Adds one tap behind one place. */
-static void add_part(const compose_job *j, int64_t c, int tap, const float *place, double *sum, float *block, double *bias)
+/* sum[0..n) += v[9 m] from[m][0..n), m in [0, count), for n <= CHUNK columns of rows of K. */
+static inline void add_block(const float *v, const float *from, int64_t K, int64_t count, int64_t n, double *sum)
 {
-    for (int64_t first = 0; first < j->M; first += BLOCK) {
-        const int64_t end = first + BLOCK < j->M ? first + BLOCK : j->M;
-        for (int64_t i = 0; i < j->K; i++) block[i] = 0;
-        for (int64_t m = first; m < end; m++) {
-            const float v = j->w1[(c * j->M + m) * 9 + tap], *from = place + m * j->K;
-            *bias += (double)v * (double)j->b0[m];
-            for (int64_t i = 0; i < j->K; i++) block[i] += v * from[i];
-        }
-        for (int64_t i = 0; i < j->K; i++) sum[i] += (double)block[i];
+    float block[CHUNK] = {0};
+    if (n == CHUNK) {
+        for (int64_t m = 0; m < count; m++)
+            for (int i = 0; i < CHUNK; i++) block[i] += v[9 * m] * from[m * K + i];
+    } else {
+        for (int64_t m = 0; m < count; m++)
+            for (int64_t i = 0; i < n; i++) block[i] += v[9 * m] * from[m * K + i];
     }
+    for (int64_t i = 0; i < n; i++) sum[i] += (double)block[i];
+}
+
+/* Adds a tap of the 3x3, rows c, behind one place. */
+static void add_part(const compose_job *j, int64_t c, int tap, const float *place, double *sum, double *bias)
+{
+    const float *w1 = j->w1 + c * j->M * 9 + tap;
+    for (int64_t m = 0; m < j->M; m++) *bias += (double)w1[9 * m] * (double)j->b0[m];
+    for (int64_t i = 0; i < j->K; i += CHUNK)
+        for (int64_t m = 0; m < j->M; m += BLOCK)
+            add_block(w1 + 9 * m, place + m * j->K + i, j->K, j->M - m < BLOCK ? j->M - m : BLOCK, j->K - i < CHUNK ? j->K - i : CHUNK,
+                      sum + i);
 }
 
 /* Row (tap, c), or (u, v, c): output position u of a cell takes tap ky of place a = u + ky - 2. */
@@ -39,15 +49,14 @@ static void row(void *ctx, int64_t r, int thread)
     const compose_job *j = ctx;
     const int64_t c = r % j->C, size = j->M * j->K;
     const int n = j->k + 2, u = (int)(r / j->C) / n, v = (int)(r / j->C) % n;
-    double *sum = (double *)(void *)j->scratch + (int64_t)thread * 2 * j->K, bias = 0;
-    float *block = (float *)(sum + j->K);
+    double *sum = j->sums + (int64_t)thread * j->K, bias = 0;
     for (int64_t i = 0; i < j->K; i++) sum[i] = 0;
     if (j->k == 1) {
-        add_part(j, c, (int)(r / j->C), j->w0, sum, block, &bias);
+        add_part(j, c, (int)(r / j->C), j->w0, sum, &bias);
     } else {
         for (int tap = 0; tap < 9; tap++) {
             const int a = u + tap / 3 - 2, b = v + tap % 3 - 2;
-            if (a >= 0 && a < j->k && b >= 0 && b < j->k) add_part(j, c, tap, j->w0 + (a * j->k + b) * size, sum, block, &bias);
+            if (a >= 0 && a < j->k && b >= 0 && b < j->k) add_part(j, c, tap, j->w0 + (a * j->k + b) * size, sum, &bias);
         }
     }
     for (int64_t i = 0; i < j->K; i++) j->w[r * j->K + i] = (float)sum[i];
@@ -59,10 +68,10 @@ static isobath_status run(compose_job *j, ib_diag *diag)
     const int threads = ib_cpu_count() < MOST_THREADS ? ib_cpu_count() : MOST_THREADS;
     ib_pool *pool = NULL;
     IB_TRY(ib_pool_create(threads, diag, &pool));
-    j->scratch = malloc((size_t)(threads * 2 * j->K) * sizeof(double));
-    isobath_status st = j->scratch ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for composed weights");
+    j->sums = malloc((size_t)(threads * j->K) * sizeof *j->sums);
+    isobath_status st = j->sums ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for composed weights");
     if (st == ISOBATH_OK) ib_pool_run(pool, j->rows, row, j);
-    free(j->scratch);
+    free(j->sums);
     ib_pool_destroy(pool);
     return st;
 }
