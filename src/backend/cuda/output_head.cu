@@ -7,7 +7,7 @@
  *   range, and f16 has TF32's precision; weights are scaled to below one by a power of two per output channel.
  * - bf16 and f32 input in the half modes, tensor cores: TF32 products (f32's range).
  * - else fp32 throughout. The order of sums is fixed in each.
- * f16 input on sm_90a that is not made smaller goes to output_head_rows.cu.
+ * f16 input of 64 or 128 channels on sm_90a that is not made smaller goes to output_head_rows.cu.
  *
  * Packed weight, f32 words: [tap 9][ci padded to 8][32]; the 32 of the 1x1; the 3x3 as TF32 operands
  * [ci / 8][dx][dy][lane 32][n tile 4][2]; 32 scales; the 3x3 divided by those as f16 operands [ci / 16][dx][dy][lane][n

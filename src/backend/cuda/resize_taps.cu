@@ -16,24 +16,44 @@ struct taps_params {
 };
 
 /* The three taps of a row at an output column: where they read (elements from the row's begin, first tap of the row), and how
- * much of the right one; `inside`: bit d for tap d. */
+ * much of the right one. A tap outside of the image reads at the column itself, and zeros come of it: no branches, so that all
+ * loads are under way at once. */
 struct taps_column {
     int left[3], right[3];
     float weight[3];
-    int inside;
+    uint32_t mask[3]; /* all bits of a tap inside */
 };
+
+/* V values as f32, zeros where the mask has none. */
+template <typename T, int V> __device__ __forceinline__ void load_masked(float (&out)[V], const ib_vec<T, V> &x, uint32_t mask)
+{
+    ib_vec<T, V> kept = x;
+    if (sizeof kept >= 4) {
+#pragma unroll
+        for (int i = 0; i < (int)sizeof kept / 4; i++) ((uint32_t *)&kept)[i] &= mask;
+#pragma unroll
+        for (int e = 0; e < V; e++) out[e] = ib_to_f32(kept.v[e]);
+    } else {
+        out[0] = mask ? ib_to_f32(kept.v[0]) : 0.0f;
+    }
+}
 
 /* Sum of the three taps of a row on one input row. */
 template <typename T, int V> __device__ __forceinline__ void blend_row(float (&out)[V], const T *row, const taps_column &k)
 {
+    ib_vec<T, V> left[3], right[3];
+#pragma unroll
+    for (int d = 0; d < 3; d++) {
+        left[d] = ib_load<T, V>(row + k.left[d]);
+        right[d] = ib_load<T, V>(row + k.right[d]);
+    }
 #pragma unroll
     for (int e = 0; e < V; e++) out[e] = 0.0f;
 #pragma unroll
     for (int d = 0; d < 3; d++) {
-        if (!(k.inside >> d & 1)) continue;
         float a[V], b[V];
-        ib_load_f32<T, V>(row + k.left[d], a);
-        ib_load_f32<T, V>(row + k.right[d], b);
+        load_masked<T, V>(a, left[d], k.mask[d]);
+        load_masked<T, V>(b, right[d], k.mask[d]);
 #pragma unroll
         for (int e = 0; e < V; e++) out[e] = fmaf(k.weight[d], b[e], fmaf(1.0f - k.weight[d], a[e], out[e]));
     }
@@ -47,16 +67,16 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS, V == 1 ?
     const uint32_t vectors = (uint32_t)p.channels / V, i = blockIdx.x * THREADS + threadIdx.x, column = i / vectors;
     const int c = (int)(i - column * vectors) * V;
     if (column >= (uint32_t)p.out_w) return;
-    taps_column k = {};
+    taps_column k;
 #pragma unroll
     for (int d = 0; d < 3; d++) {
         const int ox = (int)column + d - 1;
-        if (ox < 0 || ox >= p.out_w) continue;
+        const bool inside = ox >= 0 && ox < p.out_w;
         int x0, x1;
-        ib_bilinear_axis_device(ox, p.in_w, p.scale_w, &x0, &x1, &k.weight[d]);
+        ib_bilinear_axis_device(inside ? ox : (int)column, p.in_w, p.scale_w, &x0, &x1, &k.weight[d]);
         k.left[d] = (int)(x0 * p.x_w) + d * p.channels;
         k.right[d] = (int)(x1 * p.x_w) + d * p.channels;
-        k.inside |= 1 << d;
+        k.mask[d] = inside ? 0xffffffffu : 0;
     }
     float bias[V], top[3][V], bottom[3][V];
     int top_row[3] = {-1, -1, -1}, bottom_row[3] = {-1, -1, -1};
