@@ -63,6 +63,11 @@ static inline int ib_rows_step(const ib_tensor *t, int64_t channels)
         if (channels % v == 0 && ib_cuda_aligned(t, (size_t)v * ib_dtype_size(t->dtype))) return v;
     return 1;
 }
+/* 1 when they can be moved four at a time. */
+static inline int ib_rows_by_4(const ib_tensor *t, int64_t channels)
+{
+    return channels % 4 == 0 && ib_cuda_aligned(t, 4 * ib_dtype_size(t->dtype));
+}
 static inline int ib_rows_least(int a, int b) { return a < b ? a : b; }
 
 #endif
