@@ -1,6 +1,7 @@
 /* Composed layers; see compose.h. Products in f32 over at most BLOCK terms, blocks in double. */
 #include "model/compose.h"
 
+#include "base/diffuse.h"
 #include "base/pool.h"
 
 #include <stdlib.h>
@@ -76,10 +77,17 @@ static isobath_status run(compose_job *j, ib_diag *diag)
     return st;
 }
 
-isobath_status ib_compose_taps(int64_t C, int64_t M, int64_t K, const float *w0, const float *b0, const float *w1, float *w, float *b,
-                               ib_diag *diag)
+isobath_status ib_compose_taps(int64_t C, int64_t M, int64_t K, ib_dtype type, const float *w0, const float *b0, const float *w1,
+                               float *w, float *b, ib_diag *diag)
 {
-    return run(&(compose_job){.C = C, .M = M, .K = K, .rows = 9 * C, .k = 1, .w0 = w0, .b0 = b0, .w1 = w1, .w = w, .b = b}, diag);
+    IB_TRY(run(&(compose_job){.C = C, .M = M, .K = K, .rows = 9 * C, .k = 1, .w0 = w0, .b0 = b0, .w1 = w1, .w = w, .b = b}, diag));
+    for (int64_t i = 0; i < C * K; i++) {
+        float kernel[9];
+        for (int tap = 0; tap < 9; tap++) kernel[tap] = w[tap * C * K + i];
+        ib_diffuse_kernels(kernel, 1, 3, type);
+        for (int tap = 0; tap < 9; tap++) w[tap * C * K + i] = kernel[tap];
+    }
+    return ISOBATH_OK;
 }
 
 isobath_status ib_compose_overlap(int64_t C, int64_t M, int64_t K, int k, const float *w0, const float *b0, const float *w1, float *w,

@@ -92,7 +92,7 @@ static isobath_status create_composed(ib_params *p, const char *first, const cha
     w = malloc((size_t)(rows * K) * sizeof *w);
     b = malloc((size_t)rows * sizeof *b);
     st = !w || !b ? ib_fail(p->diag, ISOBATH_ERR_MEMORY, "out of memory for %s", first)
-         : k == 1 ? ib_compose_taps(C, M, K, w0, b0, w1, w, b, p->diag)
+         : k == 1 ? ib_compose_taps(C, M, K, p->backend->act, w0, b0, w1, w, b, p->diag)
                   : ib_compose_overlap(C, M, K, k, w0, b0, w1, w, b, p->diag);
     st = upload_composed(p, st, w, b, rows, K, weight, bias);
 done:

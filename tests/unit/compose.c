@@ -59,7 +59,7 @@ static void composed(int k, int64_t ho, int64_t wo)
 
     ib_tensor vector0 = ib_tensor_1d(b0, IB_F32, M), vector1 = ib_tensor_1d(b1, IB_F32, C), all = ib_tensor_1d(bias, IB_F32, rows);
     if (k == 1) {
-        assert_int_equal(ib_compose_taps(C, M, K, w0, b0, w1, w, bias, &diag), ISOBATH_OK);
+        assert_int_equal(ib_compose_taps(C, M, K, IB_F32, w0, b0, w1, w, bias, &diag), ISOBATH_OK);
         assert_int_equal(ib_linear(b, &(ib_linear_args){.x = ib_tensor_as_tokens(&tx), .w = first, .bias = vector0,
                                                         .y = ib_tensor_as_tokens(&ts)}), ISOBATH_OK);
         assert_int_equal(ib_resize_bilinear(b, &(ib_resize_bilinear_args){ts, tl}), ISOBATH_OK);
