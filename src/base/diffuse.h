@@ -37,18 +37,17 @@ IB_DIFFUSE_FN float ib_diffuse_error(float rounded, float target)
     return e - e == 0.0f ? e : 0.0f;
 }
 
-/* Rounds `count` kernels of side x side weights (side <= IB_DIFFUSE_SIDE) to what `type` holds; IB_F32: nothing to do.
- * Position i of kernel k is w[k * step + i * stride]. */
-static inline void ib_diffuse_kernels(float *w, int64_t count, int side, int64_t step, int64_t stride, ib_dtype type)
+/* Rounds `count` kernels of side x side weights (side <= IB_DIFFUSE_SIDE), one behind the other, to what `type` holds;
+ * IB_F32: nothing to do. */
+static inline void ib_diffuse_kernels(float *w, int64_t count, int side, ib_dtype type)
 {
     float error[IB_DIFFUSE_SIDE * IB_DIFFUSE_SIDE];
     if (type != IB_F16 && type != IB_BF16) return;
-    for (int64_t k = 0; k < count; k++, w += step)
+    for (int64_t k = 0; k < count; k++, w += side * side)
         for (int i = 0; i < side * side; i++) {
-            float target = ib_diffuse_target(error, side, i, w[i * stride]);
-            float rounded = type == IB_F16 ? ib_f16_to_f32(ib_f32_to_f16(target)) : ib_bf16_to_f32(ib_f32_to_bf16(target));
-            error[i] = ib_diffuse_error(rounded, target);
-            w[i * stride] = rounded;
+            float target = ib_diffuse_target(error, side, i, w[i]);
+            w[i] = type == IB_F16 ? ib_f16_to_f32(ib_f32_to_f16(target)) : ib_bf16_to_f32(ib_f32_to_bf16(target));
+            error[i] = ib_diffuse_error(w[i], target);
         }
 }
 

@@ -61,7 +61,7 @@ static isobath_status create_patch(ib_params *p, int64_t C, ib_weight **out)
     float *w, *packed = NULL;
     IB_TRY(ib_params_read(p, "patch_embed.proj.weight", C * IB_PATCH_K, &w));
     if (w) {
-        ib_diffuse_kernels(w, 3 * C, IB_PATCH, IB_PATCH * IB_PATCH, 1, p->backend->act);
+        ib_diffuse_kernels(w, 3 * C, IB_PATCH, p->backend->act);
         packed = malloc((size_t)(C * IB_PATCH_K) * sizeof *packed);
         if (!packed) {
             free(w);

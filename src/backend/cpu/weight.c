@@ -87,7 +87,7 @@ static void diffuse_channel(void *ctx, int64_t i, int thread)
     const diffuse_job *job = ctx;
     int64_t n = job->desc->in_channels;
     memcpy(job->to + i * n * 9, job->desc->data + i * n * 9, (size_t)(n * 9) * sizeof *job->to);
-    ib_diffuse_kernels(job->to + i * n * 9, n, 3, 9, 1, IB_BF16);
+    ib_diffuse_kernels(job->to + i * n * 9, n, 3, IB_BF16);
 }
 
 isobath_status ib_cpu_weight_create(ib_backend *b, const ib_weight_desc *desc, ib_weight **out)
