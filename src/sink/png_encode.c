@@ -1,5 +1,6 @@
 /* The PNG writer: rows filtered with vector code, one zlib stream (png_deflate.h; libdeflate for the small files; ISA-L
  * where the codes come out longer than the data), CRCs by libdeflate. */
+#include "base/crc.h"
 #include "sink/png_deflate.h"
 #include "sink/png_file.h"
 
@@ -11,8 +12,8 @@
 #include <smmintrin.h>
 #endif
 
-/* Bytes in front of a row, so that "the pixel to the left" always exists; they stay 0. */
-#define ROW_MARGIN 16
+/* Bytes in front of a row, so that "the pixel to the left" always exists; they stay 0. Rows begin with a line of the cache. */
+#define ROW_MARGIN 64
 
 struct ib_png_encoder {
     int width, height, level;
@@ -30,7 +31,7 @@ struct ib_png_encoder {
 
 static size_t row_stride(const ib_png_encoder *encoder)
 {
-    return ROW_MARGIN + ((encoder->row_bytes + 31) & ~(size_t)15);
+    return ROW_MARGIN + ((encoder->row_bytes + 16 + 63) & ~(size_t)63);
 }
 
 isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *diag, ib_png_encoder **out)
@@ -45,7 +46,7 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     encoder->level = level;
     encoder->row_bytes = (size_t)width * 2;
     encoder->filtered_size = (encoder->row_bytes + 1) * (size_t)height;
-    encoder->rows = calloc(2, row_stride(encoder));
+    encoder->rows = aligned_alloc(64, 2 * row_stride(encoder)); /* filter_frame clears it */
     encoder->filtered = malloc(encoder->filtered_size + 16); /* vector stores run over the end of the last row */
     size_t bound = encoder->filtered_size + encoder->filtered_size / 8 + 4096;
     if (level > 0) {
@@ -143,7 +144,7 @@ static int filter_frame(ib_png_encoder *encoder, const row_source *source)
     uint8_t *out = encoder->filtered;
     if (encoder->deflate) ib_png_deflate_begin(encoder->deflate, out, encoder->filtered_size);
     for (int y = 0; y < encoder->height; y++) {
-        uint16_t *samples = (uint16_t *)(void *)cur; /* rows and margins are multiples of 16 bytes */
+        uint16_t *samples = (uint16_t *)(void *)cur;
         if (!source->row) ib_png_big_endian(source->q + (size_t)y * (size_t)encoder->width, encoder->width, samples);
         else if (!source->row(source->ctx, y, samples)) return 0;
         *out++ = encoder->level > 0 ? 2 : 4;
@@ -173,7 +174,7 @@ static uint8_t *finish_chunk(uint8_t *p, const char *type, size_t length)
 {
     put_be32(p, (uint32_t)length);
     memcpy(p + 4, type, 4);
-    put_be32(p + 8 + length, libdeflate_crc32(0, p + 4, length + 4));
+    put_be32(p + 8 + length, ib_crc32(0, p + 4, length + 4));
     return p + 12 + length;
 }
 

@@ -111,12 +111,6 @@ static inline __attribute__((always_inline)) vf row_values(const ib_cpu_row *r, 
     return v * c->weight[0] + b * c->weight[1];
 }
 
-static inline __attribute__((always_inline)) void row_store(const ib_cpu_row *r, const row_constants *c, int cut, int64_t x, vf v)
-{
-    if (cut) vst16(r->q + x, v * c->factor);
-    else VST(r->out + x, v);
-}
-
 /* At least VL wide. The last vector overlaps the one before it. */
 static inline __attribute__((always_inline)) void render_row_as(const ib_cpu_row *row, int maps, int cut, vi *least, vi *most)
 {
@@ -125,11 +119,24 @@ static inline __attribute__((always_inline)) void render_row_as(const ib_cpu_row
                              .shift = {VSET1(r.shift[0]), VSET1(r.shift[1])}, .weight = {VSET1(r.weight[0]), VSET1(r.weight[1])},
                              .factor = VSET1(r.factor)};
     vi low = *least, high = *most;
-    for (int64_t x = 0; x < r.width; x += VL) {
+    int64_t x = 0;
+    for (; x + 2 * VL <= r.width; x += 2 * VL) {
+        for (int i = 0; i < maps; i++)
+            for (int k = 0; k < 2 * VL; k += 16) _mm_prefetch((const char *)(r.ahead[i] + x + k), _MM_HINT_T0);
+        vf u = row_values(&r, &c, maps, x), v = row_values(&r, &c, maps, x + VL);
+        if (cut) vst16_two(r.q + x, u * c.factor, v * c.factor);
+        else {
+            VST(r.out + x, u);
+            VST(r.out + x + VL, v);
+        }
+        low = VMINU(low, VMINU((vi)u, (vi)v));
+        high = VMAXU(high, VMAXU((vi)u, (vi)v));
+    }
+    for (; x < r.width; x += VL) {
         int64_t at = ib_cpu_min(x, r.width - VL);
-        for (int i = 0; i < maps; i++) _mm_prefetch((const char *)(r.ahead[i] + at), _MM_HINT_T0);
         vf v = row_values(&r, &c, maps, at);
-        row_store(&r, &c, cut, at, v);
+        if (cut) vst16(r.q + at, v * c.factor);
+        else VST(r.out + at, v);
         low = VMINU(low, (vi)v);
         high = VMAXU(high, (vi)v);
     }

@@ -26,11 +26,18 @@ typedef __m512i vi;
 #define VABS(x) _mm512_abs_ps(x)
 #define VMINU(x, y) _mm512_min_epu32(x, y)
 #define VMAXU(x, y) _mm512_max_epu32(x, y)
-/* Cut to whole numbers 0 to 65535, in 16 bits each, big-endian. */
-static inline void vst16(uint16_t *p, vf v)
+/* Cut to whole numbers 0 to 65535, in 16 bits each, big-endian; a, and b behind it. */
+static inline void vst16(uint16_t *p, vf a)
 {
     const __m256i swap = _mm256_set_epi64x(0x0e0f0c0d0a0b0809, 0x0607040502030001, 0x0e0f0c0d0a0b0809, 0x0607040502030001);
-    _mm256_storeu_si256((__m256i *)p, _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(_mm512_cvttps_epi32(v)), swap));
+    _mm256_storeu_si256((__m256i *)p, _mm256_shuffle_epi8(_mm512_cvtepi32_epi16(_mm512_cvttps_epi32(a)), swap));
+}
+static inline void vst16_two(uint16_t *p, vf a, vf b)
+{
+    const __m512i even = _mm512_setr_epi32(0x020000, 0x060004, 0x0a0008, 0x0e000c, 0x120010, 0x160014, 0x1a0018, 0x1e001c, 0x220020, 0x260024, 0x2a0028,
+                                           0x2e002c, 0x320030, 0x360034, 0x3a0038, 0x3e003c);
+    __m512i x = _mm512_permutex2var_epi16(_mm512_cvttps_epi32(a), even, _mm512_cvttps_epi32(b));
+    _mm512_storeu_si512(p, _mm512_or_si512(_mm512_slli_epi16(x, 8), _mm512_srli_epi16(x, 8)));
 }
 static inline __mmask16 tail_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf vldn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(tail_mask(n), p); }
@@ -61,6 +68,12 @@ static inline void vst16(uint16_t *p, vf v)
     __m128i x = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storeu_si128((__m128i *)p, _mm_shuffle_epi8(x, _mm_set_epi64x(0x0e0f0c0d0a0b0809, 0x0607040502030001)));
 }
+static inline void vst16_two(uint16_t *p, vf a, vf b)
+{
+    const vi swap = _mm256_set_epi64x(0x0e0f0c0d0a0b0809, 0x0607040502030001, 0x0e0f0c0d0a0b0809, 0x0607040502030001);
+    vi x = _mm256_permute4x64_epi64(_mm256_packus_epi32(_mm256_cvttps_epi32(a), _mm256_cvttps_epi32(b)), 0xd8);
+    _mm256_storeu_si256((__m256i *)p, _mm256_shuffle_epi8(x, swap));
+}
 static inline vi vldu8(const uint8_t *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
 static inline vf vscale2(vf p, vf n)
 {
@@ -88,6 +101,11 @@ static inline void vst16(uint16_t *p, vf v)
 {
     vi whole = _mm_cvttps_epi32(v);
     _mm_storel_epi64((__m128i *)p, _mm_shuffle_epi8(_mm_packus_epi32(whole, whole), _mm_set_epi64x(0, 0x0607040502030001)));
+}
+static inline void vst16_two(uint16_t *p, vf a, vf b)
+{
+    vi x = _mm_packus_epi32(_mm_cvttps_epi32(a), _mm_cvttps_epi32(b));
+    _mm_storeu_si128((__m128i *)p, _mm_shuffle_epi8(x, _mm_set_epi64x(0x0e0f0c0d0a0b0809, 0x0607040502030001)));
 }
 static inline vf vscale2(vf p, vf n)
 {

@@ -9,6 +9,7 @@
 #include "pipeline/cluster/spool_file.h"
 
 #include "base/bytes.h"
+#include "base/crc.h"
 #include "sink/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +139,7 @@ isobath_status ib_spool_write(ib_spool_writer *w, const ib_spool_window *window,
         size_t size = ib_spool_pack(w->packer, raw + (size_t)slot * map, w->head.width, w->head.height, w->packed);
         if (!size) return ib_fail(w->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", w->path);
         e->size[slot] = (uint32_t)size;
-        e->crc[slot] = libdeflate_crc32(0, w->packed, size);
+        e->crc[slot] = ib_crc32(0, w->packed, size);
         for (size_t i = 0; i < map; i++) e->max[slot] = raw[(size_t)slot * map + i] > e->max[slot] ? raw[(size_t)slot * map + i] : e->max[slot];
         IB_TRY(write_all(w, w->packed, size));
     }

@@ -1,6 +1,7 @@
 /* Reading spool files; see spool.h, and spool.c for the layout. Whatever the file holds, nothing is read outside it and no more memory
  * taken than the file's size and its windows explain. */
 #include "base/bytes.h"
+#include "base/crc.h"
 #include "pipeline/cluster/spool_file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -162,7 +163,7 @@ isobath_status ib_spool_read(ib_spool *s, int64_t window, int slot, float *map)
         s->packed_capacity = size;
     }
     IB_TRY(read_at(s, s->packed, size, offset));
-    int sound = libdeflate_crc32(0, s->packed, size) == e->crc[slot];
+    int sound = ib_crc32(0, s->packed, size) == e->crc[slot];
     if (sound && ib_spool_unpack(s->packer, s->packed, size, s->head.width, s->head.height, map)) return ISOBATH_OK;
     snprintf(text, sizeof text, "map %d of window %lld %s", slot, (long long)window, sound ? "cannot be unpacked" : "has a wrong checksum");
     return damaged(s, text);
