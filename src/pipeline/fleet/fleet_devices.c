@@ -250,6 +250,9 @@ static void take_message(ib_fleet *f, ib_fleet_device *d, const ib_message *m)
         else fail_device(f, d, ISOBATH_ERR_DEVICE, "it comes back as another kind of device");
     } else if (m->type == IB_MSG_LOADED && d->state == IB_FLEET_LOADING) {
         d->state = IB_FLEET_WORKING;
+        int64_t start = ib_now_us();
+        if (ib_shared_wait(f->shared, f->o.diag) != ISOBATH_OK) return;
+        ib_trace_span(f->trace, "wait for memory", start, -1);
         ib_schedule_join(&f->schedule, (int)(d - f->device), ib_now_us());
     } else if (m->type == IB_MSG_MISFIT && d->state == IB_FLEET_WORKING && f->o.setup->decodes) {
         ib_fleet_set_misfit(f, m->u.misfit.text);
@@ -332,7 +335,7 @@ static void give_up(ib_fleet *f)
 
 static void note_flights(ib_fleet *f, ib_fleet_device *d)
 {
-    d->no_place = d->state == IB_FLEET_WORKING && d->flights < f->schedule.device[d - f->device].depth &&
+    d->no_place = d->state == IB_FLEET_WORKING && d->flights < 2 && d->flights < f->schedule.device[d - f->device].depth &&
                   ib_shared_free_raws(f->shared) <= IB_SCHEDULE_RESERVE;
     if (d->flights != d->flights_noted) ib_trace_count(f->trace, d->name, d->flights);
     d->flights_noted = d->flights;

@@ -14,6 +14,8 @@
 
 #define REDO_GRACE_S 600 /* opening the network in fp32 says nothing for a while */
 
+#define TOUCH_BYTES ((uint64_t)1 << 20)
+
 enum { PLACE_NEW, PLACE_BUSY, PLACE_KNOWN };
 
 void ib_remote_drop_network(ib_remote *r)
@@ -122,6 +124,18 @@ static isobath_status take_network(ib_remote *r)
 
 static uint8_t *raw_address(const ib_remote *r, int place) { return r->base + r->layout.raw_offset + r->layout.raw_stride * (uint64_t)place; }
 
+/* Brings a place's pages into this process, little by little: registering would do so, too, but other threads' calls of the driver wait for that. */
+static void touch_place(const ib_remote *r, int place)
+{
+#ifdef MADV_POPULATE_WRITE
+    uint8_t *at = raw_address(r, place);
+    for (uint64_t done = 0; done < r->layout.raw_stride; done += TOUCH_BYTES) {
+        uint64_t left = r->layout.raw_stride - done;
+        if (madvise(at + done, left < TOUCH_BYTES ? left : TOUCH_BYTES, MADV_POPULATE_WRITE) != 0) return; /* an old kernel, or no memory */
+    }
+#endif
+}
+
 /* Makes a place known to the device; when somebody else is at it, waits. */
 static void register_place(ib_remote *r, ib_backend *backend, int place)
 {
@@ -129,6 +143,7 @@ static void register_place(ib_remote *r, ib_backend *backend, int place)
     if (atomic_load(&r->registered[place]) == PLACE_KNOWN) return;
     if (atomic_compare_exchange_strong(&r->registered[place], &state, PLACE_BUSY)) {
         int64_t start = ib_now_us();
+        if (r->setup.device >= 0) touch_place(r, place);
         ib_host_register(backend, raw_address(r, place), r->layout.raw_stride);
         atomic_store(&r->registered[place], PLACE_KNOWN);
         ib_trace_span(r->trace, "register a place", start, -1);

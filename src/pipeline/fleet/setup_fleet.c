@@ -17,6 +17,7 @@
 #define SEGMENT_MOST 8
 #define SEGMENT_LEAST 4
 #define SEGMENT_DECODED 24 /* of cards that decode: each begins with a jump in the video, and decoding is hardly faster than the network */
+#define DECODED_SPARE 8    /* places for results: being checked and rendered, and for a device that is ahead */
 #define DECODER_THREADS 16
 #define DECODER_FRAMES 24  /* pictures that a decoder with its threads holds */
 #define START_LIMIT_S 120 /* a driver that wakes a machine's cards takes a while */
@@ -43,14 +44,14 @@ static size_t planes_bytes(const ib_setup *s)
 static ib_shared_layout layout_for(const ib_setup *s, int segment)
 {
     const isobath_plan *p = &s->plan;
-    int devices = s->devices.count, several = devices > 1, extra = 0;
-    for (int i = 0; i < devices; i++) extra += ib_sabotage_is_card(s->devices.device[i]) ? IB_SCHEDULE_DEEP - IB_SCHEDULE_DEPTH : 2; /* with decoders of their own */
+    int devices = s->devices.count, several = devices > 1, deep = 0;
+    for (int i = 0; i < devices; i++) deep += ib_sabotage_is_card(s->devices.device[i]) ? IB_SCHEDULE_DEEP : IB_SCHEDULE_DEPTH; /* with decoders of their own */
     int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
+    int64_t decoded = several ? (int64_t)(devices - 1) * segment + deep + DECODED_SPARE : raws + 2; /* segments of all but the oldest, windows in work */
     int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
     size_t raw = (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
     if (s->decodes)
-        return ib_shared_layout_for(p->source_width, p->source_height, 0, 0, raw + IB_PLAN_WINDOW * sizeof(ib_thumb),
-                                    (int)raws + (several ? extra : 2));
+        return ib_shared_layout_for(p->source_width, p->source_height, 0, 0, raw + IB_PLAN_WINDOW * sizeof(ib_thumb), (int)decoded);
     if (ib_setup_wants_rgb(s)) frames += raws * IB_PLAN_STEP;
     return ib_shared_layout_for(p->source_width, p->source_height, planes_bytes(s), (int)frames, raw, (int)raws);
 }

@@ -1,6 +1,8 @@
 /* Memory shared with worker processes; see shared.h. */
 #include "pipeline/fleet/shared.h"
 
+#include "base/thread_name.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,6 +26,9 @@ struct ib_shared {
     int *free_frames, free_frame_count; /* stacks: what was used last is used next */
     int *free_raws, free_raw_count;
     int *raw_user; /* the device that had the place last; -1: none */
+    pthread_t reserver;
+    int reserving, error; /* reserving: the thread is not joined; error: an errno, behind it */
+    int frames, raws;     /* places whose memory is taken at the start */
 };
 
 static uint64_t pages(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
@@ -73,7 +78,28 @@ static int reserve(int fd, uint64_t offset, uint64_t bytes)
     return error == EOPNOTSUPP ? 0 : error;
 }
 
-static isobath_status take_memory(ib_shared *s, int frames, int raws, ib_diag *diag)
+static isobath_status no_room(const ib_shared *s, int error, ib_diag *diag)
+{
+    return ib_fail(diag, ISOBATH_ERR_MEMORY, "no room for %.1f GB of memory shared with worker processes: %s (--segment-windows 1 takes less)",
+                   (double)ib_shared_used_bytes(&s->layout, s->frames, s->raws) * 1e-9, strerror(error));
+}
+
+static void *reserve_main(void *arg)
+{
+    ib_shared *s = arg;
+    ib_thread_name("reserve");
+    s->error = reserve(s->fd, s->layout.raw_offset, s->layout.raw_stride * (uint64_t)s->raws);
+    return NULL;
+}
+
+isobath_status ib_shared_wait(ib_shared *s, ib_diag *diag)
+{
+    if (s->reserving) pthread_join(s->reserver, NULL);
+    s->reserving = 0;
+    return s->error ? no_room(s, s->error, diag) : ISOBATH_OK;
+}
+
+static isobath_status take_memory(ib_shared *s, ib_diag *diag)
 {
     const ib_shared_layout *l = &s->layout;
     s->free_frames = malloc(((size_t)l->frames + 1) * sizeof *s->free_frames);
@@ -86,14 +112,11 @@ static isobath_status take_memory(ib_shared *s, int frames, int raws, ib_diag *d
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "no shared memory for worker processes: %s", strerror(errno));
     if (ftruncate(s->fd, (off_t)l->bytes) == 0) s->base = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
     if (s->base == MAP_FAILED) s->base = NULL;
-    if (s->base) {
-        errno = 0;
-        for (int i = 0; i < frames && i < l->frames && !errno; i++) errno = reserve(s->fd, l->frame_stride * (uint64_t)i, l->frame_used);
-        if (!errno) errno = reserve(s->fd, l->raw_offset, l->raw_stride * (uint64_t)(raws < l->raws ? raws : l->raws));
-    }
-    if (!s->base || errno)
-        return ib_fail(diag, ISOBATH_ERR_MEMORY, "no room for %.1f GB of memory shared with worker processes: %s (--segment-windows 1 takes "
-                       "less)", (double)ib_shared_used_bytes(l, frames, raws) * 1e-9, strerror(errno));
+    int error = s->base ? 0 : errno;
+    for (int i = 0; i < s->frames && !error; i++) error = reserve(s->fd, l->frame_stride * (uint64_t)i, l->frame_used);
+    if (error) return no_room(s, error, diag);
+    s->reserving = pthread_create(&s->reserver, NULL, reserve_main, s) == 0;
+    if (!s->reserving) s->error = reserve(s->fd, l->raw_offset, l->raw_stride * (uint64_t)s->raws);
     return ISOBATH_OK;
 }
 
@@ -104,10 +127,12 @@ isobath_status ib_shared_create(const ib_shared_layout *layout, int frames, int 
     if (!s) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for shared memory");
     atomic_init(&s->refs, 1);
     s->layout = *layout;
+    s->frames = frames < layout->frames ? frames : layout->frames;
+    s->raws = raws < layout->raws ? raws : layout->raws;
     s->fd = -1;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->freed, NULL);
-    isobath_status st = take_memory(s, frames, raws, diag);
+    isobath_status st = take_memory(s, diag);
     if (st == ISOBATH_OK) *out = s;
     else ib_shared_unref(s);
     return st;
@@ -116,6 +141,7 @@ isobath_status ib_shared_create(const ib_shared_layout *layout, int frames, int 
 void ib_shared_unref(ib_shared *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    if (s->reserving) pthread_join(s->reserver, NULL);
     if (s->base) munmap(s->base, s->layout.bytes);
     if (s->fd >= 0) close(s->fd);
     free(s->free_frames);
