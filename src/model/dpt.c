@@ -111,7 +111,7 @@ static isobath_status create_output1(ib_params *p, const char *head, int64_t F, 
     IB_TRY(ib_params_vector(p, "output_conv1.bias", F / 2, &d->output1_b));
     if (p->backend->ops->taps_first)
         return create_composed(p, "refinenet1.out_conv", "output_conv1", F / 2, F, F, 1, &d->taps, &d->taps_b);
-    IB_TRY(ib_params_weight(p, "refinenet1.out_conv.weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[0].out));
+    IB_TRY(ib_pair_read(p, "refinenet1.out_conv.weight", F, F, &d->refine[0].out));
     IB_TRY(ib_params_vector(p, "refinenet1.out_conv.bias", F, &d->refine[0].out_b));
     return ib_params_weight(p, "output_conv1.weight", IB_WEIGHT_CONV3X3, F / 2, F, 0, &d->output1);
 }
@@ -152,7 +152,7 @@ isobath_status ib_dpt_create(ib_params *p, const ib_vda_config *m, ib_dpt *d)
         IB_TRY(create_rcu(p, head, i, 2, F, &d->refine[i].rcu2));
         if (i == 0) continue; /* create_output1 */
         ib_params_prefix(p, "%s.scratch.refinenet%d.out_conv.", head, i + 1);
-        IB_TRY(ib_params_weight(p, "weight", IB_WEIGHT_LINEAR, F, F, 0, &d->refine[i].out));
+        IB_TRY(ib_pair_read(p, "weight", F, F, &d->refine[i].out));
         IB_TRY(ib_params_vector(p, "bias", F, &d->refine[i].out_b));
     }
     IB_TRY(create_output1(p, head, F, d));
@@ -246,8 +246,7 @@ static isobath_status refine_forward(const ib_refinenet *r, ib_backend *be, ib_a
     ib_tensor t;
     IB_TRY(ib_arena_4d(arena, be->act, u->dim[0], u->dim[1], u->dim[2], u->dim[3], &t));
     IB_TRY(rcu_forward(&r->rcu2, be, u, &t, NULL, u));
-    IB_TRY(ib_linear(be, &(ib_linear_args){.x = ib_tensor_as_tokens(u), .w = r->out, .bias = r->out_b,
-                                           .y = ib_tensor_as_tokens(&t)}));
+    IB_TRY(ib_pair_linear(be, &r->out, &(ib_linear_args){.x = ib_tensor_as_tokens(u), .bias = r->out_b, .y = ib_tensor_as_tokens(&t)}));
     IB_TRY(ib_resize_bilinear(be, &(ib_resize_bilinear_args){t, *y}));
     ib_arena_release(arena, mark);
     return ISOBATH_OK;

@@ -14,7 +14,7 @@ typedef struct ib_rcu {
 
 typedef struct ib_refinenet {
     ib_rcu rcu1, rcu2; /* rcu1 is absent in refinenet4: it has no skip */
-    ib_weight *out;    /* out_conv, 1x1 */
+    ib_pair out;       /* out_conv, 1x1 */
     ib_tensor out_b;
 } ib_refinenet;
 
