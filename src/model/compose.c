@@ -81,7 +81,12 @@ isobath_status ib_compose_taps(int64_t C, int64_t M, int64_t K, ib_dtype type, c
                                float *w, float *b, ib_diag *diag)
 {
     IB_TRY(run(&(compose_job){.C = C, .M = M, .K = K, .rows = 9 * C, .k = 1, .w0 = w0, .b0 = b0, .w1 = w1, .w = w, .b = b}, diag));
-    ib_diffuse_kernels(w, C * K, 3, 1, C * K, type);
+    for (int64_t i = 0; i < C * K; i++) {
+        float kernel[9];
+        for (int tap = 0; tap < 9; tap++) kernel[tap] = w[tap * C * K + i];
+        ib_diffuse_kernels(kernel, 1, 3, type);
+        for (int tap = 0; tap < 9; tap++) w[tap * C * K + i] = kernel[tap];
+    }
     return ISOBATH_OK;
 }
 
