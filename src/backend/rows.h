@@ -9,8 +9,8 @@
 isobath_status ib_rows_begin(ib_backend *cpu, const ib_render_args *a);
 /* The next row, from 0 on: f32 (W). */
 void ib_rows_next(ib_backend *cpu, float *row);
-/* The next row, each value times `factor` cut to a whole number: u16 (W), big-endian as PNG has them. 0: this or an earlier row had a NaN or a value that is 65536 or
- * more then; the row is unspecified. */
+/* The next row, each value times `factor` (a power of two) cut to a whole number: u16 (W), big-endian as PNG has them. 0: there is a NaN among
+ * them, or one that would be 65536 or more; the row is unspecified. */
 int ib_rows_next_cut(ib_backend *cpu, float factor, uint16_t *row);
 /* Of the rows so far, as min_out and max_out of ib_render. */
 void ib_rows_range(ib_backend *cpu, float *min, float *max);

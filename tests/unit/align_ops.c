@@ -2,11 +2,13 @@
  * machine is finished on another. The expected bits were computed once by a NumPy program written from the text of op.h
  * (float32 arrays, one rounding per operation; FNV-1a over the bytes of the frame). */
 #include "backend/backend.h"
+#include "backend/rows.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -107,9 +109,81 @@ static void fit_bits(void **state)
     ib_backend_close(ref);
 }
 
+/* What row has, cut; 0: it cannot be. */
+static int cut_row(const float *row, int64_t width, float factor, uint16_t *q)
+{
+    for (int64_t x = 0; x < width; x++) {
+        float v = row[x] * factor;
+        if (!(v < 65536.0f)) return 0;
+        q[x] = __builtin_bswap16((uint16_t)(int)v);
+    }
+    return 1;
+}
+
+/* Row by row on every path: the rows of the whole frame, their range, and each of them cut; with -0, NaN and values that cannot be cut. */
+static void rows_are_those_of_the_frame(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"sse4", "avx2", "avx512"};
+    static const int64_t sizes[][4] = {{5, 7, 11, 37}, {1, 1, 1, 1}, {9, 40, 4, 3}, {30, 41, 60, 64}, {12, 64, 31, 100}, {8, 50, 8, 50}, {3, 900, 5, 20}};
+    ib_diag diag = IB_DIAG_INIT;
+    ib_backend *ref = open_ref(&diag), *cpu;
+    int64_t rows = 0, not_cut = 0, nans = 0;
+    for (int p = 0; p < 3; p++) {
+        if (ib_cpu_open(&(ib_backend_options){.act = IB_F32, .isa = paths[p], .diag = &diag}, &cpu) != ISOBATH_OK) continue;
+        for (size_t k = 0; k < 7 * 2 * 5; k++) {
+            const int64_t *size = sizes[k % 7], n = size[0] * size[1], width = size[3];
+            int odd = (int)(k / 14);
+            float *map[2], *y = malloc((size_t)(size[2] * width) * sizeof *y), *row = malloc((size_t)width * sizeof *row), low, high;
+            uint16_t *q = malloc((size_t)width * sizeof *q), *want = malloc((size_t)width * sizeof *want);
+            uint32_t seed = (uint32_t)k;
+            for (int m = 0; m < 2; m++) {
+                map[m] = malloc((size_t)n * sizeof *map[m]);
+                for (int64_t i = 0; i < n; i++) map[m][i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 16777216.0f;
+                if (odd == 1) map[m][n / 2] = __builtin_nanf("");
+                if (odd == 2) map[m][n - 1] = 200;
+                for (int64_t i = 0; odd == 3 && i < n; i++) map[m][i] = -0.0f;
+                if (odd == 4) map[m][0] = __builtin_inff();
+            }
+            ib_render_args a = {.a = ib_tensor_2d(map[0], IB_F32, size[0], size[1]), .a_scale = 1.25f, .a_shift = odd == 3 ? -0.0f : -0.3f,
+                                .b_scale = 0.8f, .b_shift = odd == 3 ? -0.0f : -0.1f, .weight = 3 / 7., .y = ib_tensor_2d(y, IB_F32, size[2], width),
+                                .min_out = &low, .max_out = &high};
+            if (k / 7 % 2) a.b = ib_tensor_2d(map[1], IB_F32, size[0], size[1]);
+            assert_int_equal(ib_render(ref, &a), ISOBATH_OK);
+            for (int cut = 0; cut < 2; cut++) {
+                float min, max;
+                assert_int_equal(ib_rows_begin(cpu, &a), ISOBATH_OK);
+                for (int64_t i = 0; i < size[2]; i++, rows++) {
+                    const float *expected = y + i * width;
+                    int fits = cut ? ib_rows_next_cut(cpu, 512.0f, q) : 1;
+                    if (!cut) ib_rows_next(cpu, row);
+                    if (!cut) assert_memory_equal(row, expected, (size_t)width * sizeof *row);
+                    else assert_int_equal(fits, cut_row(expected, width, 512.0f, want));
+                    if (cut && fits) assert_memory_equal(q, want, (size_t)width * sizeof *q);
+                    not_cut += !fits;
+                }
+                ib_rows_range(cpu, &min, &max);
+                nans += min != min;
+                if (low != low) assert_true(min != min && max != max);
+                else assert_true(min == low && max == high && !__builtin_signbit(min) && !__builtin_signbit(max));
+            }
+            free(map[0]);
+            free(map[1]);
+            free(y);
+            free(row);
+            free(q);
+            free(want);
+        }
+        ib_backend_close(cpu);
+    }
+    assert_true(rows > 1000 && not_cut > 50 && nans > 10);
+    ib_backend_close(ref);
+    ib_diag_destroy(&diag);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(render_bits), cmocka_unit_test(render_nan),
-                                       cmocka_unit_test(fit_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(render_bits), cmocka_unit_test(render_nan), cmocka_unit_test(fit_bits),
+                                       cmocka_unit_test(rows_are_those_of_the_frame)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

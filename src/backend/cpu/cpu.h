@@ -74,7 +74,10 @@ typedef struct ib_cpu_row {
     float *out;   /* f32, or NULL and: */
     uint16_t *q;  /* each value times `factor`, cut to a whole number (that of a NaN or beyond 65535: any), big-endian */
     float factor;
+    uint32_t *range; /* 64-byte aligned: least, then largest bits that each of IB_CPU_RANGE lanes has seen */
+    uint32_t most;   /* bits that no value may be above */
 } ib_cpu_row;
+#define IB_CPU_RANGE 16
 
 /* The vector code of one instruction path and activation type. `act` pointers are float or bfloat16. */
 typedef struct ib_cpu_kernels {
@@ -126,8 +129,9 @@ typedef struct ib_cpu_kernels {
     /* out[x] = clamp(((1-w1)*h0 + w1*h1)*scale + shift); affine 0: no scaling and no clamp. */
     void (*vlerp)(const float *h0, const float *h1, float w1, int64_t width, int affine, float scale, float shift,
                   float *out);
-    /* *least and *most: of the row's values as unsigned integers, which order them but for -0 and NaN: those come last. */
-    void (*render_row)(const ib_cpu_row *r, uint32_t *least, uint32_t *most);
+    /* Values are compared as unsigned integers, which orders them but for -0 and NaN: those come last. 0: one is above `most`, and r->range is as
+     * it was. */
+    int (*render_row)(const ib_cpu_row *r);
     /* sums[4] = {p, p*p, r, p*r} of one row in the order that op.h fixes. */
     void (*row_sums)(const float *p, const float *r, int64_t width, double *sums);
     /* Cubic resize: one source row to `width` RGB pixels (unit[v] is v/255; index holds the 4 source pixels of each

@@ -19,10 +19,13 @@ typedef struct row_cache {
 /* A frame, or a few of its rows, in work. */
 typedef struct frame_rows {
     ib_cpu *cpu;
-    ib_render_args a;
+    int maps;
+    ib_tensor map[2];
     row_cache cache[2];
-    float *spare; /* a row */
-    float low, high;
+    ib_cpu_row row; /* what is the same in all of them */
+    float *spare;   /* a row */
+    uint32_t *range;
+    float low, high; /* of rows with -0 */
     int nan;
     int64_t next;
 } frame_rows;
@@ -107,7 +110,7 @@ static const float *cached_row(const ib_cpu *cpu, const ib_tensor *x, int64_t ro
     const float *from[IB_CPU_PICK_ROWS] = {NULL};
     float *to[IB_CPU_PICK_ROWS] = {NULL};
     for (int64_t r = row; r < x->dim[0] && rows < IB_CPU_PICK_ROWS; r++, rows++) {
-        from[rows] = ib_cpu_at(x, r * x->stride[0]);
+        from[rows] = (const float *)x->data + r * x->stride[0];
         to[rows] = c->h[r % SLOTS];
         c->row[r % SLOTS] = r;
     }
@@ -124,58 +127,86 @@ static void upsample_row(const ib_cpu *cpu, const ib_tensor *x, int64_t row, row
     cpu->k->vlerp(h0, h1, ty->w1[row], cpu->frame->width, affine, scale, shift, out);
 }
 
-static size_t rows_scratch(int64_t width) { return 2 * cache_scratch(width) + ib_cpu_round((size_t)width * 4); }
+static size_t rows_scratch(int64_t width) { return 2 * cache_scratch(width) + ib_cpu_round((size_t)width * 4) + 2 * IB_CPU_RANGE * 4; }
 
 /* Takes rows_scratch() bytes at `at`. */
 static frame_rows begin_rows(ib_cpu *cpu, const ib_render_args *a, char *at)
 {
     int64_t width = a->y.dim[1];
-    frame_rows r = {.cpu = cpu, .a = *a, .low = __builtin_inff(), .high = -__builtin_inff()};
+    frame_rows r = {.cpu = cpu, .maps = a->b.data ? 2 : 1, .map = {a->a, a->b}, .low = __builtin_inff(), .high = -__builtin_inff()};
     for (int i = 0; i < 2; i++) r.cache[i] = cache_take(&at, width);
     r.spare = ib_cpu_take(&at, (size_t)width * 4);
+    r.range = ib_cpu_take(&at, 2 * IB_CPU_RANGE * sizeof *r.range);
+    memset(r.range, 0xff, IB_CPU_RANGE * sizeof *r.range);
+    memset(r.range + IB_CPU_RANGE, 0, IB_CPU_RANGE * sizeof *r.range);
+    r.row = (ib_cpu_row){.maps = r.maps, .width = width, .scale = {a->a_scale, a->b_scale}, .shift = {a->a_shift, a->b_shift},
+                         .weight = {(float)(1.0 - a->weight), (float)a->weight}, .range = r.range};
     return r;
 }
 
-/* -0 or a NaN is among the values of the row, which are rendered once more where they are not at hand. */
-static void slow_range(frame_rows *r, ib_cpu_row *row)
+/* A value of the row is -0, NaN or above what may be: looks at each, where they are not at hand after they have been made once more. 0: one
+ * cannot be cut. */
+static int slow_row(frame_rows *r, ib_cpu_row *row)
 {
     const float *v = row->out;
+    int fits = 1;
     if (!v) {
-        uint32_t least, most;
         v = row->out = r->spare;
-        r->cpu->k->render_row(row, &least, &most);
+        row->most = UINT32_MAX;
+        _Alignas(64) uint32_t unused[2 * IB_CPU_RANGE] = {0};
+        row->range = unused;
+        r->cpu->k->render_row(row);
     }
     for (int64_t x = 0; x < row->width; x++) {
         if (v[x] < r->low) r->low = v[x];
         if (v[x] > r->high) r->high = v[x];
         r->nan |= v[x] != v[x];
+        fits &= v[x] * row->factor < 65536.0f;
     }
+    return fits;
 }
 
-/* Row y into `out`, or cut into q; 0: a value is NaN or, cut, above 65535. */
+/* Bits that a value which is cut may have at most; a factor is a power of two. */
+static uint32_t most_cut(float factor)
+{
+    float most = 65536.0f / factor;
+    uint32_t bits;
+    memcpy(&bits, &most, sizeof bits);
+    return most <= __FLT_MAX__ ? bits - 1 : INFINITE - 1;
+}
+
+/* Row y into `out`, or cut into q; 0: a value cannot be cut. */
 static int make_row(frame_rows *r, int64_t y, float *out, uint16_t *q, float factor)
 {
-    const ib_render_args *a = &r->a;
     const ib_cpu_lerp *ty = &r->cpu->frame->y;
-    ib_cpu_row row = {.maps = a->b.data ? 2 : 1, .width = a->y.dim[1], .w1 = ty->w1[y], .scale = {a->a_scale, a->b_scale},
-                      .shift = {a->a_shift, a->b_shift}, .weight = {(float)(1.0 - a->weight), (float)a->weight}, .out = out, .q = q, .factor = factor};
+    ib_cpu_row row = r->row;
+    row.w1 = ty->w1[y];
+    row.out = out;
+    row.q = q;
+    row.factor = factor;
+    row.most = out ? INFINITE : most_cut(factor);
     for (int i = 0; i < row.maps; i++) {
-        const ib_tensor *map = i ? &a->b : &a->a;
-        row.ahead[i] = ib_cpu_at(map, ib_cpu_min(ty->i1[y] + IB_CPU_PICK_ROWS, map->dim[0] - 1) * map->stride[0]);
+        const ib_tensor *map = &r->map[i];
+        row.ahead[i] = (const float *)map->data + ib_cpu_min(ty->i1[y] + IB_CPU_PICK_ROWS, map->dim[0] - 1) * map->stride[0];
         row.top[i] = cached_row(r->cpu, map, ty->i0[y], &r->cache[i]);
         row.bottom[i] = cached_row(r->cpu, map, ty->i1[y], &r->cache[i]);
     }
-    uint32_t least, most;
-    float low, high;
-    r->cpu->k->render_row(&row, &least, &most);
-    if (most > INFINITE) slow_range(r, &row);
-    else {
-        memcpy(&low, &least, sizeof low);
-        memcpy(&high, &most, sizeof high);
-        r->low = low < r->low ? low : r->low;
-        r->high = high > r->high ? high : r->high;
+    return r->cpu->k->render_row(&row) || slow_row(r, &row);
+}
+
+/* Of all rows so far. */
+static void add_range(const frame_rows *r, float *low, float *high, int *nan)
+{
+    float seen[2 * IB_CPU_RANGE];
+    memcpy(seen, r->range, sizeof seen);
+    *nan |= r->nan;
+    *low = r->low < *low ? r->low : *low;
+    *high = r->high > *high ? r->high : *high;
+    for (int i = 0; i < IB_CPU_RANGE; i++) {
+        if (r->range[i] > r->range[IB_CPU_RANGE + i]) continue; /* a lane that saw nothing */
+        *low = seen[i] < *low ? seen[i] : *low;
+        *high = seen[IB_CPU_RANGE + i] > *high ? seen[IB_CPU_RANGE + i] : *high;
     }
-    return !r->nan && (out || r->high * factor < 65536.0f);
 }
 
 /* -0 becomes +0. */
@@ -198,8 +229,11 @@ static void render_rows(void *ctx, int64_t i, int thread)
     frame_rows r = begin_rows(j->cpu, a, ib_cpu_local(j->cpu, thread));
     for (int64_t y = i * ROWS_PER_JOB; y < ib_cpu_min((i + 1) * ROWS_PER_JOB, a->y.dim[0]); y++)
         make_row(&r, y, ib_cpu_at(&a->y, y * a->y.stride[0]), NULL, 0);
-    j->range[i][0] = r.nan ? __builtin_nanf("") : r.low;
-    j->range[i][1] = r.high;
+    float low = __builtin_inff(), high = -low;
+    int nan = 0;
+    add_range(&r, &low, &high, &nan);
+    j->range[i][0] = nan ? __builtin_nanf("") : low;
+    j->range[i][1] = high;
 }
 
 isobath_status ib_cpu_render(ib_backend *b, const ib_render_args *a)
@@ -244,7 +278,10 @@ int ib_rows_next_cut(ib_backend *b, float factor, uint16_t *row)
 void ib_rows_range(ib_backend *b, float *min, float *max)
 {
     const frame_rows *r = &ib_cpu_of(b)->frame->rows;
-    tell_range(r->low, r->high, r->nan, min, max);
+    float low = __builtin_inff(), high = -low;
+    int nan = 0;
+    add_range(r, &low, &high, &nan);
+    tell_range(low, high, nan, min, max);
 }
 
 typedef struct fit_job {

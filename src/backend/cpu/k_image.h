@@ -99,31 +99,40 @@ static void k_vlerp(const float *h0, const float *h1, float w1, int64_t width, i
 
 /* What does not change along a row. */
 typedef struct row_constants {
+    const float *top[2], *bottom[2];
     vf v0, v1, scale[2], shift[2], weight[2], factor;
 } row_constants;
 
 /* VL values from column x on. */
-static inline __attribute__((always_inline)) vf row_values(const ib_cpu_row *r, const row_constants *c, int maps, int64_t x)
+static inline __attribute__((always_inline)) vf row_values(const row_constants *c, int maps, int64_t x)
 {
-    vf v = vrelu((c->v0 * VLD(r->top[0] + x) + c->v1 * VLD(r->bottom[0] + x)) * c->scale[0] + c->shift[0]);
+    vf v = vrelu((c->v0 * VLD(c->top[0] + x) + c->v1 * VLD(c->bottom[0] + x)) * c->scale[0] + c->shift[0]);
     if (maps == 1) return v;
-    vf b = vrelu((c->v0 * VLD(r->top[1] + x) + c->v1 * VLD(r->bottom[1] + x)) * c->scale[1] + c->shift[1]);
+    vf b = vrelu((c->v0 * VLD(c->top[1] + x) + c->v1 * VLD(c->bottom[1] + x)) * c->scale[1] + c->shift[1]);
     return v * c->weight[0] + b * c->weight[1];
 }
 
 /* At least VL wide. The last vector overlaps the one before it. */
-static inline __attribute__((always_inline)) void render_row_as(const ib_cpu_row *row, int maps, int cut, vi *least, vi *most)
+static inline __attribute__((always_inline)) int render_row_as(const ib_cpu_row *row, int maps, int cut)
 {
-    const ib_cpu_row r = *row;
-    const row_constants c = {.v0 = VSET1(1.0f - r.w1), .v1 = VSET1(r.w1), .scale = {VSET1(r.scale[0]), VSET1(r.scale[1])},
-                             .shift = {VSET1(r.shift[0]), VSET1(r.shift[1])}, .weight = {VSET1(r.weight[0]), VSET1(r.weight[1])},
-                             .factor = VSET1(r.factor)};
-    vi low = *least, high = *most;
+    const struct {
+        const float *ahead[2];
+        float *out;
+        uint16_t *q;
+        int64_t width;
+    } r = {{row->ahead[0], row->ahead[1]}, row->out, row->q, row->width};
+    const row_constants c = {.top = {row->top[0], row->top[1]}, .bottom = {row->bottom[0], row->bottom[1]}, .v0 = VSET1(1.0f - row->w1),
+                             .v1 = VSET1(row->w1), .scale = {VSET1(row->scale[0]), VSET1(row->scale[1])},
+                             .shift = {VSET1(row->shift[0]), VSET1(row->shift[1])}, .weight = {VSET1(row->weight[0]), VSET1(row->weight[1])},
+                             .factor = VSET1(row->factor)};
+    vi low, high;
+    memcpy(&low, row->range, sizeof low);
+    memcpy(&high, row->range + IB_CPU_RANGE, sizeof high);
     int64_t x = 0;
     for (; x + 2 * VL <= r.width; x += 2 * VL) {
         for (int i = 0; i < maps; i++)
             for (int k = 0; k < 2 * VL; k += 16) _mm_prefetch((const char *)(r.ahead[i] + x + k), _MM_HINT_T0);
-        vf u = row_values(&r, &c, maps, x), v = row_values(&r, &c, maps, x + VL);
+        vf u = row_values(&c, maps, x), v = row_values(&c, maps, x + VL);
         if (cut) vst16_two(r.q + x, u * c.factor, v * c.factor);
         else {
             VST(r.out + x, u);
@@ -134,59 +143,45 @@ static inline __attribute__((always_inline)) void render_row_as(const ib_cpu_row
     }
     for (; x < r.width; x += VL) {
         int64_t at = ib_cpu_min(x, r.width - VL);
-        vf v = row_values(&r, &c, maps, at);
+        vf v = row_values(&c, maps, at);
         if (cut) vst16(r.q + at, v * c.factor);
         else VST(r.out + at, v);
         low = VMINU(low, (vi)v);
         high = VMAXU(high, (vi)v);
     }
-    *least = low;
-    *most = high;
+    if (vabove(high, row->most)) return 0;
+    memcpy(row->range, &low, sizeof low);
+    memcpy(row->range + IB_CPU_RANGE, &high, sizeof high);
+    return 1;
 }
 
-static void k_render_row(const ib_cpu_row *row, uint32_t *least, uint32_t *most)
+static int render_wide_row(const ib_cpu_row *r)
 {
-    ib_cpu_row r = *row;
+    if (r->out) return r->maps == 1 ? render_row_as(r, 1, 0) : render_row_as(r, 2, 0);
+    return r->maps == 1 ? render_row_as(r, 1, 1) : render_row_as(r, 2, 1);
+}
+
+static int k_render_row(const ib_cpu_row *row)
+{
+    if (row->width >= VL) return render_wide_row(row);
+    ib_cpu_row r = *row; /* filled up with the last values */
     float map[4][VL], out[VL];
     uint16_t q[VL];
-    if (row->width < VL) { /* filled up with the last values */
-        for (int i = 0; i < 2 * r.maps; i++) {
-            const float *from = i % 2 ? r.bottom[i / 2] : r.top[i / 2];
-            for (int x = 0; x < VL; x++) map[i][x] = from[ib_cpu_min(x, r.width - 1)];
-        }
-        for (int i = 0; i < r.maps; i++) {
-            r.top[i] = map[2 * i];
-            r.bottom[i] = map[2 * i + 1];
-        }
-        r.out = row->out ? out : NULL;
-        r.q = q;
-        r.width = VL;
+    for (int i = 0; i < 2 * r.maps; i++) {
+        const float *from = i % 2 ? r.bottom[i / 2] : r.top[i / 2];
+        for (int x = 0; x < VL; x++) map[i][x] = from[ib_cpu_min(x, r.width - 1)];
     }
-    vi low = (vi)VSET1(0.0f), high = low;
-    low = ~low;
-    if (r.out) {
-        if (r.maps == 1) render_row_as(&r, 1, 0, &low, &high);
-        else render_row_as(&r, 2, 0, &low, &high);
-    } else {
-        if (r.maps == 1) render_row_as(&r, 1, 1, &low, &high);
-        else render_row_as(&r, 2, 1, &low, &high);
+    for (int i = 0; i < r.maps; i++) {
+        r.top[i] = map[2 * i];
+        r.bottom[i] = map[2 * i + 1];
     }
-    if (row->width < VL && row->out) memcpy(row->out, out, (size_t)row->width * sizeof *out);
-    if (row->width < VL && !row->out) memcpy(row->q, q, (size_t)row->width * sizeof *q);
-#ifdef __AVX512F__
-    *least = _mm512_reduce_min_epu32(low);
-    *most = _mm512_reduce_max_epu32(high);
-#else
-    uint32_t lows[VL], highs[VL];
-    memcpy(lows, &low, sizeof lows);
-    memcpy(highs, &high, sizeof highs);
-    *least = lows[0];
-    *most = highs[0];
-    for (int i = 1; i < VL; i++) {
-        *least = lows[i] < *least ? lows[i] : *least;
-        *most = highs[i] > *most ? highs[i] : *most;
-    }
-#endif
+    r.out = row->out ? out : NULL;
+    r.q = q;
+    r.width = VL;
+    int fits = render_wide_row(&r);
+    if (row->out) memcpy(row->out, out, (size_t)row->width * sizeof *out);
+    else memcpy(row->q, q, (size_t)row->width * sizeof *q);
+    return fits;
 }
 
 static void k_row_sums(const float *p, const float *r, int64_t width, double *sums)

@@ -26,6 +26,7 @@ typedef __m512i vi;
 #define VABS(x) _mm512_abs_ps(x)
 #define VMINU(x, y) _mm512_min_epu32(x, y)
 #define VMAXU(x, y) _mm512_max_epu32(x, y)
+static inline int vabove(vi x, uint32_t most) { return _mm512_cmpgt_epu32_mask(x, _mm512_set1_epi32((int)most)) != 0; }
 /* Cut to whole numbers 0 to 65535, in 16 bits each, big-endian; a, and b behind it. */
 static inline void vst16(uint16_t *p, vf a)
 {
@@ -62,6 +63,11 @@ typedef __m256i vi;
 #define VABS(x) _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x)
 #define VMINU(x, y) _mm256_min_epu32(x, y)
 #define VMAXU(x, y) _mm256_max_epu32(x, y)
+static inline int vabove(vi x, uint32_t most)
+{
+    vi limit = _mm256_set1_epi32((int)most);
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(VMAXU(x, limit), limit)) != -1;
+}
 static inline void vst16(uint16_t *p, vf v)
 {
     vi whole = _mm256_cvttps_epi32(v);
@@ -97,6 +103,11 @@ typedef __m128i vi;
 #define VABS(x) _mm_andnot_ps(_mm_set1_ps(-0.0f), x)
 #define VMINU(x, y) _mm_min_epu32(x, y)
 #define VMAXU(x, y) _mm_max_epu32(x, y)
+static inline int vabove(vi x, uint32_t most)
+{
+    vi limit = _mm_set1_epi32((int)most);
+    return _mm_movemask_epi8(_mm_cmpeq_epi32(VMAXU(x, limit), limit)) != 0xffff;
+}
 static inline void vst16(uint16_t *p, vf v)
 {
     vi whole = _mm_cvttps_epi32(v);
