@@ -110,6 +110,8 @@ static void attend_block(const ib_cpu_attend *a, const act_t *q, int mr, int64_t
 {
     const int64_t zero = 0, padded = padded_keys(n), columns = padded_columns(a->d);
     float factor[ROW_TILE];
+    tell_rows(q, a->ldq, mr, 1, &zero, a->d);
+    for (int i = 0; i < mr; i++) IB_WRITES(score + i * IB_CPU_KEY_BLOCK, padded * (int64_t)sizeof *score);
     for (int64_t j = 0; j < padded; j += NR)
         micro_table[mr - 1][NV - 1](q, a->ldq, 1, &zero, a->d, (const act_t *)a->kt + (j0 + j) * a->d, score + j,
                                     IB_CPU_KEY_BLOCK);
@@ -120,6 +122,7 @@ static void attend_block(const ib_cpu_attend *a, const act_t *q, int mr, int64_t
     for (int64_t c = 0; c < a->d; c += NR) {
         int nv = a->d - c <= VL ? 1 : NV;
         const act_t *v = (const act_t *)a->v + padded_keys(a->keys) * c + j0 * nv * VL;
+        tell_rows(prob, IB_CPU_KEY_BLOCK, mr, 1, &zero, padded);
         micro_table[mr - 1][nv - 1](prob, IB_CPU_KEY_BLOCK, 1, &zero, padded, v, tile, NR);
         for (int i = 0; i < mr; i++)
             for (int w = 0; w < nv * VL; w += VL) {
@@ -135,6 +138,8 @@ static void k_attend(const ib_cpu_attend *a)
     float *score = a->scratch, *tile = score + 2 * ROW_TILE * IB_CPU_KEY_BLOCK, *o = tile + ROW_TILE * NR;
     act_t *prob = ACT_PAIR == 1 ? (act_t *)score : (act_t *)(score + ROW_TILE * IB_CPU_KEY_BLOCK);
     float *max = o + QUERIES * columns, *sum = max + QUERIES;
+    IB_READS(a->kt, padded_keys(a->keys) * ib_cpu_ceil(a->d, ACT_PAIR) * ACT_PAIR * (int64_t)sizeof(act_t));
+    IB_READS(a->v, padded_keys(a->keys) * ib_cpu_ceil(a->d, VL) * VL * (int64_t)sizeof(act_t));
     for (int64_t q0 = 0; q0 < a->rows; q0 += QUERIES) {
         int64_t rows = ib_cpu_min(QUERIES, a->rows - q0), tiles = ib_cpu_ceil(rows, ROW_TILE);
         memset(o, 0, (size_t)(rows * columns) * sizeof *o);

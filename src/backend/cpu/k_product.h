@@ -17,21 +17,21 @@
 /* One multiply-add of a row's value(s) at p with a panel vector. */
 #ifdef IB_CPU_BF16
 typedef uint32_t pair_t;
-static inline vf mul_add(vf acc, pair_t a, vf b)
+static inline __attribute__((always_inline)) IB_UNWATCHED vf mul_add(vf acc, pair_t a, vf b)
 {
     return _mm512_dpbf16_ps(acc, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
 }
 #else
 typedef float pair_t;
-static inline vf mul_add(vf acc, pair_t a, vf b) { return VFMA(VSET1(a), b, acc); }
+static inline __attribute__((always_inline)) IB_UNWATCHED vf mul_add(vf acc, pair_t a, vf b) { return VFMA(VSET1(a), b, acc); }
 #endif
 typedef pair_t unaligned_pair __attribute__((aligned(2), may_alias));
 typedef float panel_float __attribute__((may_alias));
 
-/* out (mr x nv*VL, row stride ldo) = sum over taps and k of a*b. */
-static inline __attribute__((always_inline)) void micro(int mr, int nv, const act_t *a, int64_t lda, int taps,
-                                                        const int64_t *tap, int64_t k, const panel_float *b, float *out,
-                                                        int64_t ldo)
+/* out (mr x nv*VL, row stride ldo) = sum over taps and k of a*b. Who calls it tells sanitizers: tell_rows. */
+static inline __attribute__((always_inline)) IB_UNWATCHED void micro(int mr, int nv, const act_t *a, int64_t lda, int taps,
+                                                                     const int64_t *tap, int64_t k, const panel_float *b,
+                                                                     float *out, int64_t ldo)
 {
     vf acc[ROW_TILE][NV];
 #pragma GCC unroll 14
@@ -66,8 +66,9 @@ typedef void (*micro_fn)(const void *a, int64_t lda, int taps, const int64_t *ta
                          int64_t ldo);
 
 #define MICRO(mr, nv)                                                                                                 \
-    static __attribute__((noinline)) void micro_##mr##_##nv(const void *a, int64_t lda, int taps, const int64_t *tap, \
-                                                            int64_t k, const void *b, float *out, int64_t ldo)        \
+    static __attribute__((noinline)) IB_UNWATCHED void micro_##mr##_##nv(const void *a, int64_t lda, int taps,        \
+                                                                         const int64_t *tap, int64_t k, const void *b, \
+                                                                         float *out, int64_t ldo)                     \
     {                                                                                                                 \
         micro(mr, nv, a, lda, taps, tap, k, b, out, ldo);                                                             \
     }
@@ -98,6 +99,21 @@ MICRO_PAIR(4) MICRO_PAIR(5)
                     MICRO_NAMES(12), MICRO_NAMES(13), MICRO_NAMES(14),
 #endif
 };
+
+/* What micro reads of rows, and of a weight's panel of `vectors` vectors of columns. */
+static inline void tell_rows(const act_t *a, int64_t lda, int64_t rows, int taps, const int64_t *tap, int64_t k)
+{
+    (void)a, (void)lda, (void)tap, (void)k;
+    for (int64_t i = 0; i < rows; i++)
+        for (int s = 0; s < taps; s++)
+            IB_READS(a + i * lda + tap[s], (k + ACT_PAIR - 1) / ACT_PAIR * ACT_PAIR * (int64_t)sizeof *a);
+}
+
+static inline void tell_weights(const void *b, int taps, int64_t k, int vectors)
+{
+    (void)b, (void)taps, (void)k, (void)vectors;
+    IB_READS_WHOLE(b, taps * ((k + ACT_PAIR - 1) / ACT_PAIR) * vectors * VL * (int64_t)sizeof(float));
+}
 
 /* Columns [c, c + n) of one row: bias and activation were done, residuals are added and the result is stored. */
 static inline void finish(const ib_cpu_product *p, int64_t row, int64_t c, int64_t n, vf v)
@@ -142,9 +158,11 @@ static void k_product(const ib_cpu_product *p)
 {
     float t[ROW_TILE * NR] __attribute__((aligned(64)));
     int64_t tiles = ib_cpu_ceil(p->rows, ROW_TILE), step = p->taps * p->k * NR;
+    tell_rows(p->a, p->lda, p->rows, p->taps, p->tap, p->k);
     for (int64_t q = p->first_panel; q < p->first_panel + p->panels; q++) {
         const act_t *b = (const act_t *)p->b + q * step;
         int nv = panel_vectors(p, q);
+        tell_weights(b, p->taps, p->k, nv);
         for (int64_t i = 0; i < tiles; i++) { /* rows in tiles of nearly equal height */
             int64_t row = i * p->rows / tiles, mr = (i + 1) * p->rows / tiles - row;
             micro_table[mr - 1][nv - 1]((const act_t *)p->a + row * p->lda, p->lda, p->taps, p->tap, p->k, b, t, NR);

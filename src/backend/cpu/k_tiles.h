@@ -73,7 +73,9 @@ static void k_product_tiles(const ib_cpu_product *p)
     const int64_t step = p->taps * p->k * NR, last = p->rows > TILE ? p->rows - TILE : 0; /* where the last tile begins */
     const int rows = (int)ib_cpu_min(TILE, p->rows);
     tiles_begin(rows);
-    for (int64_t q = p->first_panel; q < p->first_panel + p->panels; q++)
+    tell_rows(p->a, p->lda, p->rows, p->taps, p->tap, p->k);
+    for (int64_t q = p->first_panel; q < p->first_panel + p->panels; q++) {
+        tell_weights((const act_t *)p->b + q * step, p->taps, p->k, panel_vectors(p, q));
         for (int64_t row = 0; row < p->rows; row += 2 * TILE) {
             const act_t *a = p->a;
             int64_t first[2] = {ib_cpu_min(row, last), ib_cpu_min(row + TILE, last)}, two = row + TILE < p->rows;
@@ -82,5 +84,6 @@ static void k_product_tiles(const ib_cpu_product *p)
             for (int64_t i = 0, r = row; i <= two; i++, r += TILE)
                 epilogue(p, r, (int)ib_cpu_min(TILE, p->rows - r), q, t + (i * TILE + r - first[i]) * NR);
         }
+    }
     tiles_end();
 }

@@ -97,6 +97,9 @@ static void k_wino_finish(const ib_cpu_product *p, int64_t count, int64_t panel,
 static void k_panel(const float *a, int64_t lda, int64_t rows, int64_t k, const float *b, int vectors, float *out)
 {
     const int64_t zero = 0, tiles = ib_cpu_ceil(rows, ROW_TILE);
+    tell_rows(a, lda, rows, 1, &zero, k);
+    tell_weights(b, 1, k, vectors);
+    for (int64_t row = 0; row < rows; row++) IB_WRITES(out + row * NR, vectors * VL * (int64_t)sizeof *out);
     for (int64_t i = 0; i < tiles; i++) {
         int64_t row = i * rows / tiles, mr = (i + 1) * rows / tiles - row;
         micro_table[mr - 1][vectors - 1](a + row * lda, lda, 1, &zero, k, b, out + row * NR, NR);

@@ -3,6 +3,7 @@
 #include "backend/cpu/cpu.h"
 
 #include "backend/cpu/vec.h"
+#include "base/sanitize.h"
 
 #include "backend/cpu/k_product.h"
 

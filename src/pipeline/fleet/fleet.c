@@ -203,7 +203,9 @@ static void fleet_end(ib_window_stream *s)
         ib_child_close(d->child);
         d->child = NULL;
         for (int j = 0; j < d->flights; j++) ib_fleet_drop_frames(d->flight[j].frames);
+        pthread_mutex_lock(&f->lock); /* stats are still asked for */
         d->flights = 0;
+        pthread_mutex_unlock(&f->lock);
     }
     ib_trace_span(f->trace, "end worker processes", start, -1);
     for (int64_t i = 0; f->jobs && i < f->schedule.capacity; i++) {
