@@ -66,7 +66,7 @@ typedef struct ib_cpu_pick {
 /* A row of a rendered frame out of its one or two maps; what ib_render_args says of them. */
 typedef struct ib_cpu_row {
     const float *top[2], *bottom[2]; /* horizontally resized rows of each map */
-    const float *ahead[2];           /* rows of the maps that are needed soon: the cache is told */
+    const float *ahead[2];           /* rows of the maps that are needed soon: the cache is told; NULL: none */
     int maps;
     int64_t width;
     float w1; /* of bottom */

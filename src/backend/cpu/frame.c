@@ -187,7 +187,8 @@ static int make_row(frame_rows *r, int64_t y, float *out, uint16_t *q, float fac
     row.most = out ? INFINITE : most_cut(factor);
     for (int i = 0; i < row.maps; i++) {
         const ib_tensor *map = &r->map[i];
-        row.ahead[i] = (const float *)map->data + ib_cpu_min(ty->i1[y] + IB_CPU_PICK_ROWS, map->dim[0] - 1) * map->stride[0];
+        int64_t ahead = ty->i1[y] + IB_CPU_PICK_ROWS;
+        if (ahead < map->dim[0] && (!y || ty->i1[y - 1] < ty->i1[y])) row.ahead[i] = (const float *)map->data + ahead * map->stride[0];
         row.top[i] = cached_row(r->cpu, map, ty->i0[y], &r->cache[i]);
         row.bottom[i] = cached_row(r->cpu, map, ty->i1[y], &r->cache[i]);
     }

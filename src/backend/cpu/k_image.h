@@ -131,7 +131,7 @@ static inline __attribute__((always_inline)) int render_row_as(const ib_cpu_row 
     int64_t x = 0;
     for (; x + 2 * VL <= r.width; x += 2 * VL) {
         for (int i = 0; i < maps; i++)
-            for (int k = 0; k < 2 * VL; k += 16) _mm_prefetch((const char *)(r.ahead[i] + x + k), _MM_HINT_T0);
+            for (int k = 0; k < 2 * VL && r.ahead[i]; k += 16) _mm_prefetch((const char *)(r.ahead[i] + x + k), _MM_HINT_T0);
         vf u = row_values(&c, maps, x), v = row_values(&c, maps, x + VL);
         if (cut) vst16_two(r.q + x, u * c.factor, v * c.factor);
         else {

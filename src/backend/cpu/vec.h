@@ -38,7 +38,7 @@ static inline void vst16_two(uint16_t *p, vf a, vf b)
     const __m512i even = _mm512_setr_epi32(0x020000, 0x060004, 0x0a0008, 0x0e000c, 0x120010, 0x160014, 0x1a0018, 0x1e001c, 0x220020, 0x260024, 0x2a0028,
                                            0x2e002c, 0x320030, 0x360034, 0x3a0038, 0x3e003c);
     __m512i x = _mm512_permutex2var_epi16(_mm512_cvttps_epi32(a), even, _mm512_cvttps_epi32(b));
-    _mm512_storeu_si512(p, _mm512_or_si512(_mm512_slli_epi16(x, 8), _mm512_srli_epi16(x, 8)));
+    _mm512_storeu_si512(p, _mm512_shuffle_epi8(x, _mm512_set4_epi32(0x0e0f0c0d, 0x0a0b0809, 0x06070405, 0x02030001)));
 }
 static inline __mmask16 tail_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
 static inline vf vldn(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(tail_mask(n), p); }
