@@ -19,15 +19,6 @@ ib_png_deflate *ib_png_deflate_create(int plain)
 
 void ib_png_deflate_destroy(ib_png_deflate *deflate) { free(deflate); }
 
-/* RFC 1951: the symbol of a match length (3..258). */
-static int length_symbol(size_t length)
-{
-    if (length == 258) return 285;
-    if (length < 11) return (int)(254 + length);
-    int bits = 29 - __builtin_clz((unsigned)length - 3); /* extra bits */
-    return 257 + 4 * (bits + 1) + (int)((length - 3) >> bits & 3);
-}
-
 void ib_png_deflate_begin(ib_png_deflate *d, const uint8_t *data, size_t size)
 {
     d->data = data;
@@ -47,24 +38,8 @@ static uint32_t literals(const ib_png_deflate *d, int byte)
 /* Groups that begin before `stop` and have `ahead` bytes before `end`. `runs` NULL: their lengths do not matter. */
 static const uint8_t *count_groups(ib_png_deflate *d, const uint8_t *p, const uint8_t *stop, const uint8_t *end, ptrdiff_t ahead, uint32_t *runs)
 {
-    uint64_t *symbols = d->histogram.lit_len_histogram;
-    while (p < stop && end - p >= ahead) {
-        uint64_t v = load64(p);
-        if (v == 0) {
-            size_t n = zero_run(p, end);
-            d->counts[0][0]++;
-            symbols[length_symbol(n - 1)]++;
-            d->histogram.dist_histogram[0]++;
-            if (runs) runs[n - 1]++;
-            p += n;
-            continue;
-        }
-        d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++,
-            d->counts[3][v >> 24 & 255]++;
-        v >>= 32;
-        d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++, d->counts[3][v >> 24]++;
-        p += 8;
-    }
+    if (d->wide) p = ib_png_deflate_count_wide(d, p, stop, end, ahead, runs);
+    while (p < stop && end - p >= ahead) p = count_group(d, p, end, runs);
     return p;
 }
 

@@ -37,6 +37,39 @@ static inline size_t zero_run(const uint8_t *p, const uint8_t *end)
     return n;
 }
 
+/* RFC 1951: the symbol of a match length (3..258). */
+static inline int length_symbol(size_t length)
+{
+    if (length == 258) return 285;
+    if (length < 11) return (int)(254 + length);
+    int bits = 29 - __builtin_clz((unsigned)length - 3); /* extra bits */
+    return 257 + 4 * (bits + 1) + (int)((length - 3) >> bits & 3);
+}
+
+/* Eight literals. */
+static inline void count_literals(ib_png_deflate *d, uint64_t v)
+{
+    d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++, d->counts[3][v >> 24 & 255]++;
+    v >>= 32;
+    d->counts[0][v & 255]++, d->counts[1][v >> 8 & 255]++, d->counts[2][v >> 16 & 255]++, d->counts[3][v >> 24]++;
+}
+
+/* The group at p; returns where the next one begins. `runs` NULL: their lengths do not matter. */
+static inline const uint8_t *count_group(ib_png_deflate *d, const uint8_t *p, const uint8_t *end, uint32_t *runs)
+{
+    uint64_t v = load64(p);
+    if (v != 0) {
+        count_literals(d, v);
+        return p + 8;
+    }
+    size_t n = zero_run(p, end);
+    d->counts[0][0]++;
+    d->histogram.lit_len_histogram[length_symbol(n - 1)]++;
+    d->histogram.dist_histogram[0]++;
+    if (runs) runs[n - 1]++;
+    return p + n;
+}
+
 /* Bits go in at the low end; whole bytes leave. */
 typedef struct bit_writer {
     uint64_t bits;
@@ -112,6 +145,8 @@ typedef struct wide_table {
 } wide_table;
 
 int ib_png_deflate_is_wide(void); /* this processor has what the following needs */
+/* Counts groups that begin before `stop` and have `ahead` bytes before `end`, but for a few at the end; returns where it stopped. */
+const uint8_t *ib_png_deflate_count_wide(ib_png_deflate *d, const uint8_t *p, const uint8_t *stop, const uint8_t *end, ptrdiff_t ahead, uint32_t *runs);
 /* Groups of one half, or of both, as long as eight of them lie before `stop` (a_stop, and the end of the data). */
 void ib_png_deflate_one_wide(const ib_png_deflate *d, const code_table *t, const wide_table *wide, writing *a, const uint8_t *stop);
 void ib_png_deflate_two_wide(const ib_png_deflate *d, const code_table *t, const wide_table *wide, writing *a, const uint8_t *a_stop, writing *b);

@@ -5,12 +5,54 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-#define WIDE __attribute__((target("avx512f,avx512bw,avx512vbmi")))
+#define WIDE __attribute__((target("avx512f,avx512bw,avx512vbmi,avx512vbmi2,popcnt")))
 #define BLOCK 64
 
 int ib_png_deflate_is_wide(void)
 {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi") &&
+           __builtin_cpu_supports("avx512vbmi2");
+}
+
+/* Counts what waits. */
+WIDE static void count_waiting(ib_png_deflate *d, const uint8_t *waiting, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) count_literals(d, load64(waiting + i));
+    for (; i < count; i++) d->counts[0][waiting[i]]++;
+}
+
+/* Nearly all high bytes of filtered depth are 0, 1 or -1: these are counted by the block. The others are gathered. */
+WIDE const uint8_t *ib_png_deflate_count_wide(ib_png_deflate *d, const uint8_t *p, const uint8_t *stop, const uint8_t *end, ptrdiff_t ahead, uint32_t *runs)
+{
+    const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
+    uint8_t waiting[4096 + BLOCK];
+    size_t count = 0;
+    uint32_t zero = 0, one = 0, less = 0;
+    while (stop - p >= BLOCK && end - p >= BLOCK + ahead) {
+        __m512i x = _mm512_loadu_si512(p);
+        if (_mm512_testn_epi64_mask(x, x)) { /* a group of zeros */
+            p = count_group(d, p, end, runs);
+            continue;
+        }
+        __mmask64 is0 = _mm512_testn_epi8_mask(x, x), is1 = _mm512_cmpeq_epi8_mask(x, plus), is255 = _mm512_cmpeq_epi8_mask(x, minus);
+        __mmask64 other = ~(is0 | is1 | is255);
+        zero += (uint32_t)_mm_popcnt_u64(is0);
+        one += (uint32_t)_mm_popcnt_u64(is1);
+        less += (uint32_t)_mm_popcnt_u64(is255);
+        _mm512_storeu_si512(waiting + count, _mm512_maskz_compress_epi8(other, x));
+        count += (size_t)_mm_popcnt_u64(other);
+        if (count > sizeof waiting - BLOCK) {
+            count_waiting(d, waiting, count);
+            count = 0;
+        }
+        p += BLOCK;
+    }
+    count_waiting(d, waiting, count);
+    d->counts[0][0] += zero;
+    d->counts[0][1] += one;
+    d->counts[0][255] += less;
+    return p;
 }
 
 typedef struct tables {
@@ -124,6 +166,11 @@ WIDE void ib_png_deflate_two_wide(const ib_png_deflate *d, const code_table *t, 
 }
 #else
 int ib_png_deflate_is_wide(void) { return 0; }
+const uint8_t *ib_png_deflate_count_wide(ib_png_deflate *d, const uint8_t *p, const uint8_t *stop, const uint8_t *end, ptrdiff_t ahead, uint32_t *runs)
+{
+    (void)d, (void)stop, (void)end, (void)ahead, (void)runs;
+    return p;
+}
 void ib_png_deflate_one_wide(const ib_png_deflate *d, const code_table *t, const wide_table *wide, writing *a, const uint8_t *stop)
 {
     (void)d, (void)t, (void)wide, (void)a, (void)stop;

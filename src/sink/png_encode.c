@@ -3,6 +3,7 @@
 #include "base/crc.h"
 #include "sink/png_deflate.h"
 #include "sink/png_file.h"
+#include "sink/png_filter.h"
 
 #include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
@@ -24,6 +25,7 @@ struct ib_png_encoder {
     uint8_t *out; /* the whole file */
     size_t out_capacity;
     ib_png_deflate *deflate;
+    ib_png_filter filter; /* Paeth */
     struct isal_zstream *stream;
     uint8_t *level_buf;
     struct libdeflate_compressor *compressor;
@@ -31,7 +33,7 @@ struct ib_png_encoder {
 
 static size_t row_stride(const ib_png_encoder *encoder)
 {
-    return ROW_MARGIN + ((encoder->row_bytes + 16 + 63) & ~(size_t)63);
+    return ROW_MARGIN + ((encoder->row_bytes + IB_PNG_FILTER_SLACK + 63) & ~(size_t)63);
 }
 
 isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *diag, ib_png_encoder **out)
@@ -44,10 +46,11 @@ isobath_status ib_png_encoder_create(int width, int height, int level, ib_diag *
     encoder->width = width;
     encoder->height = height;
     encoder->level = level;
+    encoder->filter = ib_png_filter_find(0);
     encoder->row_bytes = (size_t)width * 2;
     encoder->filtered_size = (encoder->row_bytes + 1) * (size_t)height;
     encoder->rows = aligned_alloc(64, 2 * row_stride(encoder)); /* filter_frame clears it */
-    encoder->filtered = malloc(encoder->filtered_size + 16); /* vector stores run over the end of the last row */
+    encoder->filtered = malloc(encoder->filtered_size + IB_PNG_FILTER_SLACK);
     size_t bound = encoder->filtered_size + encoder->filtered_size / 8 + 4096;
     if (level > 0) {
         encoder->compressor = libdeflate_alloc_compressor(level > 9 ? 12 : level + 3);
@@ -79,37 +82,6 @@ void ib_png_encoder_destroy(ib_png_encoder *encoder)
     free(encoder->level_buf);
     libdeflate_free_compressor(encoder->compressor);
     free(encoder);
-}
-
-/* out[i] = cur[i] - paeth(cur[i-2], up[i], up[i-2]) over n bytes; cur and up have ROW_MARGIN zero bytes in front. */
-static void filter_paeth(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *out)
-{
-    size_t i = 0;
-#ifdef __SSE4_1__
-    /* In bytes: |a + b - 2c| is |b - c| + |a - c| where c is not between a and b (and then not the smallest, so that it may saturate),
-     * else their difference. */
-    const __m128i zero = _mm_setzero_si128();
-    for (; i < n; i += 16) { /* rows and out have slack for the last step */
-        __m128i a = _mm_loadu_si128((const __m128i *)(cur + i - 2)), b = _mm_loadu_si128((const __m128i *)(up + i));
-        __m128i c = _mm_loadu_si128((const __m128i *)(up + i - 2)), x = _mm_loadu_si128((const __m128i *)(cur + i));
-        __m128i b_over = _mm_subs_epu8(b, c), a_over = _mm_subs_epu8(a, c);
-        __m128i pa = _mm_or_si128(b_over, _mm_subs_epu8(c, b)), pb = _mm_or_si128(a_over, _mm_subs_epu8(c, a));
-        __m128i outside = _mm_cmpeq_epi8(_mm_cmpeq_epi8(b_over, zero), _mm_cmpeq_epi8(a_over, zero));
-        __m128i difference = _mm_or_si128(_mm_subs_epu8(pa, pb), _mm_subs_epu8(pb, pa));
-        __m128i pc = _mm_or_si128(difference, _mm_and_si128(outside, _mm_max_epu8(pa, pb)));
-        __m128i smallest = _mm_min_epu8(pa, _mm_min_epu8(pb, pc));
-        __m128i p = _mm_blendv_epi8(c, b, _mm_cmpeq_epi8(smallest, pb));
-        p = _mm_blendv_epi8(p, a, _mm_cmpeq_epi8(smallest, pa));
-        _mm_storeu_si128((__m128i *)(out + i), _mm_sub_epi8(x, p));
-    }
-#else
-    for (; i < n; i++) {
-        int a = cur[(ptrdiff_t)i - 2], b = up[i], c = up[(ptrdiff_t)i - 2];
-        int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
-        int p = pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
-        out[i] = (uint8_t)(cur[i] - p);
-    }
-#endif
 }
 
 static void filter_up(const uint8_t *cur, const uint8_t *up, size_t n, uint8_t *out)
@@ -151,7 +123,7 @@ static int filter_frame(ib_png_encoder *encoder, const row_source *source)
         if (encoder->level > 0)
             filter_up(cur, up, encoder->row_bytes, out);
         else
-            filter_paeth(cur, up, encoder->row_bytes, out);
+            encoder->filter(cur, up, encoder->row_bytes, out);
         out += encoder->row_bytes;
         if (encoder->deflate) ib_png_deflate_count(encoder->deflate, (size_t)(out - encoder->filtered));
         uint8_t *t = up;
