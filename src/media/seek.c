@@ -61,7 +61,7 @@ static int is_exact_recovery(const uint8_t *p, const uint8_t *end)
     return 0;
 }
 
-/* Is there an IDR picture (H.264: or, unless `idr`, an exact recovery point; HEVC: or BLA, CRA), whose followers in time refer to nothing
+/* Is there an IDR picture (unless `idr`, H.264: or an exact recovery point; HEVC: or BLA, CRA), whose followers in time refer to nothing
  * before it? */
 static int refreshes(const AVCodecParameters *codec, const AVPacket *packet, int idr)
 {
@@ -70,7 +70,7 @@ static int refreshes(const AVCodecParameters *codec, const AVPacket *packet, int
     if (codec->extradata_size > (hevc ? 22 : 6) && codec->extradata[0] == 1) length_bytes = (codec->extradata[hevc ? 21 : 4] & 3) + 1;
     while (next_unit(&at, end, length_bytes, &unit, &unit_end)) {
         int type = hevc ? unit[0] >> 1 & 63 : unit[0] & 31;
-        if (hevc ? type >= 16 && type <= 21 : type == 5) return 1;
+        if (hevc ? type >= (idr ? 19 : 16) && type <= (idr ? 20 : 21) : type == 5) return 1;
         if (!hevc && !idr && type == 6 && is_exact_recovery(unit, unit_end)) return 1;
     }
     return 0;
@@ -97,7 +97,8 @@ int ib_seek_is_clean(const AVCodecParameters *codec, const AVPacket *packet)
 
 int ib_seek_is_splice(const AVCodecParameters *codec, const AVPacket *packet)
 {
-    return codec->codec_id == AV_CODEC_ID_H264 && (packet->flags & AV_PKT_FLAG_KEY) && refreshes(codec, packet, 1);
+    int known = codec->codec_id == AV_CODEC_ID_H264 || codec->codec_id == AV_CODEC_ID_HEVC;
+    return known && (packet->flags & AV_PKT_FLAG_KEY) && refreshes(codec, packet, 1);
 }
 
 static isobath_status add(packet_list *list, const packet_entry *e, ib_diag *diag)

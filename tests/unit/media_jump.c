@@ -21,6 +21,7 @@ static const clip kinds[] = {
     {.encoder = "libx264", .gop = 40, .b_frames = 3, .options = "preset=ultrafast:x264-params=open-gop=1"},
     {.encoder = "libx264", .gop = 500, .options = "preset=ultrafast:x264-params=intra-refresh=1"},
     {.encoder = "libx265", .gop = 50, .options = "preset=ultrafast:x265-params=log-level=none"},
+    {.encoder = "libx265", .gop = 20, .b_frames = 2, .options = "preset=ultrafast:x265-params='open-gop=0:bframes=2:log-level=none'"},
 };
 
 static ib_media *open_clip(const char *path, const ib_media_options *o)
