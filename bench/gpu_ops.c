@@ -42,6 +42,7 @@ static const product products[] = {
     {"S rcu conv1 37", CONV, 37, 37, 64, 64, 3, RES_NONE, 1},
     {"S rcu conv1 148", CONV, 148, 148, 64, 64, 3, RES_NONE, 1},
     {"S rcu conv2 148", CONV, 148, 148, 64, 64, 0, RES_ACT, 1},
+    {"S taps", LINEAR, 148 * 148, 1, 64, 288, IB_ACT_NONE, RES_NONE, 1},
     {"S output_conv1", CONV, 296, 296, 64, 32, 0, RES_NONE, 1},
     {"L qkv", LINEAR, 1370, 1, 1024, 3072, IB_ACT_NONE, RES_NONE, 1},
     {"L proj", LINEAR, 1370, 1, 1024, 1024, IB_ACT_NONE, RES_F32, 1},

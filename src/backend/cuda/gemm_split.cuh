@@ -89,8 +89,9 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
     const int tap_steps = (channels + BK - 1) / BK, steps = tap_steps * (WINDOWS ? 9 : 1);
 
     if (tid == 0) {
-        ib_ring_init<STAGES>(full, 4);
-        for (int s = 0; s < STAGES; s++) ib_mbarrier_init(ready + 8 * s, IB_SPLIT_HELPERS);
+        /* Where threads write A and not the copy engine, all that read and write it arrive themselves, so that racecheck can follow. */
+        ib_ring_init<STAGES>(full, mapped ? 4 : 128);
+        for (int s = 0; s < STAGES; s++) ib_mbarrier_init(ready + 8 * s, mapped ? IB_SPLIT_HELPERS : 32 * IB_SPLIT_HELPERS);
         ib_mbarrier_fence_init();
     }
     __syncthreads();
@@ -118,6 +119,7 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
                     ib_tma_rows(w, &w_map, full + 8 * s, tap * channels + c, col0);
                 } else {
                     ib_mbarrier_wait(full + 8 * s, parity); /* the feeder has seen this stage empty */
+                    if (!mapped) ib_mbarrier_wait(empty + 8 * s, parity ^ 1);
                     for (int i = helper; i < W_BYTES / 16; i += 32 * IB_SPLIT_HELPERS) {
                         uint32_t v[4], hi[4], lo[4];
                         asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];\n"
@@ -138,7 +140,7 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
                     }
                     asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
                     __syncwarp();
-                    if (lane == 0) ib_mbarrier_arrive(ready + 8 * s);
+                    if (lane == 0 || !mapped) ib_mbarrier_arrive(ready + 8 * s);
                 }
                 c += BK;
                 if (c >= channels) {
@@ -199,12 +201,12 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
                         }
                     ib_wgmma_commit();
                     ib_wgmma_wait<1>(); /* the half before is done: its registers, or its stage, may be filled again */
-                    if (half == 0 && step > 0 && lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
+                    if (half == 0 && step > 0 && (lane == 0 || !mapped)) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
                 }
             }
             ib_turn_end(group, tile + gridDim.x < tiles);
             ib_wgmma_wait<0>();
-            if (lane == 0) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
+            if (lane == 0 || !mapped) ib_mbarrier_arrive(empty + 8 * ((done - 1) % STAGES));
             if (WAY_OUT == IB_SPLIT_STREAM) {
                 ib_gemm_stream<2, BN / 8> stream;
                 stream.begin(g, row0, col0, lane);

@@ -3,8 +3,8 @@
  * then the three rows of taps, each the upper input row and the lower; within an input row the taps from left to right. */
 #include "backend/cuda/common.cuh"
 
-#define THREADS 256
-#define ROWS 16
+#define THREADS 128
+#define ROWS 24
 
 struct taps_params {
     const void *x;
@@ -61,7 +61,7 @@ template <typename T, int V> __device__ __forceinline__ void blend_row(float (&o
 
 /* Grid: x over (output column, vector of channels), y over groups of ROWS output rows, z over frames. For each row of taps the
  * thread keeps its two input rows, blended sideways, for as long as they are needed. */
-template <typename T, int V> __global__ void __launch_bounds__(THREADS, V == 1 ? 1 : 2) k_resize_taps(taps_params p)
+template <typename T, int V> __global__ void __launch_bounds__(THREADS, V == 1 ? 1 : 4) k_resize_taps(taps_params p)
 {
     ib_grid_begin();
     const uint32_t vectors = (uint32_t)p.channels / V, i = blockIdx.x * THREADS + threadIdx.x, column = i / vectors;
