@@ -263,6 +263,8 @@ static isobath_status limit_memory(ib_setup *s, ib_diag *diag)
     return ISOBATH_OK;
 }
 
+#define MANY_THREADS 8
+
 static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
 {
     if (!s->exec) {
@@ -274,9 +276,11 @@ static isobath_status plan_memory(ib_setup *s, ib_diag *diag)
     size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
     size_t rgb = (size_t)p->source_width * (size_t)p->source_height * 3;
     size_t out = (size_t)p->output_width * (size_t)p->output_height * sizeof(float);
-    /* A GPU eats a window in the time of a few frames; a CPU never waits for more than the next ones. */
+    /* A GPU eats a window in the time of a few frames. A processor reads a window's new frames at once, too, and with many threads it would
+     * wait for all that are not decoded by then; with few it computes for so long that the wait is nothing. */
+    size_t ahead = s->device == IB_DEVICE_CPU && s->threads >= MANY_THREADS ? IB_PLAN_STEP : 4;
     s->source_queue_bytes = s->device >= 0 ? (size_t)48 << 20 : (size_t)16 << 20;
-    if (s->source_queue_bytes < 4 * rgb) s->source_queue_bytes = 4 * rgb;
+    if (s->source_queue_bytes < ahead * rgb) s->source_queue_bytes = ahead * rgb;
     /* The sinks' queue takes a window's frames at once, so that the next window is rendered while they are written. */
     size_t queue = s->device < 0 ? (size_t)16 << 20 : 32 * out < (size_t)256 << 20 ? 32 * out : (size_t)256 << 20;
     s->sink.queue_bytes = (int64_t)(4 * out > queue ? 4 * out : queue);
