@@ -250,9 +250,6 @@ static void take_message(ib_fleet *f, ib_fleet_device *d, const ib_message *m)
         else fail_device(f, d, ISOBATH_ERR_DEVICE, "it comes back as another kind of device");
     } else if (m->type == IB_MSG_LOADED && d->state == IB_FLEET_LOADING) {
         d->state = IB_FLEET_WORKING;
-        int64_t start = ib_now_us();
-        if (ib_shared_wait(f->shared, f->o.diag) != ISOBATH_OK) return;
-        ib_trace_span(f->trace, "wait for memory", start, -1);
         ib_schedule_join(&f->schedule, (int)(d - f->device), ib_now_us());
     } else if (m->type == IB_MSG_MISFIT && d->state == IB_FLEET_WORKING && f->o.setup->decodes) {
         ib_fleet_set_misfit(f, m->u.misfit.text);
@@ -357,6 +354,7 @@ static void report_waits(ib_fleet *f)
 /* One look at everything; the lock is held. 0: there is nothing more to do. */
 static int step(ib_fleet *f, int64_t passed_us)
 {
+    if (ib_shared_check(f->shared, f->o.diag) != ISOBATH_OK) return 0;
     int alive = 0, busy = 0, cancelled = f->o.cancelled ? atomic_load(f->o.cancelled) : 0;
     const ib_schedule *q = &f->schedule;
     int complete = q->ended;

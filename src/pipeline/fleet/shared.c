@@ -27,8 +27,8 @@ struct ib_shared {
     int *free_raws, free_raw_count;
     int *raw_user; /* the device that had the place last; -1: none */
     pthread_t reserver;
-    int reserving, error; /* reserving: the thread is not joined; error: an errno, behind it */
-    int frames, raws;     /* places whose memory is taken at the start */
+    int reserving, frames, raws; /* reserving: there is the thread; places whose memory is taken at the start */
+    atomic_int ending, error;    /* error: an errno; 0: none */
 };
 
 static uint64_t pages(uint64_t bytes) { return (bytes + PAGE - 1) / PAGE * PAGE; }
@@ -84,19 +84,39 @@ static isobath_status no_room(const ib_shared *s, int error, ib_diag *diag)
                    (double)ib_shared_used_bytes(&s->layout, s->frames, s->raws) * 1e-9, strerror(error));
 }
 
+/* A place that nobody had yet: after all that were used. */
+static void add_raw(ib_shared *s, int place)
+{
+    pthread_mutex_lock(&s->lock);
+    memmove(s->free_raws + 1, s->free_raws, (size_t)s->free_raw_count++ * sizeof *s->free_raws);
+    s->free_raws[0] = place;
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void *reserve_main(void *arg)
 {
     ib_shared *s = arg;
-    ib_thread_name("reserve");
-    s->error = reserve(s->fd, s->layout.raw_offset, s->layout.raw_stride * (uint64_t)s->raws);
+    const ib_shared_layout *l = &s->layout;
+    int error = 0;
+    for (int i = 0; i < l->raws && !error && !atomic_load(&s->ending); i++) {
+        if (i < s->raws) error = reserve(s->fd, l->raw_offset + l->raw_stride * (uint64_t)i, l->raw_stride);
+        if (!error) add_raw(s, i);
+    }
+    atomic_store(&s->error, error);
     return NULL;
 }
 
-isobath_status ib_shared_wait(ib_shared *s, ib_diag *diag)
+/* The same, in a thread of its own. */
+static void *reserver_main(void *arg)
 {
-    if (s->reserving) pthread_join(s->reserver, NULL);
-    s->reserving = 0;
-    return s->error ? no_room(s, s->error, diag) : ISOBATH_OK;
+    ib_thread_name("reserve");
+    return reserve_main(arg);
+}
+
+isobath_status ib_shared_check(ib_shared *s, ib_diag *diag)
+{
+    int error = atomic_load(&s->error);
+    return error ? no_room(s, error, diag) : ISOBATH_OK;
 }
 
 static isobath_status take_memory(ib_shared *s, ib_diag *diag)
@@ -107,7 +127,7 @@ static isobath_status take_memory(ib_shared *s, ib_diag *diag)
     s->raw_user = malloc((size_t)l->raws * sizeof *s->raw_user);
     if (!s->free_frames || !s->free_raws || !s->raw_user) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the list of shared places");
     for (int i = l->frames; i--;) s->free_frames[s->free_frame_count++] = i;
-    for (int i = l->raws; i--; s->raw_user[i] = -1) s->free_raws[s->free_raw_count++] = i;
+    for (int i = 0; i < l->raws; i++) s->raw_user[i] = -1;
     if ((s->fd = memfd_create("isobath", MFD_CLOEXEC)) < 0)
         return ib_fail(diag, ISOBATH_ERR_INTERNAL, "no shared memory for worker processes: %s", strerror(errno));
     if (ftruncate(s->fd, (off_t)l->bytes) == 0) s->base = mmap(NULL, l->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
@@ -115,8 +135,8 @@ static isobath_status take_memory(ib_shared *s, ib_diag *diag)
     int error = s->base ? 0 : errno;
     for (int i = 0; i < s->frames && !error; i++) error = reserve(s->fd, l->frame_stride * (uint64_t)i, l->frame_used);
     if (error) return no_room(s, error, diag);
-    s->reserving = pthread_create(&s->reserver, NULL, reserve_main, s) == 0;
-    if (!s->reserving) s->error = reserve(s->fd, l->raw_offset, l->raw_stride * (uint64_t)s->raws);
+    s->reserving = pthread_create(&s->reserver, NULL, reserver_main, s) == 0;
+    if (!s->reserving) reserve_main(s);
     return ISOBATH_OK;
 }
 
@@ -141,6 +161,7 @@ isobath_status ib_shared_create(const ib_shared_layout *layout, int frames, int 
 void ib_shared_unref(ib_shared *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) return;
+    atomic_store(&s->ending, 1);
     if (s->reserving) pthread_join(s->reserver, NULL);
     if (s->base) munmap(s->base, s->layout.bytes);
     if (s->fd >= 0) close(s->fd);

@@ -27,11 +27,11 @@ uint64_t ib_shared_used_bytes(const ib_shared_layout *layout, int frames, int ra
 
 typedef struct ib_shared ib_shared;
 /* Takes the memory of the first `frames` and `raws` places, so that what is missing is missed at the start; that of others when they are used,
- * those used last first. Gigabytes take a while: that of raw places is taken in a thread, and ib_shared_wait says that it is there, or
- * ISOBATH_ERR_MEMORY; before that no place may be used. Counted references: one for the caller, one for every frame. Errors:
- * ISOBATH_ERR_MEMORY, ISOBATH_ERR_INTERNAL. */
+ * those used last first. Gigabytes take a while: that of raw places is taken in a thread, and each can be used from then on; ib_shared_check
+ * says ISOBATH_ERR_MEMORY when it was not to be had. Counted references: one for the caller, one for every frame. Errors: ISOBATH_ERR_MEMORY,
+ * ISOBATH_ERR_INTERNAL. */
 isobath_status ib_shared_create(const ib_shared_layout *layout, int frames, int raws, ib_diag *diag, ib_shared **out);
-isobath_status ib_shared_wait(ib_shared *shared, ib_diag *diag); /* one thread; again at no cost */
+isobath_status ib_shared_check(ib_shared *shared, ib_diag *diag);
 void ib_shared_unref(ib_shared *shared); /* any thread; NULL allowed */
 int ib_shared_fd(const ib_shared *shared);
 const ib_shared_layout *ib_shared_get_layout(const ib_shared *shared);
