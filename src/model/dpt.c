@@ -62,18 +62,18 @@ done:
 }
 
 /* A composed weight and its bias on the device. */
-static isobath_status upload_composed(ib_params *p, isobath_status st, const float *w, const float *b, int64_t rows, int64_t K,
-                                      ib_weight **weight, ib_tensor *bias)
+static isobath_status upload_composed(ib_params *p, isobath_status st, const float *w, const float *b, int64_t rows,
+                                      int64_t K, ib_weight **weight, ib_tensor *bias)
 {
     IB_TRY(st);
     IB_TRY(ib_params_pack(p, w, IB_WEIGHT_LINEAR, rows, K, 0, weight));
     return ib_params_upload(p, b, rows, bias);
 }
 
-/* Tensors first (out_conv or resize_layers, M x K values a place) and second (a 3x3 of C channels) as one LINEAR; `k` of the transposed
- * convolution, 1: of a 1x1. */
-static isobath_status create_composed(ib_params *p, const char *first, const char *second, int64_t C, int64_t M, int64_t K, int k,
-                                      ib_weight **weight, ib_tensor *bias)
+/* Tensors first (out_conv or resize_layers, M x K values a place) and second (a 3x3 of C channels) as one LINEAR; `k` of the
+ * transposed convolution, 1: of a 1x1. */
+static isobath_status create_composed(ib_params *p, const char *first, const char *second, int64_t C, int64_t M, int64_t K,
+                                      int k, ib_weight **weight, ib_tensor *bias)
 {
     const int64_t rows = (k + 2) * (k + 2) * C;
     char name[80];
@@ -188,10 +188,9 @@ static isobath_status skip_forward(const ib_dpt *d, ib_backend *be, ib_arena *ar
     return ISOBATH_OK;
 }
 
-/* The same from level's projected tokens, where resize_layers and layerK_rn are one. Takes no more memory: layerK_rn lies where
- * the result comes. */
-static isobath_status overlap_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int level, const ib_tensor *tokens, int64_t h,
-                                      int64_t w, const ib_tensor *out, const ib_tap *tap, int64_t first)
+/* The same from level's projected tokens, where resize_layers and layerK_rn are one; layerK_rn lies where the result comes. */
+static isobath_status overlap_forward(const ib_dpt *d, ib_backend *be, ib_arena *arena, int level, const ib_tensor *tokens,
+                                      int64_t h, int64_t w, const ib_tensor *out, const ib_tap *tap, int64_t first)
 {
     const int k = level == 0 ? 4 : 2;
     size_t mark = ib_arena_mark(arena);
@@ -301,7 +300,7 @@ static isobath_status depth_piece(void *ctx, int64_t first, int64_t count)
     return ib_output_head(be, &(ib_output_head_args){o, d->output2, d->output2_b, y, d->config->max_depth});
 }
 
-/* The same with output_conv1's products first. Takes no more memory: u1 and its scratch lie where the result comes. */
+/* The same with output_conv1's products first; u1 and its scratch lie where the result comes. */
 static isobath_status depth_piece_taps(void *ctx, int64_t first, int64_t count)
 {
     const depth_job *job = ctx;
