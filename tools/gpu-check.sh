@@ -8,7 +8,7 @@
 #   --ready            DIR holds a finished build: nothing is compiled (LD_LIBRARY_PATH names libraries that the system lacks)
 #   --clip FILE        an H.264 file for the whole command (tools/whole-command.sh); raw .h264 is repeated to make it long; without it one is made
 #   --reference DIR    a checkout of the PyTorch implementation of Video Depth Anything, timed by bench/reference.py with the same weights; torch.compile
-#                      of it begins at once, beside the checks, and stands still while speed is measured
+#                      of it begins at once, beside the checks, and stands still while memory and speed are measured
 #   --steps LIST       of: ptx ops oracles sanitizer guard decode speed whole kernels reference; default all of them
 #   --add              the rows are added to those of an earlier call
 # The steps speed, whole and reference want the card for themselves; the others may share it.
@@ -277,6 +277,7 @@ most_memory() { # COMMAND...: runs it, prints the most memory of the card meanwh
     echo "$most"
     return $rc
 }
+compiling STOP # memory is measured from here on, then speed
 if ! wanted guard; then row skip guard 0 "not among --steps"
 elif [ -z "$isobath" ] || [ -z "$synth" ]; then row skip guard 0 "the build has no isobath, only the ops"
 else
@@ -340,7 +341,6 @@ else row skip decode 0 "the build has no compare_decoders"
 fi
 
 # ---- speed: the network, the whole command, every kernel
-compiling STOP
 if ! wanted speed; then row skip speed 0 "not among --steps"
 elif [ -z "$network" ]; then row skip speed 0 "the build has no bench_network, only the ops"
 else
