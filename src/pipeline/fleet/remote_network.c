@@ -41,9 +41,13 @@ static void open_feed(ib_remote *r, const ib_msg_open *o, ib_msg_opened *answer)
     ib_diag diag = IB_DIAG_INIT;
     ib_remote_close_feeds(r);
     r->open = *o;
+    if (r->sabotage.nvdec > 0 && o->device == IB_DEVICE_NULL) {
+        r->open.media.decoder = IB_DECODER_AUTO;
+        r->open.media.cuda_device = (int)getpid() % r->sabotage.nvdec;
+    }
     r->feeds = ib_sabotage_is_card(o->device) ? IB_REMOTE_FEEDS : 1;
     if (r->sabotage.decoders > 0 && r->sabotage.decoders <= IB_REMOTE_FEEDS) r->feeds = r->sabotage.decoders;
-    if (ib_feed_open(o, o->device != IB_DEVICE_CPU, &diag, &r->feed[0]) == ISOBATH_OK) {
+    if (ib_feed_open(&r->open, o->device != IB_DEVICE_CPU, &diag, &r->feed[0]) == ISOBATH_OK) {
         const ib_media_info *info = ib_feed_info(r->feed[0]);
         answer->decodes = 1;
         answer->width = info->width;
@@ -144,6 +148,7 @@ static void register_place(ib_remote *r, ib_backend *backend, int place)
     if (atomic_compare_exchange_strong(&r->registered[place], &state, PLACE_BUSY)) {
         int64_t start = ib_now_us();
         if (r->setup.device >= 0) touch_place(r, place);
+        else if (r->sabotage.card_us) ib_sabotage_fill((float *)(void *)raw_address(r, place), r->layout.raw_stride / sizeof(float));
         ib_host_register(backend, raw_address(r, place), r->layout.raw_stride);
         atomic_store(&r->registered[place], PLACE_KNOWN);
         ib_trace_span(r->trace, "register a place", start, -1);

@@ -30,6 +30,7 @@ void ib_sabotage_init(ib_sabotage *s)
         if (strncmp(item, "delay_us=", 9) == 0) s->delay_us = atoi(item + 9);
         if (strncmp(item, "pause_us=", 9) == 0) s->pause_us = atoi(item + 9);
         if (strncmp(item, "card_us=", 8) == 0) s->card_us = atoi(item + 8);
+        if (strncmp(item, "nvdec=", 6) == 0) s->nvdec = atoi(item + 6);
         if (strncmp(item, "decode_us=", 10) == 0) s->decode_us = atoi(item + 10);
         if (strncmp(item, "decoders=", 9) == 0) s->decoders = atoi(item + 9);
         if (strncmp(item, "window=", 7) == 0) s->window = atoll(item + 7);
@@ -88,6 +89,15 @@ void ib_sabotage_wait(int64_t due_us)
 {
     int64_t left = due_us ? due_us - ib_now_us() : 0;
     if (left > 0) usleep((useconds_t)left);
+}
+
+void ib_sabotage_fill(float *raw, size_t count)
+{
+    uint32_t noise = 1;
+    for (size_t i = 0; i < count; i++) { /* slopes, and noise as much as a network's */
+        noise = noise * 1664525u + 1013904223u;
+        raw[i] = 1 + (float)(i % 65536) * 1e-4f + (float)(noise >> 20) * 1e-6f;
+    }
 }
 
 void ib_sabotage_result(ib_sabotage *s, int fd, ib_msg_result *o, float *raw)
