@@ -187,6 +187,17 @@ static isobath_status read_cuts(ib_run *r)
     return s->options.cuts && !s->cuts_auto ? ib_cuts_read(s->options.cuts, r->diag, &r->cuts, &r->cut_count) : ISOBATH_OK;
 }
 
+#define PACK_DEVICES 2
+
+/* Which sink packs frames where they are rendered; -1: none. The runner waits for a window's frames, with packing some 3 ms more of it where each has a
+ * thread: more than two quick cards would wait for that, and there the sinks' threads compress beside it. */
+static int find_packer(const ib_run *r)
+{
+    const ib_setup *s = r->setup;
+    int threads = ib_pool_threads(r->host_pool), many = s->devices.count > PACK_DEVICES && threads >= IB_PLAN_STEP;
+    return r->renderers && !s->guided && !many ? ib_sink_packs(&s->sink, s->formats, r->sinks, s->format_count, threads) : -1;
+}
+
 static isobath_status open_all(ib_run *r)
 {
     ib_setup *s = r->setup;
@@ -200,7 +211,7 @@ static isobath_status open_all(ib_run *r)
     if (!r->loading) IB_TRY(open_network(r));
     IB_TRY(open_alignment(r));
     IB_TRY(ib_run_open_sinks(r));
-    r->packs = r->renderers && !s->guided ? ib_sink_packs(&s->sink, s->formats, r->sinks, s->format_count, ib_pool_threads(r->host_pool)) : -1;
+    r->packs = find_packer(r);
     IB_TRY(open_commit(r));
     IB_TRY(ib_run_start_hash(r));
     ib_range range = ib_resume_range(r);
