@@ -25,7 +25,7 @@ struct ib_frame_queue {
     void *ctx;
     int64_t bound_bytes;
     pthread_mutex_t lock;
-    pthread_cond_t work;   /* a frame waits, or the end: one thread is woken for a frame, the others' cores are busy */
+    pthread_cond_t work;   /* a frame waits, or the end; all are woken: glibc up to 2.41 may lose a signal to one of several (its bug 25847) */
     pthread_cond_t turned; /* it may be somebody's turn to commit */
     pthread_cond_t room;   /* a frame is finished */
     waiting *head, **tail;
@@ -143,7 +143,7 @@ isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
         *queue->tail = item;
         queue->tail = &item->next;
         queue->bytes += bytes;
-        pthread_cond_signal(&queue->work);
+        pthread_cond_broadcast(&queue->work);
     }
     pthread_mutex_unlock(&queue->lock);
     if (st != ISOBATH_OK) free(item);

@@ -73,7 +73,7 @@ static isobath_status meet(void *ctx, ib_depth_frame *frame, int thread)
     return atomic_load(&p->working) % 4 ? ISOBATH_ERR_INTERNAL : ISOBATH_OK;
 }
 
-/* A push wakes one thread; four wake four. */
+/* Four pushes find four threads. */
 static void every_thread_works(void **state)
 {
     (void)state;
