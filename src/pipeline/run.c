@@ -563,6 +563,8 @@ isobath_status ib_run_all(ib_run *r)
 {
     atomic_store(&r->counters->start_us, ib_now_us());
     isobath_status st = process(r);
+    if (r->source) ib_source_stop(r->source);
+    if (r->stream) ib_windows_end(r->stream); /* its threads write to the log */
     if (st != ISOBATH_OK) st = ib_fail(r->diag, st, "the run failed: %s", isobath_status_name(st));
     ib_log_event(r->log, st == ISOBATH_OK ? "done" : "failed",
                  json_pack("{s:I, s:f, s:o}", "frames", (json_int_t)r->frame_count, "seconds",
