@@ -72,7 +72,8 @@ isobath_status isobath_model_plan(const char *model, int width, int height, int 
     if (st == ISOBATH_OK) {
         ib_plan_network_size(width, height, input_size ? input_size : m.input_size, m.temporal, &cost->network_width, &cost->network_height);
         int64_t pixels = (int64_t)(cost->network_height / 14) * (cost->network_width / 14);
-        ib_vda_shape shape = {cost->network_height, cost->network_width, 1, 1, pixels < 1024 ? pixels : 1024, 1};
+        ib_vda_shape shape = {.height = cost->network_height, .width = cost->network_width, .encode_batch = 1, .depth_batch = 1,
+                              .temporal_piece = pixels < 1024 ? pixels : 1024, .depth_slots = 1};
         for (int i = 0; st == ISOBATH_OK && i < 2; i++) {
             ib_vda_memory mem;
             st = ib_vda_plan(&m, &shape, i ? IB_BF16 : IB_F32, &diag, &mem);
