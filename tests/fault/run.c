@@ -40,10 +40,12 @@ static const char *result_path(e2e *e, const char *folder, int i)
     return e2e_path(e, name);
 }
 
+static const char *formats; /* of the runs; the one piece of state that every part of the test has in common */
+
 static outcome run(e2e *e, const char *out, fault_mode mode, int64_t n)
 {
     isobath_run_options o = e2e_options(e, "a.mkv", out);
-    o.formats = "png16,npz,exr,ffv1,preview,src";
+    o.formats = formats;
     outcome r;
     fault_arm(mode, n);
     r.status = e2e_run(e, &o);
@@ -58,16 +60,23 @@ static int inside_jansson(void *site)
     return dladdr(site, &where) && where.dli_fname && strstr(where.dli_fname, "jansson");
 }
 
+/* Of a file or folder of results; "" where there is none. */
+static void digest(e2e *e, const char *folder, int i, char text[65])
+{
+    const char *path = result_path(e, folder, i);
+    text[0] = '\0';
+    if (access(path, F_OK) == 0) e2e_digest(path, text);
+}
+
 /* What is wrong with an outcome, into text; 0: nothing. */
 static int judge(e2e *e, const outcome *r, const char *out, char good[RESULTS][65], char *text, size_t size)
 {
     if (!r->site) return r->status == ISOBATH_OK ? 0 : snprintf(text, size, "failed without a reason: %s", e->error);
     if (r->status == ISOBATH_OK) {
         for (int i = 0; i < RESULTS; i++) {
-            char digest[65] = "";
-            const char *path = result_path(e, out, i);
-            if (access(path, F_OK) == 0) e2e_digest(path, digest);
-            if (strcmp(digest, good[i])) return snprintf(text, size, "the run succeeded with another %s", results[i]);
+            char now[65];
+            digest(e, out, i, now);
+            if (strcmp(now, good[i])) return snprintf(text, size, "the run succeeded with another %s", results[i]);
         }
         return 0;
     }
@@ -104,14 +113,13 @@ static int try_one(e2e *e, fault_mode mode, int64_t n, char good[RESULTS][65])
     return status != 0;
 }
 
-static void every_allocation_can_fail(void **state)
+static void try_all(e2e *e, int samples)
 {
-    e2e *e = *state;
     e2e_clip(e, "a.mkv", 8, 0);
     outcome r = run(e, "good", FAULT_NEVER, 0);
     if (r.status != ISOBATH_OK) fail_msg("%s", e->error);
     char good[RESULTS][65];
-    for (int i = 0; i < RESULTS; i++) e2e_digest(result_path(e, "good", i), good[i]);
+    for (int i = 0; i < RESULTS; i++) digest(e, "good", i, good[i]);
     const char *only = getenv("ISOBATH_FAULT_ONLY"), *all = getenv("ISOBATH_FAULT_ALL");
     if (only) {
         r = run(e, "out", strchr(only, '+') ? FAULT_FROM : FAULT_ONCE, atoll(only));
@@ -125,8 +133,8 @@ static void every_allocation_can_fail(void **state)
     assert_true(r.calls > 500); /* or the wrappers are not linked */
     int part = 0, parts = 1, faults = 0;
     if (all) assert_int_equal(sscanf(all, "%d/%d", &part, &parts), 2);
-    for (int64_t i = 0; i < (all ? r.calls + 50 : SAMPLES) && faults < MOST_FAULTS; i++) { /* threads vary the number a little */
-        int64_t n = all ? i + 1 : 1 + i * r.calls / SAMPLES + i * 7 % 11;
+    for (int64_t i = 0; i < (all ? r.calls + 50 : samples) && faults < MOST_FAULTS; i++) { /* threads vary the number a little */
+        int64_t n = all ? i + 1 : 1 + i * r.calls / samples + i * 7 % 11;
         if (n % parts != part) continue;
         faults += try_one(e, FAULT_ONCE, n, good);
         if (all ? !getenv("ISOBATH_FAULT_ONCE") : i % 2) faults += try_one(e, FAULT_FROM, n, good);
@@ -134,8 +142,24 @@ static void every_allocation_can_fail(void **state)
     assert_int_equal(faults, 0);
 }
 
+static void every_allocation_can_fail(void **state)
+{
+    formats = "png16,npz,exr,ffv1,preview,src";
+    try_all(*state, SAMPLES);
+}
+
+/* png16 alone is packed where it is rendered. */
+static void every_allocation_can_fail_where_frames_are_packed(void **state)
+{
+    e2e *e = *state;
+    formats = "png16";
+    clip_remove_dir(e2e_path(e, "good"));
+    try_all(e, SAMPLES / 4);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_can_fail)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_can_fail),
+                                       cmocka_unit_test(every_allocation_can_fail_where_frames_are_packed)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
 }
