@@ -150,12 +150,12 @@ isobath_status ib_exec_start(ib_exec *e, ib_source *source, const ib_range *rang
     e->alive = e->o.processes;
     for (int i = 0; i < e->o.processes; i++) {
         if (pthread_create(&e->runners[i].thread, NULL, ib_exec_runner_main, &e->runners[i]) != 0)
-            return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start a thread for the depth program");
+            return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start a thread for the depth program");
         e->runners[i].running = 1;
     }
     if (pthread_create(&e->feeder, NULL, ib_exec_feeder_main, e) != 0) {
         ib_exec_stop_all(e);
-        return ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start a thread for the depth program");
+        return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start a thread for the depth program");
     }
     e->feeding = 1;
     *out = &e->stream;

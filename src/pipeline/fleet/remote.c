@@ -227,7 +227,7 @@ static isobath_status serve_run(ib_remote *r)
     int decodes = r->feed[0] != NULL;
     r->newest = (ib_msg_window){.shot = -1};
     if (pthread_create(&listener, NULL, listen_main, r) != 0)
-        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+        return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "could not start a thread of a worker process");
     if (r->feed[0]) IB_TRY(ib_remote_start_feed(r));
     IB_TRY(serve(r)); /* else the run ends this process, and its threads with it */
     pthread_join(listener, NULL);

@@ -143,14 +143,14 @@ static isobath_status start_feeder(ib_remote *r, int feed)
     *f = (feeder){r, feed};
     if (pthread_create(&r->feeder[feed], NULL, feed_main, f) == 0) return ISOBATH_OK;
     free(f);
-    return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+    return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "could not start a thread of a worker process");
 }
 
 isobath_status ib_remote_start_feed(ib_remote *r)
 {
     for (int i = 0; i < r->feeds; i++) IB_TRY(start_feeder(r, i));
     if (pthread_create(&r->looker, NULL, look_main, r) != 0)
-        return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "could not start a thread of a worker process");
+        return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "could not start a thread of a worker process");
     return ISOBATH_OK;
 }
 

@@ -120,7 +120,7 @@ isobath_status ib_commit_start(const ib_commit_options *options, ib_commit **out
     pthread_cond_init(&c->changed, NULL);
     if (pthread_create(&c->thread, NULL, commit_main, c) != 0) {
         ib_commit_destroy(c);
-        return ib_fail(options->diag, ISOBATH_ERR_INTERNAL, "could not start the journal's thread");
+        return ib_fail(options->diag, ISOBATH_ERR_MEMORY, "could not start the journal's thread");
     }
     c->started = 1;
     *out = c;

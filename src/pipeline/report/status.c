@@ -156,7 +156,7 @@ isobath_status ib_status_start(const char *path, const char *name, const char *t
     pthread_cond_init(&s->wake, NULL);
     isobath_status st = s->path && s->name && s->task ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the status file");
     if (st == ISOBATH_OK && pthread_create(&s->thread, NULL, status_main, s) != 0)
-        st = ib_fail(diag, ISOBATH_ERR_INTERNAL, "could not start the status thread");
+        st = ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start the status thread");
     if (st != ISOBATH_OK) free_status(s);
     else *out = s;
     return st;
