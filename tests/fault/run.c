@@ -128,6 +128,7 @@ static void try_all(e2e *e, int samples)
         judge(e, &r, "out", good, text, sizeof text);
         print_message("n = %s: %s: %s; %s\n", only, isobath_status_name(r.status), e->error, text);
         fault_print(r.site);
+        clip_remove_dir(e2e_path(e, "out")); /* for the next part of the test */
         return;
     }
     print_message("%lld allocations in a run\n", (long long)r.calls);
