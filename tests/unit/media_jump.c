@@ -86,33 +86,40 @@ static void jumps_of(const char *path, const ib_media_options *o)
     ib_media_close(m);
 }
 
+/* Every entry of the index of what is kept; their number. */
+static int64_t read_index(const char *path, const ib_media_options *o, ib_media_entry entries[FRAMES + 1])
+{
+    ib_media_index *x;
+    ib_diag diag = IB_DIAG_INIT;
+    int64_t n = 0;
+    int got = 1;
+    ib_media *m = open_clip(path, o);
+    int stride = ib_media_get_info(m)->stride;
+    ib_media_close(m);
+    if (ib_media_index_open(path, o, stride, &diag, &x) != ISOBATH_OK) fail_msg("%s", diag.text);
+    for (; n <= FRAMES && got; n += got)
+        if (ib_media_index_next(x, &entries[n], &got) != ISOBATH_OK) fail_msg("%s", diag.text);
+    ib_media_index_close(x);
+    return n;
+}
+
 /* From the key frame that the index names: it always arrives, after no more frames than the index says. */
 static void jumps_from_keys(const char *path, const ib_media_options *o)
 {
     static ib_media_entry entries[FRAMES + 1];
     reading all;
-    ib_media_index *x;
-    ib_diag diag = IB_DIAG_INIT;
-    int64_t n = 0, time, index;
+    int64_t time, index;
     uint64_t hash;
-    int got = 1, arrived;
+    int arrived;
     read_all(path, o, &all);
-    ib_media *m = open_clip(path, o);
-    int stride = ib_media_get_info(m)->stride;
-    ib_media_close(m);
-    if (ib_media_index_open(path, o, stride, &diag, &x) != ISOBATH_OK) fail_msg("%s", diag.text);
-    while (n <= FRAMES && got) {
-        if (ib_media_index_next(x, &entries[n], &got) != ISOBATH_OK) fail_msg("%s", diag.text);
-        n += got;
-    }
-    ib_media_index_close(x);
+    int64_t n = read_index(path, o, entries);
     assert_int_equal(n, all.count);
     for (int64_t i = 0; i < n; i++) {
         assert_int_equal(entries[i].pts_us, all.times[i]);
         assert_true(entries[i].lead >= 0 && entries[i].key_us <= entries[i].pts_us && (entries[i].lead == 0) == (entries[i].key_us == entries[i].pts_us));
     }
     for (int64_t to = 1; to < n; to += 23) {
-        m = open_clip(path, o);
+        ib_media *m = open_clip(path, o);
         assert_int_equal(ib_media_jump_from(m, to, entries[to].pts_us, entries[to].key_us, &arrived), ISOBATH_OK);
         if (!arrived) fail_msg("%s: not at frame %lld", path, (long long)to);
         for (int64_t i = to; i < to + 40 && i < n; i++) {
@@ -130,17 +137,12 @@ static void jumps_on_and_on(const char *path, const ib_media_options *o)
     static ib_media_entry entries[FRAMES + 1];
     static const int ahead[] = {9, 41, 12, 27, 64, 3, 18};
     reading all;
-    ib_media_index *x;
-    ib_diag diag = IB_DIAG_INIT;
-    int64_t n = 0, time, index;
+    int64_t time, index;
     uint64_t hash;
-    int got = 1, arrived;
+    int arrived;
     read_all(path, o, &all);
     ib_media *m = open_clip(path, o);
-    if (ib_media_index_open(path, o, ib_media_get_info(m)->stride, &diag, &x) != ISOBATH_OK) fail_msg("%s", diag.text);
-    for (; n <= FRAMES && got; n += got)
-        if (ib_media_index_next(x, &entries[n], &got) != ISOBATH_OK) fail_msg("%s", diag.text);
-    ib_media_index_close(x);
+    int64_t n = read_index(path, o, entries);
     for (int64_t to = 0, jump = 0; to < n; to += 5 + ahead[jump++ % 7]) {
         if (to && ib_media_jump_from(m, to, entries[to].pts_us, entries[to].key_us, &arrived) != ISOBATH_OK) fail_msg("%s: jump to %lld", path, (long long)to);
         if (to && !arrived) fail_msg("%s: not at frame %lld", path, (long long)to);
