@@ -186,7 +186,12 @@ static void host_buffer_free(void *opaque, uint8_t *data)
 
 void ib_hw_close(ib_hw *hw)
 {
+    CUcontext old;
     if (!hw) return;
+    if (hw->watch.release && hw->card->d.push(hw->card->context) == 0) {
+        hw->watch.release(hw);
+        hw->card->d.pop(&old);
+    }
     av_buffer_unref(&hw->frames);
     av_buffer_unref(&hw->device);
     free(hw);
@@ -211,12 +216,15 @@ isobath_status ib_hw_attach(ib_hw *hw, AVCodecContext *codec, ib_diag *diag)
 
 void ib_hw_enter(ib_hw *hw)
 {
-    if (hw->watch.counts) hw->before = *hw->watch.counts();
+    if (!hw->watch.counts) return;
+    hw->before = *hw->watch.counts();
+    hw->watch.work_for(hw);
 }
 
 int ib_hw_leave(ib_hw *hw)
 {
     if (!hw->watch.counts) return 0;
+    hw->watch.work_for(NULL);
     const ib_nvcuvid_counts *now = hw->watch.counts(), *before = &hw->before;
     hw->total.mapped += now->mapped - before->mapped;
     hw->total.unknown += now->unknown - before->unknown;

@@ -39,35 +39,33 @@ static int find_driver(char path[IB_MODULE_PATH_SIZE])
     return found;
 }
 
-/* What libavcodec gets when it asks for the driver's library: the module's functions, or NULL. */
-static ib_nvcuvid_counts_of_thread *in_place(ib_nvcuvid_attach **attach)
+/* What libavcodec gets when it asks for the driver's library: is it the module? */
+static int in_place(ib_hw_watch *watch, ib_nvcuvid_attach **attach)
 {
     void *library = dlopen(DRIVER, RTLD_LAZY | RTLD_NOLOAD);
-    ib_nvcuvid_counts_of_thread *counts = NULL;
-    if (!library) return NULL;
-    *(void **)&counts = dlsym(library, IB_NVCUVID_COUNTS);
+    if (!library) return 0;
+    *(void **)&watch->counts = dlsym(library, IB_NVCUVID_COUNTS);
+    *(void **)&watch->work_for = dlsym(library, IB_NVCUVID_WORK_FOR);
+    *(void **)&watch->release = dlsym(library, IB_NVCUVID_RELEASE);
     *(void **)attach = dlsym(library, IB_NVCUVID_ATTACH);
     dlclose(library);
-    return counts && *attach ? counts : NULL;
+    return watch->counts && watch->work_for && watch->release && *attach;
 }
 
 int ib_hw_watch_open(ib_hw_watch *watch, char *why, size_t size)
 {
     char driver[IB_MODULE_PATH_SIZE], module[IB_MODULE_PATH_SIZE];
     ib_nvcuvid_attach *attach = NULL;
-    ib_nvcuvid_counts_of_thread *counts = in_place(&attach);
     *watch = (ib_hw_watch){0};
     why[0] = '\0';
-    if (counts) { /* by an earlier decoder */
-        watch->counts = counts;
-        return 1;
-    }
+    if (in_place(watch, &attach)) return 1; /* by an earlier decoder */
+    *watch = (ib_hw_watch){0};
     if (!find_driver(driver)) return 0;
     if (!ib_module_path(MODULE, "ISOBATH_NVCUVID_MODULE", module))
         snprintf(why, size, "the module " MODULE " is neither beside the program nor in %s", ib_module_library_folder());
     else if (!dlopen(module, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)) snprintf(why, size, "the module " MODULE " does not load");
-    else if (!(counts = in_place(&attach))) snprintf(why, size, DRIVER " was loaded before " MODULE);
+    else if (!in_place(watch, &attach)) snprintf(why, size, DRIVER " was loaded before " MODULE);
     else if (!attach(driver)) snprintf(why, size, DRIVER " does not load, or is too old to tell");
-    else watch->counts = counts;
+    if (why[0]) *watch = (ib_hw_watch){0};
     return 1;
 }

@@ -7,7 +7,9 @@
 #include <stddef.h>
 
 typedef struct ib_hw_watch {
-    ib_nvcuvid_counts_of_thread *counts; /* NULL: nobody asks */
+    ib_nvcuvid_counts_of_thread *counts; /* NULL: nobody asks, and there are no others either */
+    ib_nvcuvid_work_for *work_for;
+    ib_nvcuvid_release *release;
 } ib_hw_watch;
 
 /* Puts the module in its place, once per process, before libavcodec loads the driver's library. Returns 1 when that library,

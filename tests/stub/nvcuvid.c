@@ -57,6 +57,7 @@ STUB(cuvidCreateDecoder, (decoder **out, const create_info *info), {
     (*out)->height = (unsigned)info->height;
     pthread_mutex_lock(&lock);
     stub_nvcuvid *s = &stub_nvcuvid_state;
+    s->made++;
     if (++s->decoders > s->most_decoders) s->most_decoders = s->decoders;
     pthread_mutex_unlock(&lock);
     return 0;

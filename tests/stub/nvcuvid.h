@@ -7,7 +7,7 @@ typedef struct stub_nvcuvid {
     int status_of_damage;
     int polls;           /* so often a picture's status is "in progress" first */
     int no_status;       /* 1: the status of a picture cannot be asked for */
-    int decoders, most_decoders, maps; /* open now; at a time; pictures mapped */
+    int decoders, most_decoders, made, maps; /* open now; at a time; in all; pictures mapped */
 } stub_nvcuvid;
 
 #endif

@@ -2,6 +2,7 @@
  * apart but do not decode them. Frames, their order and times are those of software; damage that the driver reports sends the decoder
  * back to software; what cannot be seen is said. */
 #include "media/hw_watch.h"
+#include "media/index.h"
 #include "media/media.h"
 #include "stub/nvcuvid.h"
 #include "support/clips.h"
@@ -242,6 +243,70 @@ static void test_sessions_end(void **state)
     assert_int_equal(stub->decoders, 0);
 }
 
+/* One reading that jumps from segment to segment, as a worker's does that leaves every second one to another: the frames are those of one that
+ * reads from the start to the end, and the card's decoder is made once, however the groups of pictures begin. */
+static void test_jumps(void **state)
+{
+    (void)state;
+    static const struct kind {
+        const char *encoder, *options;
+        int made_anew; /* by libavcodec, with every jump: else the test shows little */
+    } kinds[] = {{"libx264", "preset=ultrafast", 1},
+                 {"libx264", "preset=ultrafast:x264-params=open-gop=1", 1},
+                 {"libx264", "preset=ultrafast:x264-params='open-gop=1:b-pyramid=2:ref=4'", 1},
+                 {"libx265", "preset=ultrafast:x265-params='open-gop=1:bframes=3:log-level=none'", 0},
+                 {"libx265", "preset=ultrafast:x265-params='open-gop=1:bframes=3:repeat-headers=1:log-level=none'", 0},
+                 {"mpeg2video", NULL, 0}};
+    static frame all[LONG];
+    static ib_media_entry entries[LONG + 1];
+    ib_media_info info;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        if (!clip_have_encoder(kinds[k].encoder)) continue;
+        const char *const file = "card_jumps.mkv";
+        clip c = {.encoder = kinds[k].encoder, .options = kinds[k].options, .frames = 320, .width = W, .height = H, .gop = 20, .b_frames = 3};
+        assert_int_equal(clip_write(file, &c), 0);
+        int n = read_file(file, IB_DECODER_CUDA, 0, LONG, all, &info), count = 0, jumps = 0, got = 1, arrived;
+        assert_true(n == 320 && all[n - 1].on_card);
+        ib_diag diag = IB_DIAG_INIT;
+        ib_media_index *index;
+        ib_media_options o = {.decoder = IB_DECODER_CUDA};
+        assert_int_equal(ib_media_index_open(file, &o, 1, &diag, &index), ISOBATH_OK);
+        while (count <= n && got) {
+            assert_int_equal(ib_media_index_next(index, &entries[count], &got), ISOBATH_OK);
+            count += got;
+        }
+        ib_media_index_close(index);
+        assert_int_equal(count, n);
+        ib_media *m;
+        ib_media_viewer *viewer = NULL;
+        stub->made = stub->most_decoders = 0;
+        assert_int_equal(ib_media_open(file, &o, &diag, &m), ISOBATH_OK);
+        for (int to = 0; to < n; to += 31 + jumps % 3, jumps++) {
+            if (to) assert_int_equal(ib_media_jump_from(m, to, entries[to].pts_us, entries[to].key_us, &arrived), ISOBATH_OK);
+            if (to && !arrived) fail_msg("%s %s: not at frame %d", kinds[k].encoder, kinds[k].options, to);
+            for (int i = to; i < to + 8 && i < n; i++) {
+                ib_media_picture *p;
+                ib_media_frame f;
+                ib_yuv_planes planes;
+                assert_int_equal(ib_media_read_picture(m, &p, &f, &got), ISOBATH_OK);
+                assert_true(got && f.index == i && f.pts_us == all[i].pts_us && ib_media_picture_planes(p)->on_device);
+                assert_int_equal(ib_media_look(&viewer, p, &diag, &planes), ISOBATH_OK);
+                if (memcmp(planes.plane[0], all[i].y, 4) != 0) fail_msg("%s %s: frame %d after a jump to %d", kinds[k].encoder, kinds[k].options, i, to);
+                ib_media_picture_free(p);
+            }
+        }
+        print_message("%s %s: %d jumps, %d decoders made, %d at a time\n", kinds[k].encoder, kinds[k].options ? kinds[k].options : "", jumps - 1, stub->made,
+                      stub->most_decoders);
+        assert_true(jumps > 8);
+        assert_in_range(stub->made, 1, 2);
+        ib_media_viewer_free(viewer);
+        ib_media_close(m);
+        assert_int_equal(stub->decoders, 0);
+        assert_string_equal(diag.text, "");
+        unlink(file);
+    }
+}
+
 static int make_clip(void **state)
 {
     (void)state;
@@ -274,6 +339,6 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_module), cmocka_unit_test(test_passes_on), cmocka_unit_test(test_clean),
                                        cmocka_unit_test(test_damage), cmocka_unit_test(test_blind), cmocka_unit_test(test_sessions),
-                                       cmocka_unit_test(test_sessions_damage), cmocka_unit_test(test_sessions_end)};
+                                       cmocka_unit_test(test_sessions_damage), cmocka_unit_test(test_sessions_end), cmocka_unit_test(test_jumps)};
     return cmocka_run_group_tests_name("media_card", tests, make_clip, remove_clip);
 }

@@ -21,6 +21,8 @@ static const clip kinds[] = {
     {.encoder = "libx264", .gop = 40, .b_frames = 3, .options = "preset=ultrafast:x264-params=open-gop=1"},
     {.encoder = "libx264", .gop = 500, .options = "preset=ultrafast:x264-params=intra-refresh=1"},
     {.encoder = "libx265", .gop = 50, .options = "preset=ultrafast:x265-params=log-level=none"},
+    {.encoder = "libx265", .gop = 24, .b_frames = 3, .options = "preset=ultrafast:x265-params='open-gop=1:bframes=3:log-level=none'"},
+    {.encoder = "libx264", .gop = 30, .b_frames = 3, .options = "preset=ultrafast:x264-params='open-gop=1:b-pyramid=2:ref=4'"},
     {.encoder = "libx265", .gop = 20, .b_frames = 2, .options = "preset=ultrafast:x265-params='open-gop=0:bframes=2:log-level=none'"},
 };
 

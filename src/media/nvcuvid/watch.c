@@ -1,9 +1,10 @@
 /* isobath_nvcuvid.so: stands in for the driver's libnvcuvid.so.1, passes every call on, and asks what libavcodec does not ask: was the
- * picture that is being mapped damaged?
+ * picture that is being mapped damaged? And decoders that libavcodec drops with every flush are kept for it (keep.h).
  *
  * libavcodec loads the decoder library by its name and keeps the handle of its decoder to itself. This module has that name as its
  * SONAME, so once the program has loaded it, the dynamic linker gives it to libavcodec. The prototypes are those of nvcuvid.h, with
  * void * for its handles and structures. Every function of the library that libavcodec looks for must be here. */
+#include "media/nvcuvid/keep.h"
 #include "media/nvcuvid/nvcuvid.h"
 
 #include <dlfcn.h>
@@ -20,8 +21,6 @@ typedef unsigned long long address;
 /* name, parameters, arguments; all return a CUresult (or an enum of that size). */
 #define FORWARDED(F)                                                                                                        \
     F(cuvidGetDecoderCaps, (void *caps), (caps))                                                                            \
-    F(cuvidCreateDecoder, (void **decoder, void *info), (decoder, info))                                                    \
-    F(cuvidDestroyDecoder, (void *decoder), (decoder))                                                                      \
     F(cuvidDecodePicture, (void *decoder, void *picture), (decoder, picture))                                               \
     F(cuvidReconfigureDecoder, (void *decoder, void *info), (decoder, info))                                                \
     F(cuvidUnmapVideoFrame, (void *decoder, unsigned at), (decoder, at))                                                    \
@@ -53,6 +52,7 @@ enum { WAIT_NS = 50000, WAITS = 20000 /* a second: a card that takes longer for 
 #define MEMBER(name, parameters, arguments) int(*name) parameters;
 static struct driver {
     FORWARDED(MEMBER)
+    ib_keep_driver decoders;
     int (*cuvidGetDecodeStatus)(void *decoder, int picture, void *status);
     int (*cuvidMapVideoFrame)(void *decoder, int picture, unsigned *at, unsigned *pitch, void *how);
     int (*cuvidMapVideoFrame64)(void *decoder, int picture, address *at, unsigned *pitch, void *how);
@@ -64,6 +64,18 @@ static _Thread_local ib_nvcuvid_counts counts;
     EXPORT int name parameters;                \
     EXPORT int name parameters { return driver.name ? driver.name arguments : NOT_INITIALIZED; }
 FORWARDED(PASS_ON)
+
+EXPORT int cuvidCreateDecoder(void **decoder, void *info);
+EXPORT int cuvidCreateDecoder(void **decoder, void *info)
+{
+    return driver.decoders.create ? ib_keep_create(&driver.decoders, decoder, info) : NOT_INITIALIZED;
+}
+
+EXPORT int cuvidDestroyDecoder(void *decoder);
+EXPORT int cuvidDestroyDecoder(void *decoder)
+{
+    return driver.decoders.destroy ? ib_keep_destroy(&driver.decoders, decoder) : NOT_INITIALIZED;
+}
 
 EXPORT int cuvidGetDecodeStatus(void *decoder, int picture, void *status);
 EXPORT int cuvidGetDecodeStatus(void *decoder, int picture, void *status)
@@ -119,7 +131,8 @@ EXPORT int isobath_nvcuvid_attach(const char *path)
 #define FIND(name, parameters, arguments) find(library, #name, &driver.name);
         FORWARDED(FIND)
         find(library, "cuvidMapVideoFrame", &driver.cuvidMapVideoFrame);
-        attached = find(library, "cuvidGetDecodeStatus", &driver.cuvidGetDecodeStatus) &&
+        attached = find(library, "cuvidCreateDecoder", &driver.decoders.create) && find(library, "cuvidDestroyDecoder", &driver.decoders.destroy) &&
+                   find(library, "cuvidGetDecodeStatus", &driver.cuvidGetDecodeStatus) &&
                    find(library, "cuvidMapVideoFrame64", &driver.cuvidMapVideoFrame64);
     }
     int ok = attached;
@@ -129,3 +142,9 @@ EXPORT int isobath_nvcuvid_attach(const char *path)
 
 EXPORT ib_nvcuvid_counts_of_thread isobath_nvcuvid_counts;
 EXPORT ib_nvcuvid_counts *isobath_nvcuvid_counts(void) { return &counts; }
+
+EXPORT ib_nvcuvid_work_for isobath_nvcuvid_work_for;
+EXPORT void isobath_nvcuvid_work_for(const void *owner) { ib_keep_work_for(owner); }
+
+EXPORT ib_nvcuvid_release isobath_nvcuvid_release;
+EXPORT void isobath_nvcuvid_release(const void *owner) { ib_keep_release(&driver.decoders, owner); }
