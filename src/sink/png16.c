@@ -38,6 +38,11 @@ static isobath_status png16_work(void *ctx, ib_depth_frame *frame, int thread)
     return ib_png_store_write(((png16_sink *)ctx)->store, frame, thread);
 }
 
+static isobath_status png16_two(void *ctx, ib_depth_frame *const frame[2], int thread)
+{
+    return ib_png_store_write_two(((png16_sink *)ctx)->store, (const ib_depth_frame *const[2]){frame[0], frame[1]}, thread);
+}
+
 static void png16_close(ib_sink *base)
 {
     png16_sink *sink = (png16_sink *)base;
@@ -60,7 +65,7 @@ static isobath_status png16_open(const ib_sink_config *config, ib_diag *diag, ib
     sink->diag = diag;
     sink->name = ib_text("%s_depths_png16", config->name);
     sink->folder = ib_text("%s/%s_depths_png16", config->folder, config->name);
-    static const ib_frame_queue_ops ops = {png16_work, NULL};
+    static const ib_frame_queue_ops ops = {.work = png16_work, .two = png16_two};
     int threads = ib_sink_threads(config);
     isobath_status st =
         sink->name && sink->folder ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the png16 sink");

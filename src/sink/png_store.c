@@ -28,6 +28,7 @@ struct ib_png_store {
     ib_diag *diag;
     int threads;
     ib_png_encoder **encoder; /* of every thread */
+    ib_sha256_pair hash_two;
     atomic_int exponent;  /* only grows */
     pthread_mutex_t lock; /* of frames */
     stored_frame *frames; /* of frames [first, count) */
@@ -117,6 +118,7 @@ isobath_status ib_png_store_open(const ib_sink_config *config, const char *folde
     store->quant = quant;
     store->diag = diag;
     store->threads = threads;
+    store->hash_two = ib_sha256_pair_find();
     atomic_init(&store->exponent, ib_quant_exponent(&quant, config->largest));
     atomic_init(&store->finish_status, ISOBATH_OK);
     store->folder = strdup(folder);
@@ -243,17 +245,22 @@ static isobath_status encode(ib_png_store *store, int64_t index, int64_t pts_us,
     return ib_png_encode_rows(encoder, make_row, r, texts, ib_quant_has_invalid(quant) ? 7 : 6, store->diag, data, size);
 }
 
-/* Writes the file of frame `index`, and notes size and digest. */
-static isobath_status write_file(ib_png_store *store, int64_t index, const uint8_t *data, size_t size, int durable, stored_frame *record)
+/* Writes the file of frame `index`, and notes its size; its digest is noted already. */
+static isobath_status write_hashed(ib_png_store *store, int64_t index, const uint8_t *data, size_t size, int durable, stored_frame *record)
 {
     char *path = ib_png_store_path(store->folder, store->config.start_number + index);
     if (!path) return ib_fail(store->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", store->folder);
     isobath_status st = store->shared ? ib_write_file_shared(path, data, size, durable, store->diag)
                                       : ib_write_file(path, data, size, durable, store->diag);
     free(path);
-    if (st != ISOBATH_OK) return st;
     record->bytes = (int64_t)size;
-    return ib_sha256_memory(data, size, store->diag, record->sha256);
+    return st;
+}
+
+static isobath_status write_file(ib_png_store *store, int64_t index, const uint8_t *data, size_t size, int durable, stored_frame *record)
+{
+    IB_TRY(ib_sha256_memory(data, size, store->diag, record->sha256));
+    return write_hashed(store, index, data, size, durable, record);
 }
 
 static isobath_status write_rows(ib_png_store *store, int64_t index, stored_frame *record, rows *r, ib_png_encoder *encoder, int durable)
@@ -303,6 +310,13 @@ isobath_status ib_png_store_pack(ib_png_store *store, ib_depth_frame *frame, con
     return st;
 }
 
+static void keep(ib_png_store *store, const ib_depth_frame *frame, const stored_frame *record)
+{
+    pthread_mutex_lock(&store->lock);
+    store->frames[frame->index - store->first] = *record;
+    pthread_mutex_unlock(&store->lock);
+}
+
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread)
 {
     const ib_packed_frame *p = &frame->packed;
@@ -315,9 +329,25 @@ isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *fra
         IB_TRY(write_file(store, frame->index, p->data, p->bytes, 0, &record));
         record.clamped = p->clamped;
     }
-    pthread_mutex_lock(&store->lock);
-    store->frames[frame->index - store->first] = record;
-    pthread_mutex_unlock(&store->lock);
+    keep(store, frame, &record);
+    return ISOBATH_OK;
+}
+
+isobath_status ib_png_store_write_two(ib_png_store *store, const ib_depth_frame *const frame[2], int thread)
+{
+    const ib_packed_frame *p[2] = {&frame[0]->packed, &frame[1]->packed};
+    stored_frame record[2];
+    if (frame[0]->depth || frame[1]->depth) {
+        IB_TRY(ib_png_store_write(store, frame[0], thread));
+        return ib_png_store_write(store, frame[1], thread);
+    }
+    for (int i = 0; i < 2; i++) record[i] = (stored_frame){.pts_us = frame[i]->pts_us, .exponent = p[i]->exponent, .clamped = p[i]->clamped};
+    IB_TRY(ib_sha256_two(store->hash_two, (const void *const[2]){p[0]->data, p[1]->data}, (const size_t[2]){p[0]->bytes, p[1]->bytes}, store->diag,
+                         (char *const[2]){record[0].sha256, record[1].sha256}));
+    for (int i = 0; i < 2; i++) {
+        IB_TRY(write_hashed(store, frame[i]->index, p[i]->data, p[i]->bytes, 0, &record[i]));
+        keep(store, frame[i], &record[i]);
+    }
     return ISOBATH_OK;
 }
 

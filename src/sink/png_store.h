@@ -23,6 +23,8 @@ isobath_status ib_png_store_announce(ib_png_store *store, const ib_depth_frame *
 /* Quantises, compresses and writes one announced frame with the step known by now; one that is packed is only written. Thread-safe for distinct `thread`.
  * Errors: ISOBATH_ERR_IO, ISOBATH_ERR_INTERNAL (a value that is not finite, negative, or above frame->max). */
 isobath_status ib_png_store_write(ib_png_store *store, const ib_depth_frame *frame, int thread);
+/* Two of them, in less time than one after the other where both are packed. */
+isobath_status ib_png_store_write_two(ib_png_store *store, const ib_depth_frame *const frame[2], int thread);
 /* Packs a frame before it is announced, with the step known by now or, where its values need a larger one, with that. Thread-safe for distinct
  * `thread`, also beside announce and the writing of packed frames. Errors as of write. */
 isobath_status ib_png_store_pack(ib_png_store *store, ib_depth_frame *frame, const ib_frame_rows *rows, int thread);

@@ -59,6 +59,20 @@ static isobath_status run_one(ib_frame_queue *queue, const waiting *item, int th
     return st;
 }
 
+/* Takes the oldest frame, or the two oldest; with the lock held. Returns how many. */
+static int take(ib_frame_queue *queue, waiting *items[2])
+{
+    int count = 0, two = queue->ops.two && !queue->ops.commit;
+    while (queue->head && count < 1 + two) {
+        items[count] = queue->head;
+        two &= !queue->head->frame->depth;
+        if (count && !two) break;
+        queue->head = items[count++]->next;
+    }
+    if (!queue->head) queue->tail = &queue->head;
+    return count;
+}
+
 static void *worker_main(void *arg)
 {
     worker *self = arg;
@@ -66,28 +80,30 @@ static void *worker_main(void *arg)
     ib_frame_queue *queue = self->queue;
     pthread_mutex_lock(&queue->lock);
     for (;;) {
+        waiting *items[2];
         while (!queue->head && !queue->quit) pthread_cond_wait(&queue->work, &queue->lock);
-        waiting *item = queue->head;
-        if (!item) break;
-        queue->head = item->next;
-        self->sequence = item->sequence;
-        if (!queue->head) queue->tail = &queue->head;
+        int count = take(queue, items);
+        if (!count) break;
+        self->sequence = items[0]->sequence;
         int skip = queue->status != ISOBATH_OK || queue->quit;
         isobath_status st = ISOBATH_OK;
         pthread_mutex_unlock(&queue->lock);
-        if (!skip) st = run_one(queue, item, self->thread);
-        ib_depth_frame_unref(item->frame);
+        if (!skip) st = count == 2 ? queue->ops.two(queue->ctx, (ib_depth_frame *const[2]){items[0]->frame, items[1]->frame}, self->thread)
+                                   : run_one(queue, items[0], self->thread);
+        for (int i = 0; i < count; i++) ib_depth_frame_unref(items[i]->frame);
         pthread_mutex_lock(&queue->lock);
         if (skip)
-            while (queue->turn != item->sequence && queue->ops.commit) pthread_cond_wait(&queue->turned, &queue->lock);
-        if (queue->ops.commit) queue->turn = item->sequence + 1;
+            while (queue->turn != items[0]->sequence && queue->ops.commit) pthread_cond_wait(&queue->turned, &queue->lock);
+        if (queue->ops.commit) queue->turn = items[0]->sequence + 1;
         if (st != ISOBATH_OK && queue->status == ISOBATH_OK) queue->status = st;
-        queue->bytes -= item->bytes;
-        queue->finished++;
+        for (int i = 0; i < count; i++) {
+            queue->bytes -= items[i]->bytes;
+            free(items[i]);
+        }
+        queue->finished += count;
         self->sequence = INT64_MAX;
         if (queue->ops.commit) pthread_cond_broadcast(&queue->turned);
         pthread_cond_broadcast(&queue->room);
-        free(item);
     }
     pthread_mutex_unlock(&queue->lock);
     return NULL;

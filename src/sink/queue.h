@@ -9,10 +9,12 @@ typedef struct ib_frame_queue ib_frame_queue;
 /* What a sink does with a frame. `thread` in [0, threads) names the scratch memory that the call may use.
  * work:   in any order, on any thread, several at a time.
  * commit: NULL, or called after the frame's work, on the same thread, for one frame at a time in the order of the
- *         pushes: for formats that append to one file. */
+ *         pushes: for formats that append to one file.
+ * two:    NULL, or the work of two packed frames that follow each other, for a thread that finds both waiting; without commit only. */
 typedef struct ib_frame_queue_ops {
     isobath_status (*work)(void *ctx, ib_depth_frame *frame, int thread);
     isobath_status (*commit)(void *ctx, ib_depth_frame *frame, int thread);
+    isobath_status (*two)(void *ctx, ib_depth_frame *const frame[2], int thread);
 } ib_frame_queue_ops;
 
 /* Starts the threads. threads <= 0: as many as CPUs; bound_bytes <= 0: 64 MiB (frames in work count; one frame is

@@ -68,8 +68,31 @@ static void of_files(void **state)
     free(bytes);
 }
 
+/* All lengths of an end beside each other, and a long memory beside a short one; the same without the instructions for it. */
+static void of_two(void **state)
+{
+    (void)state;
+    enum { MOST = 300 };
+    static uint8_t bytes[2 * MOST + 5000];
+    uint32_t random = 1;
+    ib_sha256_pair pair = ib_sha256_pair_find();
+    printf("two at once: %s\n", pair ? "SHA instructions" : "one after the other");
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)((random = random * 1664525 + 1013904223) >> 24);
+    for (size_t n = 0; n < MOST; n++)
+        for (size_t k = 0; k < 4; k++) {
+            const void *data[2] = {bytes + k, bytes + MOST + n % 7};
+            size_t size[2] = {k & 1 ? n : 5000 - n, k & 2 ? MOST - n : n};
+            char got[2][65], want[65];
+            assert_int_equal(ib_sha256_two(k == 3 ? NULL : pair, data, size, NULL, (char *[2]){got[0], got[1]}), ISOBATH_OK);
+            for (int i = 0; i < 2; i++) {
+                ib_sha256_memory(data[i], size[i], NULL, want);
+                assert_string_equal(got[i], want);
+            }
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(of_memory), cmocka_unit_test(of_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(of_memory), cmocka_unit_test(of_files), cmocka_unit_test(of_two)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,71 @@ static void bounded_in_bytes(void **state)
     }
 }
 
+typedef struct pairs {
+    atomic_int seen[60], alone, together, wrong;
+    int64_t fail_at;
+    atomic_int open; /* 0: nobody goes on */
+} pairs;
+
+static void see(pairs *p, const ib_depth_frame *f)
+{
+    atomic_fetch_add(&p->seen[f->index], 1);
+    while (!atomic_load(&p->open)) usleep(1000);
+}
+
+static isobath_status see_one(void *ctx, ib_depth_frame *frame, int thread)
+{
+    (void)thread;
+    atomic_fetch_add(&((pairs *)ctx)->alone, 1);
+    see(ctx, frame);
+    return ISOBATH_OK;
+}
+
+static isobath_status see_two(void *ctx, ib_depth_frame *const frame[2], int thread)
+{
+    pairs *p = ctx;
+    (void)thread;
+    atomic_fetch_add(&p->together, 1);
+    if (frame[0]->depth || frame[1]->depth || frame[1]->index != frame[0]->index + 1) atomic_store(&p->wrong, 1);
+    see(p, frame[0]);
+    see(p, frame[1]);
+    return p->fail_at >= frame[0]->index && p->fail_at <= frame[1]->index ? ISOBATH_ERR_IO : ISOBATH_OK;
+}
+
+/* Two waiting frames without depth go to one thread, in order; others and those of a format that commits one by one. */
+static void packed_frames_in_pairs(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        pairs p = {.fail_at = k == 2 ? 31 : -1};
+        ib_frame_queue *queue;
+        ib_frame_queue_ops ops = {see_one, k == 1 ? see_one : NULL, see_two};
+        ib_depth_frame_pool *pool;
+        assert_int_equal(ib_depth_frame_pool_create(NULL, &pool), ISOBATH_OK);
+        assert_int_equal(ib_frame_queue_create(1 + k, 100 * FRAME_BYTES, &ops, &p, NULL, &queue), ISOBATH_OK);
+        for (int i = 0; i < 60; i++) { /* from 40 on every fifth with depth */
+            ib_depth_frame *f;
+            assert_int_equal(ib_depth_frame_take(pool, W, H, i >= 40 && i % 5 == 0, 0, 0, 0, NULL, &f), ISOBATH_OK);
+            f->index = i;
+            assert_int_equal(ib_frame_queue_push(queue, f), ISOBATH_OK);
+            ib_depth_frame_unref(f);
+            if (i == 0) while (!atomic_load(&p.seen[0])) usleep(1000); /* a thread has it, alone */
+        }
+        assert_true(ib_frame_queue_done(queue) == 0);
+        atomic_store(&p.open, 1);
+        assert_int_equal(ib_frame_queue_drain(queue), k == 2 ? ISOBATH_ERR_IO : ISOBATH_OK);
+        for (int i = 0; i < 60 && k < 2; i++) assert_int_equal(atomic_load(&p.seen[i]), 1 + k);
+        assert_int_equal(atomic_load(&p.wrong), 0);
+        if (k == 0) { /* 0; 1 2 .. 37 38; 39; 40; 41 42; 43 44; 45; 46 47 ... */
+            assert_int_equal(atomic_load(&p.together), 19 + 8);
+            assert_int_equal(ib_frame_queue_done(queue), 60);
+        }
+        if (k == 1) assert_int_equal(atomic_load(&p.together), 0);
+        ib_frame_queue_destroy(queue);
+        ib_depth_frame_pool_close(pool);
+    }
+}
+
 /* After a failure push and drain return it, and what came before it was committed (leaks are AddressSanitizer's). */
 static void first_error_is_kept(void **state)
 {
@@ -192,7 +257,7 @@ int main(void)
         cmocka_unit_test(commits_in_order), cmocka_unit_test(every_thread_works),
         cmocka_unit_test(bounded_in_bytes),
         cmocka_unit_test(first_error_is_kept),
-        cmocka_unit_test(destroyed_while_full),
+        cmocka_unit_test(destroyed_while_full), cmocka_unit_test(packed_frames_in_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
