@@ -1,13 +1,14 @@
-/* One run: threads, alignment in order, rendering, sinks, manifest. */
+/* One run: threads, alignment in order, rendering, sinks, manifest. run.c: from the beginning to the end; run_open.c, run_windows.c (where windows
+ * come from), run_align.c (what is done with each), render.c (frames), run_finish.c. */
 #ifndef IB_PIPELINE_RUN_H
 #define IB_PIPELINE_RUN_H
 
 #include "pipeline/align.h"
-#include "pipeline/guided.h"
 #include "pipeline/journal/commit.h"
 #include "pipeline/journal/journal.h"
 #include "pipeline/setup.h"
 #include "pipeline/stabilize.h"
+#include "pipeline/render.h"
 #include "pipeline/repeats.h"
 #include "pipeline/report/status.h"
 #include "pipeline/worker.h"
@@ -35,12 +36,8 @@ typedef struct ib_run {
     ib_run_counters *counters;
     atomic_int *cancelled; /* 1: finish what is in flight; 2: at once */
     ib_pool *compute_pool, *host_pool;
-    ib_backend *device, *host; /* the network's; and a CPU one for alignment and rendering */
-    ib_guided **guided;        /* one per thread of host_pool with --upsample guided, else NULL */
-    ib_backend **renderers;    /* one per thread of host_pool where frames are rendered side by side; NULL: one by one */
-    int renderer_count;
-    ib_depth_frame_pool *depth_frames;
-    int packs; /* the sink that makes a file of each frame where it is rendered, and the others need no depth; -1: none */
+    ib_backend *device, *host; /* the network's; and a CPU one for alignment, and for rendering where no threads do that */
+    ib_renderer *render;         /* while there are windows to come; else NULL */
     ib_vda *vda;
     pthread_t load_thread; /* while `loading`: opens the network beside what comes before the first frame */
     int loading;
@@ -57,10 +54,6 @@ typedef struct ib_run {
     int wants_rgb;
     ib_align_chain chain;
     ib_stabilizer stabilizer; /* with --stabilize */
-    float *tail;                        /* raw slots 24..31 of the window before: (8,h,w) */
-    ib_source_frame *tail_source[8];    /* with wants_rgb */
-    int64_t tail_pts_us[8];
-    ib_alignment tail_alignment;
     char model_sha256[65], input_sha256[65];
     pthread_t hash_thread;
     int hashing;
@@ -69,7 +62,7 @@ typedef struct ib_run {
     ib_window_record *windows; /* for the manifest; of a run that goes on also those of the run before */
     int64_t window_count, window_cap;
     int64_t window_at; /* in `windows`: the next one that comes */
-    ib_frame_record *frames; /* likewise */
+    ib_frame_record *frames; /* likewise; the render stage's from the first frame to the last, as sinks and commit are */
     int64_t frame_count, frame_cap;
     int empty;             /* no frame came: there is nothing to go on with */
     const char *kind, *decoder; /* for the manifest, when others computed; NULL: of device and setup */
@@ -81,7 +74,7 @@ typedef struct ib_run {
     ib_repeats repeats;     /* for the manifest: known when all frames have come */
     int complete;   /* the result is there already */
     int unfinished; /* a result without its manifest is there */
-    int prime;      /* the first window only primes the chain and the tail */
+    int prime;      /* the first window only primes the chain, and the next one fades from it */
     int64_t kept_from; /* the first shot whose first map is kept on disk */
     json_t *described[IB_MAX_SINKS]; /* what finished formats say of themselves */
     json_t *extra; /* more keys of the manifest, or NULL */
@@ -93,11 +86,11 @@ isobath_status ib_run_all(ib_run *run);
 void ib_run_free(ib_run *run);
 
 /* Steps of a run that streams share (stream.c): NAME_isobath.log.jsonl; all sinks; the input's SHA-256 in a thread; one frame,
- * in order, to every sink and into what the manifest says; the sinks' end and the manifest. */
+ * in order, with its alignment, to every sink and into what the manifest says (one thread at a time); the sinks' end and the manifest. */
 isobath_status ib_run_open_log(ib_run *run);
 isobath_status ib_run_open_sinks(ib_run *run);
 isobath_status ib_run_start_hash(ib_run *run);
-isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame);
+isobath_status ib_run_push(ib_run *run, ib_depth_frame *frame, float scale, float shift);
 isobath_status ib_run_finish(ib_run *run);
 /* Into the log as `event` with a text, and to the user. */
 void ib_run_tell(ib_run *run, const char *event, const char *text);
@@ -110,8 +103,14 @@ int ib_run_switch(ib_run *run);
 /* Waits for a network that is being loaded; ISOBATH_OK when none is. */
 isobath_status ib_run_await_network(ib_run *run);
 int64_t ib_run_likely_cuts(const ib_run *run);
-/* What the next window fades from. */
-void ib_run_keep_tail(ib_run *run, const ib_window *window, const ib_alignment *alignment);
+/* run_open.c. A network of this process begins to be loaded beside the rest; everything up to the first window. */
+isobath_status ib_run_start_loading(ib_run *run);
+isobath_status ib_run_open(ib_run *run);
+/* run_align.c. The next window: aligned, noted, to the render stage. Takes it over. */
+isobath_status ib_run_take(ib_run *run, ib_window *window);
+/* Where the input broke off; cuts that were seen. */
+void ib_run_report_end(ib_run *run);
+void ib_run_report_cuts(ib_run *run);
 
 /* NAME_isobath.json: only what is a function of input, model, options and kind (contract 2). */
 isobath_status ib_run_write_manifest(ib_run *run);

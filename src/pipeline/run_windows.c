@@ -38,7 +38,7 @@ static isobath_status start_worker(ib_run *r, const ib_source_cuts *cuts, const 
     IB_TRY(ib_run_await_network(r)); /* frames are decoded meanwhile */
     ib_worker_options w = {.source = r->source, .vda = r->vda, .backend = r->device, .shape = &s->shape, .memory = &s->memory,
                            .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .range = *range, .wants_rgb = r->wants_rgb,
-                           .cancelled = r->cancelled, .diag = &r->device_diag, .source_diag = r->diag};
+                           .held = ib_renderer_held(s->render_threads, s->render_windows), .cancelled = r->cancelled, .diag = &r->device_diag, .source_diag = r->diag};
     return s->exec ? ib_exec_start(s->exec, r->source, range, r->wants_rgb, r->cancelled, r->diag, &r->stream) : ib_worker_start(&w, &r->stream);
 }
 
@@ -155,6 +155,8 @@ int ib_run_switch(ib_run *r)
         snprintf(line, sizeof line, "%s: one decoder for all devices from frame %lld on", why, (long long)r->frame_count);
         ib_run_tell(r, "one_decoder", line);
     }
+    st = ib_renderer_detach(r->render); /* no window may be held */
+    if (st != ISOBATH_OK) return 0;
     retire(r);
     if (hire) st = hire_worker(r);
     else {

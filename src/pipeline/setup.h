@@ -48,7 +48,7 @@ typedef struct ib_setup {
     char program[4096];      /* of worker processes */
     ib_child *child[IB_MAX_DEVICES]; /* opened already, for the fleet to take; or NULL */
     int threads;
-    int render_batch; /* frames that are rendered side by side */
+    int render_threads, render_windows, render_ahead; /* of the render stage (render.h) */
     int cuts_auto; /* --cuts auto */
     int guided;    /* --upsample guided */
     size_t source_queue_bytes;
@@ -57,6 +57,20 @@ typedef struct ib_setup {
     ib_sink_config sink;
     isobath_plan plan;
 } ib_setup;
+
+/* Steps of ib_setup_init, in its order: setup_model.c, setup_input.c, setup_formats.c, setup_memory.c. */
+isobath_status ib_setup_read_model(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_choose_device(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_open_media(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_choose_formats(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_set_metre_scale(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_choose_sizes(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_settle_precision(ib_setup *setup, ib_diag *diag);
+/* setup->sink; what is wrong with the outputs' options is told before anything is removed or written. */
+isobath_status ib_setup_prepare_sinks(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_plan_memory(ib_setup *setup, ib_diag *diag);
+/* A line for the user. */
+void ib_setup_note(const ib_setup *setup, const char *line);
 
 /* Decides everything; touches nothing on disk. On failure the setup can still be freed. */
 isobath_status ib_setup_init(ib_setup *setup, const isobath_run_options *options, ib_diag *diag);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IB_RAW_FREE 8
+#define IB_RAW_FREE 10
 
 typedef struct worker {
     ib_window_stream stream;
@@ -148,12 +148,12 @@ static void touch_piece(void *ctx, int64_t i, int thread)
     memset(t->at + from, 0, left < TOUCH_BYTES ? left : TOUCH_BYTES);
 }
 
-/* Takes and touches every result buffer that can be in flight (computed, queued, rendered; one more where two are computed), so
+/* Takes and touches every result buffer that can be in flight (computed, queued, read), so
  * that memory is what was printed from the first window on and nothing is allocated later. */
 static isobath_status take_buffers(worker *w)
 {
     touching t = {.bytes = raw_bytes(w)};
-    for (int i = 0; i < w->shape.depth_slots + 2; i++) {
+    for (int i = 0; i < w->shape.depth_slots + 1 + (w->o.held ? w->o.held : 1) && i < IB_RAW_FREE; i++) {
         void *raw;
         IB_TRY(ib_host_alloc(w->o.backend, t.bytes, &raw));
         t.at = raw;

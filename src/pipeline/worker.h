@@ -14,6 +14,7 @@ typedef struct ib_worker_options {
     ib_compute_redo redo;
     ib_range range;
     int wants_rgb;               /* 1: windows carry their source frames */
+    int held;                    /* windows that whoever reads them has at a time; 0: one */
     const atomic_int *cancelled; /* 1: no window begins any more; 2: stop at once, polled between batches. NULL allowed */
     ib_diag *diag;        /* of the device */
     ib_diag *source_diag; /* of the source; NULL: the same */

@@ -126,7 +126,7 @@ struct ib_sink;
 /* Whether a format looks at the depth that is pushed. */
 typedef enum ib_depth_use { IB_USES_DEPTH, IB_USES_DEPTH_WITHOUT_PNG16, IB_USES_NO_DEPTH } ib_depth_use;
 
-/* A format. All functions are called from one thread (the runner's); work happens in the sink's own threads. */
+/* A format. Functions are called by one thread at a time, but for those that say otherwise; work happens in the sink's own threads. */
 typedef struct ib_sink_format {
     const char *name;    /* as in --format */
     const char *summary; /* one line for --help */

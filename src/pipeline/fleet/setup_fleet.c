@@ -4,6 +4,7 @@
 
 #include "base/thread_name.h"
 #include "pipeline/engine.h"
+#include "pipeline/render.h"
 #include "pipeline/report/machine.h"
 #include "pipeline/fleet/sabotage.h"
 #include "pipeline/fleet/schedule.h"
@@ -46,8 +47,9 @@ static ib_shared_layout layout_for(const ib_setup *s, int segment)
     const isobath_plan *p = &s->plan;
     int devices = s->devices.count, several = devices > 1, deep = 0;
     for (int i = 0; i < devices; i++) deep += ib_sabotage_is_card(s->devices.device[i]) ? IB_SCHEDULE_DEEP : IB_SCHEDULE_DEPTH; /* with decoders of their own */
-    int64_t raws = several ? (int64_t)devices * (segment + 1) + 4 : 6;
-    int64_t decoded = several ? (int64_t)(devices - 1) * segment + deep + DECODED_SPARE : raws + 2; /* segments of all but the oldest, windows in work */
+    int more = ib_renderer_held(s->render_threads, s->render_windows) - 1; /* windows in the render stage than one */
+    int64_t raws = (several ? (int64_t)devices * (segment + 1) + 4 : 6) + more;
+    int64_t decoded = several ? (int64_t)(devices - 1) * segment + deep + DECODED_SPARE + more : raws + 2; /* segments of all but the oldest, windows in work */
     int64_t frames = (several ? (int64_t)devices * segment * IB_PLAN_STEP : 2 * IB_PLAN_STEP) + 3 * IB_PLAN_WINDOW;
     size_t raw = (size_t)IB_PLAN_WINDOW * (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
     if (s->decodes)

@@ -271,7 +271,7 @@ ib_range ib_resume_range(ib_run *r)
     return (ib_range){.shot = w->shot, .shot_first = w->shot_first, .k = k, .k_end = -1};
 }
 
-isobath_status ib_resume_prime(ib_run *r, const ib_window *w)
+isobath_status ib_resume_prime(ib_run *r, const ib_window *w, ib_alignment *out)
 {
     size_t map = (size_t)r->setup->plan.network_height * (size_t)r->setup->plan.network_width;
     int64_t first = w->shot_first + IB_PLAN_STEP * w->k;
@@ -282,7 +282,7 @@ isobath_status ib_resume_prime(ib_run *r, const ib_window *w)
     memcpy(r->chain.last12, w->raw + 12 * map, map * sizeof *w->raw);
     r->chain.last = r->windows[r->window_at++].alignment;
     r->chain.next = w->k + 1;
-    ib_run_keep_tail(r, w, &r->chain.last);
+    *out = r->chain.last;
     return ISOBATH_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "pipeline/stream/latency.h"
 #include "pipeline/stream/live.h"
 #include "pipeline/report/status.h"
+#include "pipeline/guided.h"
 #include "pipeline/run.h"
 #include "sink/describe.h"
 #include "sink/file.h"
@@ -309,7 +310,7 @@ static isobath_status deliver(isobath_stream *s, const ib_source_frame *src, con
         st = ib_depth_pipe_push(s->pipe, f);
         s->pipe_gone = st == ISOBATH_ERR_IO;
     }
-    if (st == ISOBATH_OK && s->setup.format_count) st = ib_run_push(r, f);
+    if (st == ISOBATH_OK && s->setup.format_count) st = ib_run_push(r, f, 1, 0);
     ib_depth_frame_unref(f);
     return st;
 }
