@@ -41,6 +41,13 @@ isobath_status ib_devices_parse(const char *text, int cuda_count, ib_diag *diag,
     return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, or a list of cpu, cuda and cuda:N separated by commas", text);
 }
 
+int ib_devices_want_count(const char *text)
+{
+    for (const char *at = text; at && (at = strstr(at, "cuda")); at++)
+        if ((at == text || at[-1] == ',') && (!at[4] || at[4] == ',')) return 1;
+    return !text || strcmp(text, "auto") == 0;
+}
+
 void ib_device_name(int device, char name[16])
 {
     if (device >= 0) snprintf(name, 16, "cuda:%d", device);

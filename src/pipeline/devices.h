@@ -16,6 +16,8 @@ typedef struct ib_device_list {
 /* "auto" (NULL): `cuda_count` GPUs, or the CPU where there is none. Else a list: cpu, cuda:N, cuda (all GPUs), null, separated by
  * commas; the CPU may come several times, a GPU once. Errors: ISOBATH_ERR_USAGE. */
 isobath_status ib_devices_parse(const char *text, int cuda_count, ib_diag *diag, ib_device_list *out);
+/* 1 when that needs to know how many GPUs there are: to ask takes the driver some 0.2 s. */
+int ib_devices_want_count(const char *text);
 /* "cpu", "cuda:0", "null" into name. */
 void ib_device_name(int device, char name[16]);
 

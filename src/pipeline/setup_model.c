@@ -52,8 +52,8 @@ isobath_status ib_setup_choose_device(ib_setup *s, ib_diag *diag)
     const char *d = s->options.devices, *decoders = s->options.decoders;
     if (decoders && strcmp(decoders, "auto") && strcmp(decoders, "one") && strcmp(decoders, "each"))
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoders %s: expected auto, one or each", decoders);
-    int ask = !d || strcmp(d, "auto") == 0 || strstr(d, "cuda"), cpus = 0;
-    IB_TRY(ib_devices_parse(d, ask ? ib_cuda_device_count() : 0, diag, &s->devices));
+    int cpus = 0;
+    IB_TRY(ib_devices_parse(d, ib_devices_want_count(d) ? ib_cuda_device_count() : 0, diag, &s->devices));
     for (int i = 0; i < s->devices.count; i++) cpus += s->devices.device[i] < 0;
     s->device = s->devices.device[0];
     s->fleet = s->devices.count > 1 || s->options.segment_windows > 0;

@@ -188,6 +188,7 @@ static void who_did_what_when(void **state)
     if (st != ISOBATH_OK) fail_msg("%s", e->error);
     assert_int_equal(count_spans(trace, "card", &processes), windows);
     assert_int_equal(processes, 3);
+    assert_int_equal(count_spans(trace, "open a decoder", &processes), 4); /* two each, before there is anything to decode with the second */
     assert_int_equal(count_spans(trace, "check a result", &processes), windows);
     FILE *f = fopen(e2e_path(e, "t/clip_isobath.log.jsonl"), "r");
     if (!f) fail_msg("no log");

@@ -30,6 +30,10 @@ static void lists_of_devices(void **state)
         assert_int_equal(l.count, good[i].count);
         assert_memory_equal(l.device, good[i].device, (size_t)l.count * sizeof *l.device);
     }
+    static const char *const counted[] = {"auto", "cuda", "cpu,cuda", "cuda,null", ",cuda,"}, *const named[] = {"cpu", "cuda:0", "cuda:1,cuda:10,null", "xcuda", "cudas", ""};
+    assert_int_equal(ib_devices_want_count(NULL), 1);
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) assert_int_equal(ib_devices_want_count(counted[i]), 1);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) assert_int_equal(ib_devices_want_count(named[i]), 0);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         ib_diag diag = IB_DIAG_INIT;
         if (ib_devices_parse(bad[i], 1, &diag, &l) != ISOBATH_ERR_USAGE || !strstr(diag.text, "--devices")) fail_msg("%s", bad[i]);

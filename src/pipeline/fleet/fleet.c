@@ -243,7 +243,7 @@ static isobath_status prepare(ib_fleet *f)
     if (windows >= 0) windows -= (f->o.range.shot_first + IB_PLAN_STEP - 1) / IB_PLAN_STEP + f->o.range.k;
     if (f->o.range.k_end >= 0) windows = f->o.range.k_end - f->o.range.k;
     if (f->o.range.limit > 0 && (windows < 0 || windows > f->o.range.limit)) windows = f->o.range.limit;
-    f->trace = ib_trace_open("run", 1);
+    f->trace = ib_trace_open(NULL, 0);
     if ((f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return ib_fail(f->o.diag, ISOBATH_ERR_INTERNAL, "no event descriptor: %s", strerror(errno));
     int frames, raws, checkers = s->threads / 4 < CHECKERS ? s->threads / 4 : CHECKERS;

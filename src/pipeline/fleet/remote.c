@@ -202,7 +202,7 @@ static void end_run(ib_remote *r)
     ib_remote_end_feed(r);
     ib_trace_close(r->trace);
     r->trace = NULL;
-    r->queued = r->rest = r->starved = r->turn = 0;
+    r->queued = r->rest = r->starved = 0;
     r->waits = (ib_msg_waits){0};
     r->window_us = 0;
 }
@@ -221,7 +221,6 @@ static void close_all(ib_remote *r)
 static isobath_status serve_run(ib_remote *r)
 {
     pthread_t listener;
-    r->begun_us = ib_now_us();
     IB_TRY(ib_remote_open_device(r));
     IB_TRY(ib_remote_load_network(r));
     int decodes = r->feed[0] != NULL;
@@ -233,6 +232,10 @@ static isobath_status serve_run(ib_remote *r)
     pthread_join(listener, NULL);
     for (int i = 0; decodes && i < r->feeds; i++) pthread_join(r->feeder[i], NULL);
     if (decodes) pthread_join(r->looker, NULL);
+    if (r->bye && r->setup.device >= 0) { /* the kernel takes a card's memory back sooner than the driver gives it, piece by piece */
+        ib_trace_close(r->trace);
+        _exit(0);
+    }
     end_run(r);
     return ISOBATH_OK;
 }

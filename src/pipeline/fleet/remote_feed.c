@@ -56,26 +56,32 @@ static ib_remote_task *next_to_read(ib_remote *r, int feed)
     }
 }
 
-static isobath_status read_task(ib_remote *r, int feed, ib_remote_task *t)
+/* Those behind the first one are opened beside the loading of the network. What is wrong is the first task's misfit: as if it were damaged. */
+static isobath_status open_feed(ib_remote *r, int feed, char why[IB_DIAG_TEXT])
 {
-    if (!ib_remote_is_place(r, t->window.raw)) return ISOBATH_ERR_INTERNAL;
     ib_feed *opened;
-    if (r->feed[feed]) {
-        int64_t decoded = ib_feed_decoded(r->feed[feed]), start = ib_now_us();
-        isobath_status st = ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
-        int64_t frames = ib_feed_decoded(r->feed[feed]) - decoded + (t->jump ? t->window.point[1].lead : 0);
-        ib_sabotage_wait(r->sabotage.decode_us ? start + frames * r->sabotage.decode_us : 0);
-        return st;
-    }
-    ib_diag diag = IB_DIAG_INIT; /* could not be opened: as if it were damaged */
+    ib_diag diag = IB_DIAG_INIT;
+    *why = 0;
+    if (r->feed[feed]) return ISOBATH_OK;
+    int64_t start = ib_now_us();
     isobath_status st = ib_feed_open(&r->open, r->open.device != IB_DEVICE_CPU, &diag, &opened);
-    snprintf(t->why, sizeof t->why, "%s", diag.text);
+    snprintf(why, IB_DIAG_TEXT, "%s", diag.text);
     ib_diag_destroy(&diag);
     pthread_mutex_lock(&r->lock);
     if (st == ISOBATH_OK) r->feed[feed] = opened;
     pthread_mutex_unlock(&r->lock);
-    if (st == ISOBATH_OK) return ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
-    return st == ISOBATH_ERR_MEMORY ? st : ISOBATH_ERR_INPUT;
+    ib_trace_span(r->trace, "open a decoder", start, -1);
+    return st == ISOBATH_OK || st == ISOBATH_ERR_MEMORY ? st : ISOBATH_ERR_INPUT;
+}
+
+static isobath_status read_task(ib_remote *r, int feed, ib_remote_task *t)
+{
+    if (!ib_remote_is_place(r, t->window.raw)) return ISOBATH_ERR_INTERNAL;
+    int64_t decoded = ib_feed_decoded(r->feed[feed]), start = ib_now_us();
+    isobath_status st = ib_feed_window(r->feed[feed], &t->window, &t->frames, t->why);
+    int64_t frames = ib_feed_decoded(r->feed[feed]) - decoded + (t->jump ? t->window.point[1].lead : 0);
+    ib_sabotage_wait(r->sabotage.decode_us ? start + frames * r->sabotage.decode_us : 0);
+    return st;
 }
 
 /* Reads the frames of its windows in the order in which they came, until one cannot be read or the run says that it is over. */
@@ -86,13 +92,15 @@ static void *feed_main(void *arg)
     int feed = f->feed;
     free(f);
     ib_thread_name("decode");
+    char why[IB_DIAG_TEXT];
+    isobath_status opened = open_feed(r, feed, why), st = ISOBATH_OK;
     pthread_mutex_lock(&r->lock);
-    isobath_status st = ISOBATH_OK;
     for (ib_remote_task *t; st == ISOBATH_OK && (t = next_to_read(r, feed));) {
         t->taken = 1;
         pthread_mutex_unlock(&r->lock);
         int64_t start = ib_now_us();
-        st = t->status = read_task(r, feed, t);
+        if (opened != ISOBATH_OK) snprintf(t->why, sizeof t->why, "%s", why);
+        st = t->status = opened == ISOBATH_OK ? read_task(r, feed, t) : opened;
         ib_trace_span(r->trace, t->jump ? "jump and decode" : "decode", start, t->window.order);
         pthread_mutex_lock(&r->lock);
         t->read = 1;

@@ -79,7 +79,6 @@ typedef struct ib_remote {
     double window_us;    /* smoothed time that the device takes for one; 0: not known */
     ib_msg_waits waits;
     ib_trace *trace;
-    int64_t begun_us; /* this run */
 } ib_remote;
 
 /* remote.c. Messages to the run; the next one from it, which must be of this type. A run that is gone ends this process. */

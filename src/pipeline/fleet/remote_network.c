@@ -47,6 +47,7 @@ static void open_feed(ib_remote *r, const ib_msg_open *o, ib_msg_opened *answer)
     }
     r->feeds = ib_sabotage_is_card(o->device) ? IB_REMOTE_FEEDS : 1;
     if (r->sabotage.decoders > 0 && r->sabotage.decoders <= IB_REMOTE_FEEDS) r->feeds = r->sabotage.decoders;
+    r->turn = r->feeds - 1; /* the first segment is the first one's, which is open by then */
     if (ib_feed_open(&r->open, o->device != IB_DEVICE_CPU, &diag, &r->feed[0]) == ISOBATH_OK) {
         const ib_media_info *info = ib_feed_info(r->feed[0]);
         answer->decodes = 1;
@@ -64,6 +65,7 @@ isobath_status ib_remote_open_device(ib_remote *r)
     ib_message m;
     IB_TRY(ib_remote_expect(r, IB_MSG_OPEN, &m, NULL));
     const ib_msg_open *o = &m.u.open;
+    int64_t start = ib_now_us();
     if (strcmp(o->version, IB_WIRE_VERSION) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_UNSUPPORTED, "the worker program is %s, the run is %s: take both from one installation",
                        IB_WIRE_VERSION, o->version);
@@ -80,12 +82,18 @@ isobath_status ib_remote_open_device(ib_remote *r)
     s->options.cpu_isa = *r->isa ? r->isa : NULL;
     if (s->device >= 0) ib_affinity_near_cuda(s->device);
     if (!r->pool) IB_TRY(ib_pool_create(s->threads, &r->diag, &r->pool));
+    char name[16];
+    ib_device_name(s->device, name);
+    r->trace = ib_trace_open(name, 0);
     ib_backend *probe;
     IB_TRY(ib_setup_open_backend(s, s->act, r->pool, &r->diag, &probe));
+    ib_trace_span(r->trace, "open the device", start, -1);
+    start = ib_now_us();
     ib_message answer = {.type = IB_MSG_OPENED};
     snprintf(answer.u.opened.kind, sizeof answer.u.opened.kind, "%s", probe->kind);
     ib_backend_close(probe);
     if (o->decodes) open_feed(r, o, &answer.u.opened);
+    ib_trace_span(r->trace, "open a decoder", start, -1);
     ib_remote_tell(r, &answer);
     return ISOBATH_OK;
 }
@@ -176,14 +184,12 @@ isobath_status ib_remote_load_network(ib_remote *r)
     ib_message m;
     int fd = -1;
     ib_setup *s = &r->setup;
+    int64_t asked_us = ib_now_us();
     IB_TRY(ib_remote_expect(r, IB_MSG_LOAD, &m, &fd));
+    ib_trace_span(r->trace, "wait for the run", asked_us, -1);
     isobath_status st = ib_shared_map(fd, &m.u.load.shared, &r->diag, &r->base);
     if (fd >= 0) close(fd);
     IB_TRY(st);
-    char name[16];
-    ib_device_name(s->device, name);
-    r->trace = ib_trace_open(name, 0);
-    ib_trace_span(r->trace, "open, wait for the run", r->begun_us, -1);
     r->layout = m.u.load.shared;
     r->registered = calloc((size_t)r->layout.raws, sizeof *r->registered);
     if (!r->registered) return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "out of memory for a worker process");

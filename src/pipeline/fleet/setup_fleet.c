@@ -2,12 +2,14 @@
  * are before anything is written. */
 #include "pipeline/fleet/child.h"
 
+#include "base/clock.h"
 #include "base/thread_name.h"
 #include "pipeline/engine.h"
 #include "pipeline/render.h"
 #include "pipeline/report/machine.h"
 #include "pipeline/fleet/sabotage.h"
 #include "pipeline/fleet/schedule.h"
+#include "pipeline/fleet/trace.h"
 #include "pipeline/setup.h"
 #include "pipeline/shots.h"
 #include <stdio.h>
@@ -180,7 +182,7 @@ static int wake(ib_setup *s, int i)
     return -1;
 }
 
-isobath_status ib_setup_open_children(ib_setup *s, char kinds[128], ib_diag *diag)
+static isobath_status open_children(ib_setup *s, char kinds[128], ib_diag *diag)
 {
     int choose = !s->options.devices || strcmp(s->options.devices, "auto") == 0; /* then what does not work is left out */
     IB_TRY(ib_child_program(s->options.program, s->program, sizeof s->program, diag));
@@ -216,6 +218,16 @@ isobath_status ib_setup_open_children(ib_setup *s, char kinds[128], ib_diag *dia
     }
     if (s->decodes) settle_decoders(s, answers);
     return ISOBATH_OK;
+}
+
+isobath_status ib_setup_open_children(ib_setup *s, char kinds[128], ib_diag *diag)
+{
+    ib_trace *trace = ib_trace_open("run", 1); /* before the workers' */
+    int64_t start = ib_now_us();
+    isobath_status st = open_children(s, kinds, diag);
+    ib_trace_span(trace, "open worker processes", start, -1);
+    ib_trace_close(trace);
+    return st;
 }
 
 ib_msg_open ib_setup_child_open(const ib_setup *s, int device)

@@ -51,6 +51,7 @@ ib_trace *ib_trace_open(const char *process, int first)
         return NULL;
     }
     pthread_mutex_init(&t->lock, NULL);
+    if (!process) return t;
     snprintf(line, sizeof line, "%s{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"args\":{\"name\":\"%.64s\"}},\n", first ? "[\n" : "",
              (int)getpid(), process);
     add(t, line);

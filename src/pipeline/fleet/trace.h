@@ -9,7 +9,7 @@
 /* Any thread, but for open and close; NULL is allowed everywhere: nothing is noted. */
 typedef struct ib_trace ib_trace;
 
-/* `process`: what it is called. `first`: the file begins anew. NULL without ISOBATH_TRACE, and when it cannot be written. */
+/* `process`: what it is called; NULL: as it said before. `first`: the file begins anew. NULL without ISOBATH_TRACE, and when it cannot be written. */
 ib_trace *ib_trace_open(const char *process, int first);
 void ib_trace_close(ib_trace *trace);
 /* The calling thread did something from start_us (ib_now_us) until now; `window`: its number, -1: none. Names are literals. */
