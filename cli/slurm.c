@@ -259,6 +259,8 @@ int cmd_slurm(int argc, char **argv)
         CLI_INPUT_OPTIONS(o),
         CLI_MODEL_OPTIONS(o, metric),
         {CLI_CALL, "--guard", 0, "on|off", "as for isobath run", &o.guard, cli_set_guard},
+        {CLI_DOUBLE, "--stabilize", 0, "S", "as for isobath run", &o.stabilize_s},
+        {CLI_DOUBLE, "--exec-timeout", 0, "S", "as for isobath run", &o.exec_timeout_s},
         {CLI_STRING, "--cuts", 0, "off|auto|FILE", "as for isobath run", &o.cuts},
         CLI_SINK_OPTIONS(o, range),
         {CLI_HEADING, .help = "Reporting"},

@@ -125,7 +125,7 @@ json_t *ib_identity(const ib_setup *s, const char *model_sha256)
     if (s->exec) ib_json_set(&options, "exec", ib_json_string(s->model_path));
     if (s->options.stabilize_s > 0) ib_json_set(&options, "stabilize_s", json_real(s->options.stabilize_s));
     if (s->options.raw_format) ib_json_set(&options, "raw", json_string(s->options.raw_format));
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:[i,i], s:o, s:o}", "isobath", ISOBATH_VERSION, "kind", s->exec ? "a depth program" : s->plan.device, "decoder",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:[i,i], s:o, s:o}", "isobath", ISOBATH_VERSION, "kind", ib_setup_kind(s), "decoder",
                      s->decoder, "colour", s->colour, "model_sha256", model_sha256, "metric", s->config.metric, "source_size",
                      info->width, info->height, "options", options, "input", input_json(s));
 }

@@ -82,10 +82,10 @@ isobath_status ib_run_write_manifest(ib_run *r)
     for (int i = 0; i < s->format_count; i++) ib_json_add(&outputs, json_incref(r->described[i]));
     const char *base = strrchr(s->model_path, '/');
     json_t *m = json_pack("{s:s, s:s, s:s, s:s, s:I, s:f, s:f, s:o, s:o, s:{s:s, s:o, s:s}, s:o, s:o, s:o, s:o}", "format",
-                          "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", r->kind ? r->kind : s->plan.device, "unit",
+                          "isobath-manifest-1", "isobath", ISOBATH_VERSION, "kind", r->kind ? r->kind : ib_setup_kind(s), "unit",
                           s->config.metric ? "metre" : "relative disparity", "frames", (json_int_t)r->frame_count, "depth_min",
                           depth_min, "depth_max", depth_max, "input", input_json(r), "options", ib_options_json(s), "model",
-                          "name", s->config.name, "file", ib_json_string(base && !s->exec ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
+                          "name", s->config.name, "file", ib_json_string(base && !ib_setup_is_exec(s) ? base + 1 : s->model_path), "sha256", r->model_sha256, "shots",
                           shots_json(r), "windows", windows_json(r), "times_us", times, "outputs", outputs);
     if (!m) return ib_fail(r->diag, ISOBATH_ERR_MEMORY, "out of memory for the manifest");
     if (r->repeats.count) ib_json_set(&m, "repeated", ib_repeats_json(&r->repeats));

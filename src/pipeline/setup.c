@@ -55,7 +55,9 @@ void ib_setup_name(const char *input, char *name, size_t size)
     snprintf(name, size, "%.200s", *base && strcmp(base, "..") ? base : "video");
 }
 
-isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib_diag *diag)
+isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib_diag *diag) { return ib_setup_init_told(s, options, NULL, diag); }
+
+isobath_status ib_setup_init_told(ib_setup *s, const isobath_run_options *options, const ib_exec_hello *told, ib_diag *diag)
 {
     memset(s, 0, sizeof *s);
     s->options = *options;
@@ -77,7 +79,7 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
         IB_TRY(ib_setup_choose_device(s, diag));
     }
     IB_TRY(ib_setup_open_media(s, diag));
-    if (ib_setup_is_exec(s)) IB_TRY(ib_setup_open_exec(s, diag));
+    if (ib_setup_is_exec(s)) IB_TRY(ib_setup_open_exec(s, told, diag));
     if (options->stabilize_s != 0 && !(options->stabilize_s > 0 && options->stabilize_s < 1e6 && !s->config.temporal))
         return ib_fail(diag, ISOBATH_ERR_USAGE, s->config.temporal
                        ? "--stabilize is for models that see one frame at a time; %s is consistent by itself"
@@ -85,10 +87,10 @@ isobath_status ib_setup_init(ib_setup *s, const isobath_run_options *options, ib
     IB_TRY(ib_setup_choose_formats(s, diag));
     IB_TRY(ib_setup_set_metre_scale(s, diag));
     IB_TRY(ib_setup_choose_sizes(s, diag));
-    if (!s->exec) IB_TRY(ib_setup_settle_precision(s, diag));
+    if (!ib_setup_is_exec(s)) IB_TRY(ib_setup_settle_precision(s, diag));
     IB_TRY(ib_setup_prepare_sinks(s, diag));
     IB_TRY(ib_setup_plan_memory(s, diag));
-    if (s->exec) return ISOBATH_OK;
+    if (ib_setup_is_exec(s)) return ISOBATH_OK;
     if (s->fleet) {
         IB_TRY(ib_setup_open_children(s, s->plan.device, diag));
         s->plan.host_bytes += s->fleet_bytes;

@@ -6,6 +6,7 @@
 #include "media/media.h"
 #include "model/vda.h"
 #include "pipeline/precision.h"
+#include "pipeline/exec/exec_protocol.h"
 #include "pipeline/fleet/child.h"
 #include "pipeline/devices.h"
 #include "sink/sink.h"
@@ -25,7 +26,7 @@ typedef struct ib_setup {
     ib_media *media;
     ib_pool *media_pool; /* of its colour conversion; NULL: one thread */
     ib_media_options media_options; /* what it was opened with */
-    struct ib_exec *exec; /* the depth program, where --model names one: config has no more than name and metric then */
+    struct ib_exec *exec; /* the depth program, where --model names one (and it was not told): config has no more than name and metric then */
     ib_vda_config config;
     ib_vda_shape shape;
     ib_vda_memory memory;
@@ -74,12 +75,16 @@ void ib_setup_note(const ib_setup *setup, const char *line);
 
 /* Decides everything; touches nothing on disk. On failure the setup can still be freed. */
 isobath_status ib_setup_init(ib_setup *setup, const isobath_run_options *options, ib_diag *diag);
+/* The same where nothing is computed with a model exec:COMMAND: the program is not started, `told` is what it said of itself before. NULL: as above. */
+isobath_status ib_setup_init_told(ib_setup *setup, const isobath_run_options *options, const ib_exec_hello *told, ib_diag *diag);
 void ib_setup_free(ib_setup *setup);
 
-/* Whether --model is exec:COMMAND; and the rest of the decisions then: starts the program and asks it (source sizes must be known).
- * Errors: USAGE, MODEL, MEMORY. */
+/* Whether --model is exec:COMMAND; and the rest of the decisions then: starts the program and asks it (source sizes must be known), unless it is
+ * `told`. Errors: USAGE, MODEL, MEMORY. */
 int ib_setup_is_exec(const ib_setup *setup);
-isobath_status ib_setup_open_exec(ib_setup *setup, ib_diag *diag);
+isobath_status ib_setup_open_exec(ib_setup *setup, const ib_exec_hello *told, ib_diag *diag);
+/* What a manifest calls the kind that computes: the bytes depend on it, not on how many there are. */
+const char *ib_setup_kind(const ib_setup *setup);
 
 /* NAME of the results of an input: its base name without the extension; the folder's name for a pattern or folder. */
 void ib_setup_name(const char *input, char *name, size_t size);

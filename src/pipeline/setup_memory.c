@@ -14,10 +14,10 @@ isobath_status ib_setup_choose_sizes(ib_setup *s, ib_diag *diag)
     const isobath_run_options *o = &s->options;
     isobath_plan *p = &s->plan;
     int size = o->input_size ? o->input_size : s->config.input_size;
-    if (s->exec) size = 14; /* the program has said its size */
+    if (ib_setup_is_exec(s)) size = 14; /* the program has said its size */
     if (size < 14 || size > 4096)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--input-size %d: expected 14 to 4096", size);
-    if (!s->exec)
+    if (!ib_setup_is_exec(s))
         ib_plan_network_size(p->source_width, p->source_height, size, s->config.temporal, &p->network_width, &p->network_height);
     if (p->network_width > 14 * 1024 || p->network_height > 14 * 1024)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "network size %d x %d is too large: expected sides up to 14336",
@@ -67,7 +67,7 @@ static isobath_status limit_memory(ib_setup *s, ib_diag *diag)
 
 isobath_status ib_setup_plan_memory(ib_setup *s, ib_diag *diag)
 {
-    if (!s->exec) {
+    if (!ib_setup_is_exec(s)) {
         ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
         IB_TRY(limit_memory(s, diag));
         IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));

@@ -12,6 +12,7 @@
 typedef struct ib_chain {
     ib_alignment *alignments; /* one a window; fit_scale and fit_shift are not kept */
     ib_spool_window *windows;
+    ib_alignment *frames;     /* with --stabilize: of every frame, scale and shift alone; else NULL */
     char kind[128];           /* of all segments: one kind, or several with " + " between them */
     char decoder[96];
     float max;                /* some depth of the video that needs the same 16-bit step as the largest one; 0: not known (guided upsampling) */
@@ -46,6 +47,15 @@ int ib_frames_batch(const ib_frames *frames); /* how many frames at once keep al
  * none; guided upsampling needs it). On failure nothing is left. */
 isobath_status ib_frames_render(ib_frames *frames, int64_t first, int count, isobath_status (*picture)(void *ctx, ib_depth_frame *frame), void *ctx,
                                 ib_depth_frame **out);
+
+/* How frame i of the video, which window w makes final, is aligned. */
+static inline const ib_alignment *ib_chain_of(const ib_chain *chain, int64_t w, int64_t i) { return chain->frames ? &chain->frames[i] : &chain->alignments[w]; }
+
+/* The chain over frames (--stabilize), by windows in their order. `pool` and `readers`, one for each of its threads, must outlive it. */
+typedef struct ib_frame_chain ib_frame_chain;
+isobath_status ib_frame_chain_create(const ib_shard *shard, ib_pool *pool, ib_segments *const *readers, ib_diag *diag, ib_frame_chain **out); /* on failure, too, to be destroyed */
+void ib_frame_chain_destroy(ib_frame_chain *chain); /* NULL allowed */
+isobath_status ib_frame_chain_window(ib_frame_chain *chain, int64_t window, ib_alignment *frames); /* of all frames; those of the window are filled in */
 
 /* Aligns all windows. `done` counts windows; `cancelled` is polled. */
 isobath_status ib_chain_make(const ib_shard *shard, const ib_setup *setup, atomic_int_fast64_t *done, const atomic_int *cancelled, ib_diag *diag,

@@ -11,26 +11,35 @@
 #include <string.h>
 
 #define MAGIC "ISOBCHN1"
-enum { HEAD_BYTES = 8 + 64 + 8 + 128 + 96 + 4, WINDOW_BYTES = 4 + 4 + 4 + 4 + 8 };
+enum { HEAD_BYTES = 8 + 64 + 8 + 128 + 96 + 4, WINDOW_BYTES = 4 + 4 + 4 + 4 + 8, FRAME_BYTES = 4 + 4 };
 
 void ib_chain_free(ib_chain *c)
 {
     free(c->alignments);
     free(c->windows);
+    free(c->frames);
     *c = (ib_chain){.max = 0};
 }
 
-static isobath_status chain_alloc(int64_t windows, ib_diag *diag, ib_chain *out)
+static int by_frame(const ib_shard *s) { return s->options.stabilize_s > 0; }
+
+static size_t file_bytes(const ib_shard *s)
 {
-    *out = (ib_chain){.alignments = calloc((size_t)windows, sizeof *out->alignments), .windows = calloc((size_t)windows, sizeof *out->windows)};
-    if (out->alignments && out->windows) return ISOBATH_OK;
+    return HEAD_BYTES + (size_t)s->windows * WINDOW_BYTES + (by_frame(s) ? (size_t)s->frames * FRAME_BYTES : 0) + 4;
+}
+
+static isobath_status chain_alloc(const ib_shard *s, ib_diag *diag, ib_chain *out)
+{
+    *out = (ib_chain){.alignments = calloc((size_t)s->windows, sizeof *out->alignments), .windows = calloc((size_t)s->windows, sizeof *out->windows)};
+    if (by_frame(s)) out->frames = calloc((size_t)s->frames, sizeof *out->frames);
+    if (out->alignments && out->windows && (out->frames || !by_frame(s))) return ISOBATH_OK;
     ib_chain_free(out);
     return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the chain");
 }
 
 isobath_status ib_chain_write(const ib_shard *s, const ib_chain *c, ib_diag *diag)
 {
-    size_t size = HEAD_BYTES + (size_t)s->windows * WINDOW_BYTES + 4;
+    size_t size = file_bytes(s);
     uint8_t *data = calloc(1, size), *p = data;
     char *path = ib_shard_path(s, "chain.bin");
     isobath_status st = data && path ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the chain");
@@ -46,6 +55,7 @@ isobath_status ib_chain_write(const ib_shard *s, const ib_chain *c, ib_diag *dia
             p = ib_put32(ib_put32(p, (uint32_t)c->alignments[i].guarded), (uint32_t)c->windows[i].redone);
             p = ib_put64(p, (uint64_t)c->windows[i].nonfinite);
         }
+        for (int64_t i = 0; c->frames && i < s->frames; i++) p = ib_put_float(ib_put_float(p, c->frames[i].scale), c->frames[i].shift);
         ib_put32(p, libdeflate_crc32(0, data, size - 4));
         st = ib_write_file_shared(path, data, size, 1, diag);
     }
@@ -63,9 +73,9 @@ isobath_status ib_chain_parse(const uint8_t *data, size_t size, const ib_shard *
     ib_get32(data + size - 4, &crc);
     if (crc != libdeflate_crc32(0, data, size - 4)) return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged: its checksum is wrong", where);
     const uint8_t *p = ib_get64(data + 72, &windows);
-    if (memcmp(data + 8, s->id, 64) != 0 || windows != (uint64_t)s->windows || size != HEAD_BYTES + windows * WINDOW_BYTES + 4)
+    if (memcmp(data + 8, s->id, 64) != 0 || windows != (uint64_t)s->windows || size != file_bytes(s))
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: is of another plan", where);
-    IB_TRY(chain_alloc(s->windows, diag, out));
+    IB_TRY(chain_alloc(s, diag, out));
     memcpy(out->kind, p, 127);
     memcpy(out->decoder, p + 128, 95);
     p = ib_get_float(p + 224, &out->max);
@@ -75,6 +85,7 @@ isobath_status ib_chain_parse(const uint8_t *data, size_t size, const ib_shard *
         out->alignments[i].guarded = guarded != 0;
         out->windows[i] = (ib_spool_window){redone != 0, (int64_t)nonfinite};
     }
+    for (int64_t i = 0; out->frames && i < s->frames; i++) p = ib_get_float(ib_get_float(p, &out->frames[i].scale), &out->frames[i].shift);
     return ISOBATH_OK;
 }
 
@@ -112,6 +123,7 @@ typedef struct chain_work {
     ib_backend *host;
     ib_pool *pool;
     ib_align_chain chain;
+    ib_frame_chain *frames; /* with --stabilize */
     float *raw;  /* 13 maps, of which the chain reads 0, 1 and 12 */
     float *maps; /* AHEAD * CHAIN_MAPS */
     int64_t first; /* window of the maps */
@@ -164,6 +176,7 @@ static isobath_status align_windows(chain_work *c, atomic_int_fast64_t *done, co
                 memcpy(c->raw + (size_t)chain_slots[i] * map, c->maps + (size_t)((w - c->first) * CHAIN_MAPS + i) * map, map * sizeof *c->raw);
         if (s->temporal) IB_TRY(ib_align_chain_window(&c->chain, c->raw, &out->alignments[w]));
         else out->alignments[w] = (ib_alignment){.scale = 1, .fit_scale = 1};
+        if (c->frames) IB_TRY(ib_frame_chain_window(c->frames, w, out->frames));
         atomic_fetch_add(done, 1);
     }
     return ISOBATH_OK;
@@ -195,10 +208,10 @@ static isobath_status window_bounds(chain_work *c, const ib_chain *chain, candid
         ib_spool *spool;
         float top = 0;
         IB_TRY(ib_segments_open(c->segments, w, &spool));
-        int64_t k;
-        ib_shard_window(s, w, &k);
-        for (int slot = s->temporal && k > 0 ? 2 : 0; slot < IB_PLAN_WINDOW; slot++) top = fmaxf(top, ib_spool_get_max(spool, w, slot));
-        list[w] = (candidate){bound(top, &chain->alignments[w]), w};
+        int64_t k, start = s->shots[ib_shard_window(s, w, &k)].first + IB_PLAN_STEP * k;
+        for (int slot = s->temporal && k > 0 ? 2 : 0; slot < IB_PLAN_WINDOW; slot++)
+            if (ib_shard_slots(s, w) >> slot & 1) top = fmaxf(top, bound(ib_spool_get_max(spool, w, slot), ib_chain_of(chain, w, start + slot)));
+        list[w] = (candidate){top, w};
     }
     return ISOBATH_OK;
 }
@@ -237,7 +250,7 @@ isobath_status ib_chain_make(const ib_shard *s, const ib_setup *setup, atomic_in
 {
     chain_work c = {.shard = s, .diag = diag};
     ib_quant quant;
-    IB_TRY(chain_alloc(s->windows, diag, out));
+    IB_TRY(chain_alloc(s, diag, out));
     candidate *list = malloc((size_t)s->windows * sizeof *list);
     size_t map = (size_t)s->network_width * (size_t)s->network_height;
     c.raw = calloc(13 * map, sizeof *c.raw);
@@ -252,10 +265,12 @@ isobath_status ib_chain_make(const ib_shard *s, const ib_setup *setup, atomic_in
     if (st == ISOBATH_OK)
         st = ib_align_chain_init(&c.chain, c.host, s->metric, setup->options.guard, s->output_height, s->output_width, s->network_height,
                                  s->network_width, diag);
+    if (st == ISOBATH_OK && out->frames) st = ib_frame_chain_create(s, c.pool, c.readers, diag, &c.frames);
     if (st == ISOBATH_OK) st = align_windows(&c, done, cancelled, out);
     /* guided upsampling would need pictures here; without the largest depth every task begins with the smallest step, and the end requantises */
     if (st == ISOBATH_OK && !setup->guided) st = find_max(&c, setup, &quant, out, list);
     ib_align_chain_free(&c.chain);
+    ib_frame_chain_destroy(c.frames);
     ib_segments_destroy(c.segments);
     for (int i = 0; c.readers && i < setup->threads; i++) ib_segments_destroy(c.readers[i]);
     ib_backend_close(c.host);

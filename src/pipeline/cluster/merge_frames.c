@@ -115,10 +115,11 @@ static isobath_status render(ib_frames *f, thread_state *t, int64_t index, ib_de
     int64_t w = how_made(s, index, &how);
     IB_TRY(ib_segments_map(t->segments, w, how.slot, t->map));
     if (how.fade) IB_TRY(ib_segments_map(t->segments, w - 1, how.fade_slot, t->fade));
+    const ib_alignment *al = ib_chain_of(f->chain, w, index);
     if (f->format)
-        return ib_align_pack(t->backend, &how, t->map, &f->chain->alignments[w], t->fade, how.fade ? &f->chain->alignments[w - 1] : NULL,
+        return ib_align_pack(t->backend, &how, t->map, al, t->fade, how.fade ? &f->chain->alignments[w - 1] : NULL,
                              s->network_height, s->network_width, f->format, f->sink, (int)(t - f->thread), out);
-    return ib_guided_render(t->guided, t->backend, &how, t->map, &f->chain->alignments[w], how.fade ? t->fade : NULL,
+    return ib_guided_render(t->guided, t->backend, &how, t->map, al, how.fade ? t->fade : NULL,
                             how.fade ? &f->chain->alignments[w - 1] : NULL, s->network_height, s->network_width, out);
 }
 

@@ -57,6 +57,14 @@ void ib_shard_final_frames(const ib_shard *s, int64_t w, int64_t *first, int64_t
     *end += shot->first;
 }
 
+const ib_exec_hello *ib_shard_program(const ib_shard *s, ib_exec_hello *hello)
+{
+    if (!*s->program) return NULL;
+    *hello = (ib_exec_hello){.width = s->network_width, .height = s->network_height, .metric = s->metric};
+    memcpy(hello->name, s->program, sizeof hello->name);
+    return hello;
+}
+
 uint32_t ib_shard_slots(const ib_shard *s, int64_t w)
 {
     int64_t k, shot = ib_shard_window(s, w, &k);

@@ -2,6 +2,7 @@
 #ifndef IB_PIPELINE_CLUSTER_SHARD_H
 #define IB_PIPELINE_CLUSTER_SHARD_H
 
+#include "pipeline/exec/exec_protocol.h"
 #include "pipeline/plan.h"
 #include "pipeline/setup.h"
 #include <jansson.h>
@@ -18,6 +19,7 @@ typedef struct ib_shard {
     char input_sha256[65], model_sha256[65];
     int network_width, network_height, output_width, output_height;
     int temporal, metric;        /* of the model */
+    char program[64];            /* name of a model exec:COMMAND, as it said; "": another model */
     int64_t frames;
     int64_t *pts_us;             /* of all frames */
     ib_repeats repeats;          /* frames that stand in for damaged ones */
@@ -48,6 +50,8 @@ void ib_shard_segment(const ib_shard *shard, int64_t i, int64_t *first, int64_t 
 int64_t ib_shard_window(const ib_shard *shard, int64_t w, int64_t *k);
 /* Frames of the video that window w makes final. */
 void ib_shard_final_frames(const ib_shard *shard, int64_t w, int64_t *first, int64_t *end);
+/* What the program of a model exec:COMMAND said when the plan was made; *hello is the caller's room. NULL: another model. */
+const ib_exec_hello *ib_shard_program(const ib_shard *shard, ib_exec_hello *hello);
 /* Maps of window w that the spool keeps. */
 uint32_t ib_shard_slots(const ib_shard *shard, int64_t w);
 

@@ -2,6 +2,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "pipeline/cluster/shard.h"
+#include "pipeline/exec/exec.h"
 #include "sink/describe.h"
 #include "sink/file.h"
 #include "sink/manifest.h"
@@ -32,7 +33,7 @@ static const struct {
     F(TEXT, decoder), F(TEXT, formats), F(TEXT, cuts), F(INTEGER, guard), F(TEXT, output_size), F(TEXT, upsample), F(INTEGER, on_error_repeat),
     F(INTEGER, start_number), F(REAL, range_min), F(REAL, range_max), F(INTEGER, png_max), F(INTEGER, npz_half), F(INTEGER, npz_level),
     F(INTEGER, grayscale), F(TEXT, colormap), F(INTEGER, side_by_side), F(TEXT, exr_compression), F(INTEGER, exr_half), F(INTEGER, exr_z_only),
-    F(REAL, focal_px), F(REAL, focal_y_px), F(TEXT, camera), F(INTEGER, ply_stride)
+    F(REAL, focal_px), F(REAL, focal_y_px), F(TEXT, camera), F(INTEGER, ply_stride), F(REAL, stabilize_s), F(REAL, exec_timeout_s)
 #undef F
 };
 
@@ -98,6 +99,16 @@ static isobath_status parse_options(const json_t *j, ib_shard *s, const char *wh
         return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged plan: input, model, precision or name is missing", where);
     snprintf(s->name, sizeof s->name, "%s", s->options.name);
     return ISOBATH_OK;
+}
+
+/* "program": beside a model exec:COMMAND, and only there. Frames are held to each other where they stand alone. */
+static int get_program(const json_t *j, ib_shard *s)
+{
+    const char *name = json_string_value(json_object_get(j, "program"));
+    int exec = strncmp(s->options.model, IB_EXEC_PREFIX, strlen(IB_EXEC_PREFIX)) == 0;
+    double stabilize_s = s->options.stabilize_s;
+    snprintf(s->program, sizeof s->program, "%s", name ? name : "");
+    return exec == (*s->program != 0) && !(exec && s->temporal) && (stabilize_s == 0 || (stabilize_s > 0 && stabilize_s < 1e6 && !s->temporal));
 }
 
 static int get_size(const json_t *j, const char *key, int *width, int *height)
@@ -189,8 +200,8 @@ static isobath_status parse_plan(const json_t *j, const uint8_t *table, size_t t
     s->metric = json_is_true(json_object_get(j, "metric"));
     if (s->frames < 1 || s->frames > MOST_FRAMES || !get_size(j, "network_size", &s->network_width, &s->network_height) ||
         !get_size(j, "output_size", &s->output_width, &s->output_height) || !get_digest(j, "input_sha256", s->input_sha256) ||
-        !get_digest(j, "model_sha256", s->model_sha256) || !get_digest(j, "frames_sha256", digest))
-        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged plan: sizes, frames or digests make no sense", where);
+        !get_digest(j, "model_sha256", s->model_sha256) || !get_digest(j, "frames_sha256", digest) || !get_program(j, s))
+        return ib_fail(diag, ISOBATH_ERR_INPUT, "%s: damaged plan: sizes, frames, digests or the model make no sense", where);
     IB_TRY(parse_table(table, table_size, digest, s, where, diag));
     IB_TRY(parse_shots(json_object_get(j, "shots"), s, where, diag));
     IB_TRY(parse_repeats(json_object_get(j, "repeated"), where, diag, s));
@@ -288,6 +299,7 @@ isobath_status ib_shard_write(ib_shard *s, ib_diag *diag)
                                     s->output_width, s->output_height, "input_sha256", s->input_sha256, "model_sha256",
                                     s->model_sha256, "frames_sha256", digest, "shots", shots)
                         : NULL;
+    if (j && *s->program) ib_json_set(&j, "program", json_string(s->program));
     if (j && s->repeats.count) ib_json_set(&j, "repeated", ib_repeats_json(&s->repeats));
     char *text = j ? ib_json_text(j) : NULL, *path = ib_shard_path(s, "plan.json");
     isobath_status st = ISOBATH_OK;

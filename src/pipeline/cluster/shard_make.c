@@ -1,5 +1,6 @@
 /* Making a plan: one exact reading of the input; see shard.h. */
 #include "pipeline/cluster/shard_task.h"
+#include "pipeline/exec/exec.h"
 #include "pipeline/shots.h"
 #include "sink/file.h"
 #include "weights/checkpoint.h"
@@ -136,6 +137,7 @@ static char *absolute(const char *path)
 static isobath_status model_digest(isobath_task *t)
 {
     ib_checkpoint *c;
+    if (ib_setup_is_exec(&t->setup)) return ISOBATH_OK;
     IB_TRY(ib_checkpoint_open(t->setup.model_path, &t->diag, &c));
     const char *hash = ib_checkpoint_sha256(c);
     snprintf(t->shard.model_sha256, sizeof t->shard.model_sha256, "%s", hash ? hash : "");
@@ -163,6 +165,7 @@ static isobath_status fill(isobath_task *t, char *const paths[3])
     s->output_height = p->output_height;
     s->temporal = t->setup.config.temporal;
     s->metric = t->setup.config.metric;
+    if (ib_setup_is_exec(&t->setup)) snprintf(s->program, sizeof s->program, "%s", t->setup.config.name);
     s->shot_window = calloc((size_t)s->shot_count + 1, sizeof *s->shot_window);
     if (!s->shot_window) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a plan");
     for (int64_t i = 0; i < s->shot_count; i++) s->shot_window[i + 1] = s->shot_window[i] + ib_plan_windows(s->shots[i].count);
@@ -184,7 +187,7 @@ static isobath_status make(isobath_task *t, char *paths[3])
     const isobath_run_options *o = &t->setup.options;
     struct stat sb;
     paths[0] = absolute(o->input);
-    paths[1] = absolute(t->setup.model_path);
+    paths[1] = ib_setup_is_exec(&t->setup) ? strdup(t->setup.model_path) : absolute(t->setup.model_path);
     paths[2] = absolute(o->cuts ? o->cuts : "/");
     if (!paths[0] || !paths[1] || !paths[2]) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for a plan");
     t->shard.options.output = o->output;
@@ -219,14 +222,14 @@ isobath_status ib_shard_make(isobath_task *t, const isobath_run_options *run)
     char *paths[3] = {NULL};
     if (o.input && ib_media_comes_once(o.input))
         return ib_fail(&t->diag, ISOBATH_ERR_USAGE, "%s: a pipe or live source can be read once only: tasks need an input that each can open", o.input);
-    if (o.stabilize_s != 0) return ib_fail(&t->diag, ISOBATH_ERR_UNSUPPORTED, "--stabilize looks at frames one after another: use isobath run");
-    if (o.model && strncmp(o.model, "exec:", 5) == 0)
-        return ib_fail(&t->diag, ISOBATH_ERR_UNSUPPORTED, "--model %s: programs are run by isobath run, not in tasks", o.model);
-    o.devices = "null"; /* nothing is computed here */
+    int exec = o.model && strncmp(o.model, IB_EXEC_PREFIX, strlen(IB_EXEC_PREFIX)) == 0;
+    o.devices = exec ? "cpu" : "null"; /* nothing is computed here; a program is asked for the size of its maps */
     o.precision = "fp32";
     o.decoder = "software";
     t->options.run = run;
     isobath_status st = ib_setup_init(&t->setup, &o, &t->diag);
+    ib_exec_close(t->setup.exec);
+    t->setup.exec = NULL;
     if (st == ISOBATH_OK) st = make(t, paths);
     for (int i = 0; i < 3; i++) free(paths[i]);
     t->shard.options = (isobath_run_options){0}; /* its strings were the setup's and these */

@@ -20,22 +20,25 @@ isobath_status ib_shard_setup(isobath_task *t, const char *devices)
 {
     const ib_shard *p = &t->shard;
     isobath_run_options o = p->options;
+    ib_exec_hello hello;
+    const ib_exec_hello *program = ib_shard_program(p, &hello);
     o.devices = devices ? devices : "null";
     if (!devices) o.precision = "fp32"; /* nothing is computed with it */
     o.threads = t->options.threads;
     o.decoders = "one"; /* it jumps to the segment */
     o.note = t->options.note;
     o.note_ctx = t->options.note_ctx;
-    IB_TRY(ib_setup_init(&t->setup, &o, &t->diag));
+    IB_TRY(ib_setup_init_told(&t->setup, &o, devices ? NULL : program, &t->diag));
     const isobath_plan *s = &t->setup.plan;
     if (!atomic_load(&t->settled)) memcpy(t->device, s->device, sizeof t->device);
     atomic_store(&t->settled, 1);
     t->setup.sink.cancelled = is_cancelled;
     t->setup.sink.cancel_ctx = t;
     if (s->network_width == p->network_width && s->network_height == p->network_height && s->output_width == p->output_width &&
-        s->output_height == p->output_height && t->setup.config.temporal == p->temporal && t->setup.config.metric == p->metric)
+        s->output_height == p->output_height && t->setup.config.temporal == p->temporal && t->setup.config.metric == p->metric &&
+        (!program || strcmp(t->setup.config.name, p->program) == 0))
         return ISOBATH_OK;
-    return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: input or model are not what was planned with: sizes differ", p->options.input);
+    return ib_fail(&t->diag, ISOBATH_ERR_INPUT, "%s: input or model are not what was planned with: they differ in size or kind", p->options.input);
 }
 
 static void report_progress(void *ctx, isobath_progress *p)

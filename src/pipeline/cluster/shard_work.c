@@ -1,4 +1,5 @@
 /* One segment of a plan: its windows, from the input to the spool; see shard.h. */
+#include "pipeline/exec/exec.h"
 #include "pipeline/fleet/fleet.h"
 #include "pipeline/cluster/shard_task.h"
 #include "pipeline/worker.h"
@@ -78,12 +79,16 @@ static isobath_status start_source(work *w, const ib_frame_pool *pool, const ib_
     return ib_source_start(t->setup.media, t->setup.source_queue_bytes, &cuts, pool, &t->diag, &w->source);
 }
 
-/* The network in this process; its frames carry pictures on the CPU, where they can be checked. */
+/* The network in this process, or a program; their frames carry pictures on the CPU, where they can be checked. */
 static isobath_status start_worker(work *w, const ib_range *range, char digest[65])
 {
     isobath_task *t = w->task;
     ib_setup *s = &t->setup;
     int check = s->device < 0;
+    if (s->exec) {
+        IB_TRY(start_source(w, NULL, range));
+        return ib_exec_start(s->exec, w->source, range, 1, &t->cancelled, &t->diag, &w->stream);
+    }
     IB_TRY(ib_pool_create(s->threads, &t->diag, &w->pool));
     IB_TRY(ib_setup_open_network(s, s->act, w->pool, &t->diag, &w->backend, &w->vda, digest));
     IB_TRY(start_source(w, check ? NULL : &ib_frame_pool_by_reference, range));
@@ -122,7 +127,7 @@ static isobath_status open_all(work *w)
     ib_spool_head head = {.segment = t->options.part, .first = w->first, .count = w->end - w->first, .width = p->network_width,
                           .height = p->network_height};
     memcpy(head.plan, p->id, sizeof head.plan);
-    snprintf(head.kind, sizeof head.kind, "%s", s->plan.device);
+    snprintf(head.kind, sizeof head.kind, "%s", ib_setup_kind(s));
     snprintf(head.decoder, sizeof head.decoder, "%s", s->decoder);
     return ib_spool_create(w->path, &head, &t->diag, &w->spool);
 }

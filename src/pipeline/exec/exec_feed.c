@@ -56,50 +56,69 @@ static int add_job(ib_exec *e, ib_exec_window *w, int slot, ib_source_frame *f)
     return good;
 }
 
-static void close_window(ib_exec *e, ib_exec_window *w, int64_t frames_total)
+/* Where the feeder is. */
+typedef struct place {
+    int64_t shot, shot_first, n; /* n: frames of the shot so far */
+    int64_t k, windows;          /* of the window that is open or next; how many there were */
+    ib_exec_window *window;      /* NULL: none is open */
+} place;
+
+/* 0: there is to be none any more. */
+static int open_window(ib_exec *e, place *p)
 {
-    if (!w) return;
+    if (e->range.limit && p->windows == e->range.limit) return 0;
+    p->window = new_window(e, p->shot, p->shot_first, p->k);
+    if (p->window && !add_window(e, p->window)) p->window = NULL;
+    p->windows += p->window != NULL;
+    return p->window != NULL;
+}
+
+static void close_window(ib_exec *e, place *p, int64_t frames_total)
+{
+    if (!p->window) return;
     pthread_mutex_lock(&e->lock);
-    w->base.frames_total = frames_total;
-    w->closed = 1;
+    p->window->base.frames_total = frames_total;
+    p->window->closed = 1;
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->lock);
+    p->window = NULL;
+    p->k++;
+}
+
+/* As of every model: the last window may have no new frames. */
+static void end_shot(ib_exec *e, place *p)
+{
+    close_window(e, p, p->n);
+    if (p->k < ib_plan_windows(p->n) && open_window(e, p)) close_window(e, p, p->n);
+}
+
+/* 0: no more frames are wanted. Takes the frame. */
+static int take_frame(ib_exec *e, place *p, ib_source_frame *f)
+{
+    int64_t first, end;
+    if (f->starts_shot && f->index > p->shot_first) {
+        end_shot(e, p);
+        *p = (place){.shot = p->shot + 1, .shot_first = f->index, .windows = p->windows};
+    }
+    ib_plan_new_frames(p->k, -1, &first, &end);
+    p->n = f->index - p->shot_first + 1;
+    int wanted = p->n > first;
+    if (!wanted || (!p->window && !open_window(e, p))) {
+        ib_source_frame_unref(f);
+        return !wanted;
+    }
+    if (!add_job(e, p->window, (int)(p->n - 1 - IB_PLAN_STEP * p->k), f)) return 0;
+    if (p->n == end) close_window(e, p, -1);
+    return 1;
 }
 
 void *ib_exec_feeder_main(void *arg)
 {
     ib_exec *e = arg;
-    ib_exec_window *w = NULL;
-    int64_t shot = e->range.shot, shot_first = e->range.shot_first, k = e->range.k;
-    int64_t n, first, end; /* n: frames of the shot so far */
-    ib_plan_new_frames(k, -1, &n, &end);
-    int64_t begin = shot_first + n;
-    for (ib_source_frame *f; (f = ib_source_next(e->source));) {
-        if (f->index < begin) {
-            ib_source_frame_unref(f);
-            continue;
-        }
-        if (f->starts_shot && n) {
-            close_window(e, w, n);
-            w = NULL;
-            shot++;
-            shot_first += n;
-            n = k = 0;
-        }
-        ib_plan_new_frames(k, -1, &first, &end);
-        if (!w && (!(w = new_window(e, shot, shot_first, k)) || !add_window(e, w))) {
-            ib_source_frame_unref(f);
-            w = NULL;
-            break;
-        }
-        if (!add_job(e, w, (int)(n - IB_PLAN_STEP * k), f)) break;
-        if (++n == end) {
-            close_window(e, w, -1);
-            w = NULL;
-            k++;
-        }
+    place p = {.shot = e->range.shot, .shot_first = e->range.shot_first, .k = e->range.k};
+    for (ib_source_frame *f; (f = ib_source_next(e->source)) && take_frame(e, &p, f);) {
     }
-    close_window(e, w, n);
+    end_shot(e, &p);
     pthread_mutex_lock(&e->lock);
     e->ended = 1;
     pthread_cond_broadcast(&e->changed);

@@ -3,24 +3,37 @@
 #include "pipeline/setup.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define NAME 96 /* of a card in CUDA_VISIBLE_DEVICES: a number, or up to some 80 letters of an identifier */
 
 int ib_setup_is_exec(const ib_setup *s)
 {
     return s->options.model && strncmp(s->options.model, IB_EXEC_PREFIX, strlen(IB_EXEC_PREFIX)) == 0;
 }
 
-/* One process per device of --devices; `names` holds the numbers of the GPUs. */
-static isobath_status list_devices(const ib_setup *s, ib_exec_options *o, char names[IB_MAX_DEVICES][16], ib_diag *diag)
+/* What CUDA_VISIBLE_DEVICES is to be for the card that is `gpu` here, where this process may be shown some cards only (by Slurm). */
+static const char *name_card(int gpu, char name[NAME])
+{
+    const char *shown = getenv("CUDA_VISIBLE_DEVICES");
+    snprintf(name, NAME, "%d", gpu);
+    for (int i = 0; shown && *shown && i <= gpu; i++) {
+        size_t n = strcspn(shown, ",");
+        if (i == gpu && n < NAME) snprintf(name, NAME, "%.*s", (int)n, shown);
+        shown += n + (shown[n] == ',');
+    }
+    return name;
+}
+
+/* One process per device of --devices; `names` holds what GPUs are called. */
+static isobath_status list_devices(const ib_setup *s, ib_exec_options *o, char names[IB_MAX_DEVICES][NAME], ib_diag *diag)
 {
     const char *list = s->options.devices ? s->options.devices : "auto";
     if (strcmp(list, "auto") == 0) {
         int gpus = ib_cuda_device_count();
         o->processes = gpus < 1 ? 1 : gpus > IB_MAX_DEVICES ? IB_MAX_DEVICES : gpus;
-        for (int i = 0; i < gpus && i < IB_MAX_DEVICES; i++) {
-            snprintf(names[i], sizeof names[i], "%d", i);
-            o->visible[i] = names[i];
-        }
+        for (int i = 0; i < gpus && i < IB_MAX_DEVICES; i++) o->visible[i] = name_card(i, names[i]);
         return ISOBATH_OK;
     }
     char text[256];
@@ -31,8 +44,7 @@ static isobath_status list_devices(const ib_setup *s, ib_exec_options *o, char n
         if (o->processes == IB_MAX_DEVICES)
             return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: more than %d devices", list, IB_MAX_DEVICES);
         if (strncmp(d, "cuda", 4) == 0 && (!d[4] || (sscanf(d, "cuda:%d%n", &gpu, &end) == 1 && !d[end] && gpu >= 0))) {
-            snprintf(names[o->processes], sizeof names[0], "%d", gpu);
-            o->visible[o->processes] = names[o->processes];
+            o->visible[o->processes] = name_card(gpu, names[o->processes]);
         } else if (strcmp(d, "cpu") != 0) {
             return ib_fail(diag, ISOBATH_ERR_USAGE, "--devices %s: expected auto, or cpu and cuda:N with commas between", list);
         }
@@ -42,18 +54,27 @@ static isobath_status list_devices(const ib_setup *s, ib_exec_options *o, char n
     return ISOBATH_OK;
 }
 
-isobath_status ib_setup_open_exec(ib_setup *s, ib_diag *diag)
+/* One process per device. */
+static isobath_status start(ib_setup *s, ib_diag *diag)
 {
     const isobath_run_options *o = &s->options;
     isobath_plan *p = &s->plan;
-    char names[IB_MAX_DEVICES][16];
+    char names[IB_MAX_DEVICES][NAME];
     ib_exec_options e = {.command = o->model + strlen(IB_EXEC_PREFIX), .width = p->source_width, .height = p->source_height,
                          .fps = p->fps, .frame_timeout_s = o->exec_timeout_s, .note = o->note, .note_ctx = o->note_ctx};
-    if (!*e.command) return ib_fail(diag, ISOBATH_ERR_USAGE, "--model %s: no command named", o->model);
-    if (o->exec_timeout_s < 0) return ib_fail(diag, ISOBATH_ERR_USAGE, "--exec-timeout %g: expected seconds", o->exec_timeout_s);
     IB_TRY(list_devices(s, &e, names, diag));
-    IB_TRY(ib_exec_open(&e, diag, &s->exec));
-    const ib_exec_hello *hello = ib_exec_info(s->exec);
+    snprintf(p->device, sizeof p->device, "%d process%s of a depth program", e.processes, e.processes == 1 ? "" : "es");
+    return ib_exec_open(&e, diag, &s->exec);
+}
+
+isobath_status ib_setup_open_exec(ib_setup *s, const ib_exec_hello *told, ib_diag *diag)
+{
+    const isobath_run_options *o = &s->options;
+    isobath_plan *p = &s->plan;
+    if (!o->model[strlen(IB_EXEC_PREFIX)]) return ib_fail(diag, ISOBATH_ERR_USAGE, "--model %s: no command named", o->model);
+    if (o->exec_timeout_s < 0) return ib_fail(diag, ISOBATH_ERR_USAGE, "--exec-timeout %g: expected seconds", o->exec_timeout_s);
+    if (!told) IB_TRY(start(s, diag));
+    const ib_exec_hello *hello = told ? told : ib_exec_info(s->exec);
     s->config.metric = o->metric >= 0 ? o->metric : hello->metric;
     snprintf(s->config.name, sizeof s->config.name, "%.31s", hello->name);
     snprintf(s->model_path, sizeof s->model_path, "%s", o->model);
@@ -65,6 +86,7 @@ isobath_status ib_setup_open_exec(ib_setup *s, ib_diag *diag)
     s->device = IB_DEVICE_CPU;
     s->act = IB_F32;
     snprintf(p->precision, sizeof p->precision, "fp32");
-    snprintf(p->device, sizeof p->device, "%d process%s of a depth program", e.processes, e.processes == 1 ? "" : "es");
     return ISOBATH_OK;
 }
+
+const char *ib_setup_kind(const ib_setup *s) { return ib_setup_is_exec(s) ? "a depth program" : s->plan.device; }
