@@ -1,4 +1,5 @@
-/* Windows from several devices: the one thread that starts worker processes, talks to them and survives them; see fleet.h. */
+/* Windows from several devices: the one thread that starts worker processes, watches over them and survives them; what it says to them is in
+ * fleet_talk.c. See fleet.h. */
 #include "base/clock.h"
 #include "base/thread_name.h"
 #include "pipeline/engine.h"
@@ -24,17 +25,14 @@
 #define QUIET_WINDOWS 8          /* the time of so many windows */
 #define QUIET_TIMES 4            /* or of what a processor does at most without a word */
 
-/* A line for the log and for people. */
-static void tell(ib_fleet *f, const ib_fleet_device *d, const char *event, const char *text)
+void ib_fleet_tell(ib_fleet *f, const ib_fleet_device *d, const char *event, const char *text)
 {
     const isobath_run_options *o = &f->o.setup->options;
     ib_log_event(f->o.log, event, json_pack("{s:s, s:o}", "device", d->name, "text", json_string_nocheck(text)));
     if (o->note) o->note(o->note_ctx, text);
 }
 
-/* Takes everything from a device and kills its process; places that it may still write to are kept until it is dead. `why` may be
- * followed by its own words. */
-static void fail_device(ib_fleet *f, ib_fleet_device *d, isobath_status st, const char *why)
+void ib_fleet_fail_device(ib_fleet *f, ib_fleet_device *d, isobath_status st, const char *why)
 {
     if (d->state == IB_FLEET_DYING || d->state == IB_FLEET_OUT) return;
     f->lost += ib_schedule_leave(&f->schedule, (int)(d - f->device));
@@ -76,31 +74,7 @@ static void bury(ib_fleet *f, ib_fleet_device *d, const char *how)
     d->state = d->failures < FAILURES_MOST ? IB_FLEET_START : IB_FLEET_OUT;
     snprintf(line, sizeof line, "%s: %s; %s", d->name, d->fault,
              d->state == IB_FLEET_START ? "its windows go to others, and it is started again" : "it is left out");
-    tell(f, d, d->state == IB_FLEET_START ? "worker_lost" : "worker_left_out", line);
-}
-
-static void load(ib_fleet *f, ib_fleet_device *d)
-{
-    const ib_setup *s = f->o.setup;
-    ib_message m = {.type = IB_MSG_LOAD};
-    ib_msg_load *l = &m.u.load;
-    snprintf(l->model_path, sizeof l->model_path, "%s", s->model_path);
-    l->config = s->config;
-    l->shape = s->shape;
-    l->shape.budget = NULL;
-    l->budget_bytes = s->budget.limit;
-    ib_setup_batches(&s->config, ib_sabotage_is_card(d->device), s->act, &l->shape);
-    l->shared = *ib_shared_get_layout(f->shared);
-    l->decodes = s->decodes;
-    int frames, raws;
-    ib_setup_shared_places(s, &frames, &raws);
-    l->share = (int32_t)(d - f->device);
-    l->shares = f->schedule.device_count;
-    l->places = raws;
-    d->state = IB_FLEET_LOADING;
-    d->quiet_us = 0;
-    int error = ib_wire_send(&d->child->wire, &m, ib_shared_fd(f->shared), 0);
-    if (error) fail_device(f, d, ISOBATH_ERR_DEVICE, "");
+    ib_fleet_tell(f, d, d->state == IB_FLEET_START ? "worker_lost" : "worker_left_out", line);
 }
 
 /* A process for the device; one that was opened with the set-up knows already what it is. */
@@ -109,7 +83,7 @@ static void start_device(ib_fleet *f, ib_fleet_device *d)
     d->grace_s = 0;
     *d->fault = 0;
     if (d->child) {
-        load(f, d);
+        ib_fleet_load(f, d);
         return;
     }
     ib_diag diag = IB_DIAG_INIT;
@@ -119,167 +93,12 @@ static void start_device(ib_fleet *f, ib_fleet_device *d)
         d->state = IB_FLEET_OUT;
         d->fault_status = ISOBATH_ERR_DEVICE;
         snprintf(d->fault, sizeof d->fault, "%s", diag.text);
-        tell(f, d, "worker_left_out", diag.text);
+        ib_fleet_tell(f, d, "worker_left_out", diag.text);
         return;
     }
     d->state = IB_FLEET_OPENING;
     d->quiet_us = 0;
-    if (ib_child_open(d->child, &open) != 0) fail_device(f, d, ISOBATH_ERR_DEVICE, "");
-}
-
-/* Gives the device as many windows as it may have. */
-static void feed(ib_fleet *f, ib_fleet_device *d)
-{
-    int i = (int)(d - f->device);
-    for (int64_t order; d->state == IB_FLEET_WORKING &&
-                        (order = ib_schedule_next(&f->schedule, i, ib_shared_free_raws(f->shared), ib_now_us())) >= 0;) {
-        const ib_fleet_job *j = &f->jobs[order % f->schedule.capacity];
-        ib_fleet_flight *l = &d->flight[d->flights++];
-        ib_message m = {.type = IB_MSG_WINDOW, .u.window = {.order = order, .shot = j->window.shot, .k = j->window.k}};
-        *l = (ib_fleet_flight){.order = order, .raw = ib_shared_take_raw(f->shared, i)};
-        m.u.window.raw = l->raw;
-        for (int s = 0; s < IB_PLAN_WINDOW; s++) {
-            l->frames[s] = ib_source_frame_ref(j->frames[s]);
-            m.u.window.index[s] = j->frames[s]->index;
-            m.u.window.frame[s] = j->frames[s]->place;
-            m.u.window.pts_us[s] = j->frames[s]->pts_us;
-            if (s < 2 && !f->source) m.u.window.point[s] = (ib_msg_point){ib_fleet_entry(j->frames[s])->key_us, ib_fleet_entry(j->frames[s])->lead};
-        }
-        m.u.window.first = j->first;
-        m.u.window.end = j->end;
-        m.u.window.video_frames = j->video_frames;
-        if (d->flights == 1) d->quiet_us = 0;
-        if (ib_wire_send(&d->child->wire, &m, -1, 0) != 0) fail_device(f, d, ISOBATH_ERR_DEVICE, "");
-    }
-}
-
-/* The maps of a window, looked at side by side: one thread reads 61 MB more slowly than two cards write them. */
-typedef struct finite_check {
-    const float *maps;
-    size_t pixels; /* of a map */
-    atomic_int bad;
-} finite_check;
-
-/* Are all values of a map finite? An exponent of all ones is not. */
-static void check_map(void *ctx, int64_t map, int thread)
-{
-    finite_check *c = ctx;
-    const float *x = c->maps + (size_t)map * c->pixels;
-    uint32_t worst[16] = {0}, u[16];
-    size_t i = 0;
-    (void)thread;
-    for (; i + 16 <= c->pixels; i += 16) { /* of a fixed length: vector code */
-        memcpy(u, x + i, sizeof u);
-        for (int j = 0; j < 16; j++) {
-            uint32_t e = u[j] & 0x7f800000u;
-            worst[j] = e > worst[j] ? e : worst[j];
-        }
-    }
-    for (; i < c->pixels; i++) {
-        memcpy(u, x + i, sizeof *u);
-        worst[0] = (*u & 0x7f800000u) > worst[0] ? *u & 0x7f800000u : worst[0];
-    }
-    for (int j = 0; j < 16; j++)
-        if (worst[j] == 0x7f800000u) atomic_store(&c->bad, 1);
-}
-
-static int are_finite(ib_fleet *f, const float *maps, int64_t count, size_t pixels)
-{
-    finite_check c = {.maps = maps, .pixels = pixels};
-    ib_pool_run(f->checkers, count, check_map, &c);
-    return !atomic_load(&c.bad);
-}
-
-/* The device answers for its oldest window. */
-static void take_result(ib_fleet *f, ib_fleet_device *d, const ib_msg_result *o)
-{
-    ib_fleet_flight *l = &d->flight[0];
-    if (!d->flights || o->order != l->order || o->raw != l->raw || o->nonfinite < 0 || (o->nonfinite && !o->redone)) {
-        fail_device(f, d, ISOBATH_ERR_DEVICE, "its worker process answers for another window than it was given");
-        return;
-    }
-    const isobath_plan *p = &f->o.setup->plan;
-    size_t map = (size_t)p->network_width * (size_t)p->network_height;
-    int skip = f->o.setup->config.temporal || l->order == 0 ? 0 : IB_PLAN_OVERLAP; /* slots that nobody wrote */
-    pthread_mutex_unlock(&f->lock); /* the place is this thread's until it is handed on */
-    int64_t start = ib_now_us();
-    int finite = are_finite(f, ib_shared_raw(f->shared, l->raw) + (size_t)skip * map, IB_PLAN_WINDOW - skip, map);
-    ib_trace_span(f->trace, "check a result", start, l->order);
-    pthread_mutex_lock(&f->lock);
-    if (!finite) {
-        fail_device(f, d, ISOBATH_ERR_DEVICE, "its worker process returns values that are not finite and says that they are");
-        return;
-    }
-    if (o->redone && !f->redo_told) tell(f, d, "redo_opened", "values that are not finite: the window is redone in fp32 (see the log and the manifest)");
-    f->redo_told |= o->redone;
-    d->windows++;
-    d->flops = o->flops;
-    d->busy_s = o->busy_s;
-    d->decode_s = o->decode_s;
-    d->waits = o->waits;
-    ib_fleet_job *j = &f->jobs[l->order % f->schedule.capacity];
-    if (ib_schedule_done(&f->schedule, (int)(d - f->device), ib_now_us())) {
-        j->raw = l->raw;
-        j->window.redone = o->redone;
-        j->window.nonfinite = o->nonfinite;
-        memcpy(j->before, o->before, sizeof j->before);
-        memcpy(j->after, o->after, sizeof j->after);
-        ib_fleet_drop_frames(j->frames);
-        pthread_cond_broadcast(&f->changed);
-    } else ib_shared_give_raw(f->shared, l->raw);
-    ib_fleet_drop_frames(l->frames);
-    memmove(d->flight, d->flight + 1, (size_t)--d->flights * sizeof *d->flight);
-}
-
-/* A worker says what is wrong. What is the model's or the run's fault would be so on every device. */
-static void take_failure(ib_fleet *f, ib_fleet_device *d, const ib_msg_failed *o)
-{
-    isobath_status st = (isobath_status)o->status;
-    if (st == ISOBATH_ERR_MODEL || st == ISOBATH_ERR_USAGE || st == ISOBATH_ERR_INPUT) ib_fail(f->o.diag, st, "%s", o->text);
-    fail_device(f, d, st, o->text);
-}
-
-static void take_message(ib_fleet *f, ib_fleet_device *d, const ib_message *m)
-{
-    d->quiet_us = 0;
-    d->grace_s = 0;
-    if (m->type == IB_MSG_FAILED) take_failure(f, d, &m->u.failed);
-    else if (m->type == IB_MSG_OPENED && d->state == IB_FLEET_OPENING) {
-        if (f->o.setup->decodes && !m->u.opened.decodes) fail_device(f, d, ISOBATH_ERR_DEVICE, "it cannot open the input any more");
-        else if (strstr(f->o.setup->plan.device, m->u.opened.kind)) load(f, d);
-        else fail_device(f, d, ISOBATH_ERR_DEVICE, "it comes back as another kind of device");
-    } else if (m->type == IB_MSG_LOADED && d->state == IB_FLEET_LOADING) {
-        d->state = IB_FLEET_WORKING;
-        ib_schedule_join(&f->schedule, (int)(d - f->device), ib_now_us());
-    } else if (m->type == IB_MSG_MISFIT && d->state == IB_FLEET_WORKING && f->o.setup->decodes) {
-        ib_fleet_set_misfit(f, m->u.misfit.text);
-        fail_device(f, d, ISOBATH_ERR_INPUT, m->u.misfit.text);
-    } else if (m->type == IB_MSG_RESULT && d->state == IB_FLEET_WORKING) take_result(f, d, &m->u.result);
-    else if (m->type == IB_MSG_TICK) {
-        d->flops = m->u.tick.flops;
-        d->busy_s = m->u.tick.busy_s;
-        d->grace_s = m->u.tick.grace_s;
-    } else fail_device(f, d, ISOBATH_ERR_DEVICE, "its worker process says something unexpected");
-}
-
-/* Everything that the device has said. */
-static void hear(ib_fleet *f, ib_fleet_device *d)
-{
-    ib_message m;
-    const char *why;
-    char line[128];
-    ib_child_listen(d->child);
-    while (d->child && d->state != IB_FLEET_DYING && d->state != IB_FLEET_OUT) {
-        switch (ib_wire_receive(&d->child->wire, &m, NULL, 0, &why)) {
-        case IB_WIRE_MESSAGE: take_message(f, d, &m); break;
-        case IB_WIRE_NOTHING: return;
-        case IB_WIRE_CLOSED: fail_device(f, d, ISOBATH_ERR_DEVICE, ""); return;
-        case IB_WIRE_GARBAGE:
-            snprintf(line, sizeof line, "its worker process sends %s", why);
-            fail_device(f, d, ISOBATH_ERR_DEVICE, line);
-            return;
-        }
-    }
+    if (ib_child_open(d->child, &open) != 0) ib_fleet_fail_device(f, d, ISOBATH_ERR_DEVICE, "");
 }
 
 /* The same of a device that has not given a window yet: from what it has to compute. Cards say nothing while they do; processors speak after
@@ -317,7 +136,7 @@ static void watch(ib_fleet *f, ib_fleet_device *d, int64_t passed_us)
     d->quiet_us = waits ? d->quiet_us + passed_us : 0;
     if (!waits || d->quiet_us < quiet_limit(f, d)) return;
     snprintf(line, sizeof line, "nothing was heard of its worker process for %.0f s", (double)d->quiet_us * 1e-6);
-    fail_device(f, d, ISOBATH_ERR_DEVICE, line);
+    ib_fleet_fail_device(f, d, ISOBATH_ERR_DEVICE, line);
 }
 
 /* Nobody is left to compute what is missing. */
@@ -363,10 +182,10 @@ static int step(ib_fleet *f, int64_t passed_us)
     for (int i = 0; i < q->device_count; i++) {
         ib_fleet_device *d = &f->device[i];
         if (d->state == IB_FLEET_START) start_device(f, d);
-        if (d->child) hear(f, d);
+        if (d->child) ib_fleet_hear(f, d);
         watch(f, d, passed_us);
         if (d->no_place) d->no_place_us += passed_us;
-        if (d->state == IB_FLEET_WORKING && !cancelled) feed(f, d);
+        if (d->state == IB_FLEET_WORKING && !cancelled) ib_fleet_feed(f, d);
         note_flights(f, d);
         alive += d->state != IB_FLEET_OUT;
         busy += d->flights;

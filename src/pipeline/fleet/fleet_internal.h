@@ -1,4 +1,5 @@
-/* The fleet's insides: fleet.c (stream, assembling), fleet_devices.c (worker processes, one thread for all of them). */
+/* The fleet's insides: fleet.c (stream, assembling), fleet_devices.c (worker processes: one thread for all of them), fleet_talk.c (what that
+ * thread says to them and hears). */
 #ifndef IB_PIPELINE_FLEET_FLEET_INTERNAL_H
 #define IB_PIPELINE_FLEET_FLEET_INTERNAL_H
 
@@ -120,7 +121,17 @@ static inline const ib_media_entry *ib_fleet_entry(const ib_source_frame *frame)
 void ib_fleet_set_misfit(ib_fleet *fleet, const char *why);
 /* Looks for cuts among the new frames [first, end) of a window whose first frame has this number in the video; slot -1: the end. */
 void ib_fleet_look_at(ib_fleet *fleet, int64_t index, int first, int end, const ib_thumb *thumbs);
-void *ib_fleet_devices_main(void *fleet); /* the thread */
+/* fleet_devices.c. The thread. */
+void *ib_fleet_devices_main(void *fleet);
+/* For that thread, which holds the lock. Takes everything from a device and kills its process; places that it may still write to are kept until
+ * it is dead. `why` may be followed by its own words. */
+void ib_fleet_fail_device(ib_fleet *fleet, ib_fleet_device *device, isobath_status status, const char *why);
+/* A line for the log and for people. */
+void ib_fleet_tell(ib_fleet *fleet, const ib_fleet_device *device, const char *event, const char *text);
+/* fleet_talk.c. Tells a device that has said what it is the network; gives it as many windows as it may have; takes in everything that it has said. */
+void ib_fleet_load(ib_fleet *fleet, ib_fleet_device *device);
+void ib_fleet_feed(ib_fleet *fleet, ib_fleet_device *device);
+void ib_fleet_hear(ib_fleet *fleet, ib_fleet_device *device);
 void ib_fleet_drop_frames(ib_source_frame *frames[IB_PLAN_WINDOW]);
 
 #endif
