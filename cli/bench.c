@@ -148,7 +148,7 @@ int cmd_bench(int argc, char **argv)
         {CLI_STRING, "--precision", 0, "LIST", "fp32 (default), fp16, bf16", &f.precisions},
         {CLI_STRING, "--size", 's', "LIST", "sizes of the source, WIDTHxHEIGHT (default 1280x720)", &f.sizes},
         {CLI_INT, "--input-size", 0, "N", "as for isobath run", &f.o.input_size},
-        {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &f.o.threads},
+        {CLI_THREADS, "--threads", 'j', "N", "CPU threads (default: all)", &f.o.threads},
         {CLI_DOUBLE, "--seconds", 0, "S", "for each line (default 5; at least one window)", &f.o.seconds},
         {CLI_STRING, "--input", 'i', "FILE", "a video for whole runs", &f.input},
         {CLI_STRING, "--output", 'o', "FOLDER", "where their results go (replaced)", &output},

@@ -49,10 +49,10 @@ int cmd_check(int argc, char **argv)
         .examples = "  isobath check out\n  isobath check out/clip_depths_png16 --json\n"};
     const cli_option options[] = {
         {CLI_HEADING, .help = "Options"},
-        {CLI_FLAG, "--quick", 'q', NULL, "counts, sizes and headers only: no hashing, no decoding", &o.quick},
+        {CLI_FLAG, "--quick", 0, NULL, "counts, sizes and headers only: no hashing, no decoding", &o.quick},
         {CLI_FLAG, "--quiet", 'q', NULL, "print only what is wrong", &quiet},
         {CLI_FLAG, "--json", 0, NULL, "print a JSON object: passed, items (level, path, text)", &json},
-        {CLI_INT, "--threads", 0, "N", "CPU threads (default: all)", &o.threads},
+        {CLI_THREADS, "--threads", 0, "N", "CPU threads (default: all)", &o.threads},
         {CLI_END}};
     int rest, code = cli_parse(&command, options, argc, argv, &rest);
     if (code >= 0) return code;

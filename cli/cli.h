@@ -13,6 +13,7 @@ typedef enum cli_kind {
     CLI_FLAG,    /* int = 1 */
     CLI_UNFLAG,  /* int = 0 */
     CLI_INT,     /* int */
+    CLI_THREADS, /* int, 0 to 1024 */
     CLI_INT64,   /* int64_t */
     CLI_DOUBLE,  /* double */
     CLI_TIME,    /* double, seconds: 12.5, 1:30, 1:02:03.5 */

@@ -81,7 +81,7 @@ int cmd_doctor(int argc, char **argv)
         {CLI_INT, "--input-size", 0, "N", "as for isobath run", &o.input_size},
         {CLI_STRING, "--devices", 'd', "D", "auto (default: all), cpu or cuda:N", &o.devices},
         {CLI_STRING, "--precision", 0, "P", "auto (default: all), fp32, fp16 or bf16", &o.precision},
-        {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &o.threads},
+        {CLI_THREADS, "--threads", 'j', "N", "CPU threads (default: all)", &o.threads},
         {CLI_DOUBLE, "--seconds", 0, "S", "time for measuring (default 7)", &o.seconds},
         {CLI_FLAG, "--json", 0, NULL, "one JSON object on stdout", &json},
         {CLI_END}};

@@ -85,7 +85,7 @@ int cmd_join(int argc, char **argv)
         {CLI_STRING, "--exr-compression", 0, "NAME", "zip, piz, pxr24, none", &o->exr_compression},
         {CLI_STRING, "--colormap", 0, "NAME", "of the preview: inferno, magma, viridis, plasma, turbo, gray",
          &o->colormap},
-        {CLI_INT, "--threads", 0, "N", "CPU threads (default: all)", &o->threads},
+        {CLI_THREADS, "--threads", 0, "N", "CPU threads (default: all)", &o->threads},
         {CLI_FLAG, "--quiet", 'q', NULL, "no progress, no summary", &f.quiet},
         {CLI_END}};
     int rest, code = cli_parse(&command, options, argc, argv, &rest);

@@ -2,9 +2,12 @@
 #include "cli.h"
 #include "manpage.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct subcommand {
     const char *name;
@@ -60,6 +63,13 @@ static int ask(const subcommand *c, const char *option)
     return c->run(2, argv);
 }
 
+static int unknown(const char *name)
+{
+    if (access(name, F_OK) == 0) fprintf(stderr, "isobath: %s is no command; its depth: isobath run %s -o out (see isobath --help)\n", name, name);
+    else fprintf(stderr, "isobath: unknown command %s (see isobath --help)\n", name);
+    return ISOBATH_ERR_USAGE;
+}
+
 /* isobath help [COMMAND]; the build calls help --man [COMMAND] and help --bash. */
 static int help(int argc, char **argv)
 {
@@ -82,14 +92,11 @@ static int help(int argc, char **argv)
     if (argc == 1) return 0;
     const subcommand *c = find(argv[1]);
     if (c) return ask(c, option);
-    fprintf(stderr, "isobath: unknown command %s (see isobath --help)\n", argv[1]);
-    return ISOBATH_ERR_USAGE;
+    return unknown(argv[1]);
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a full quota are errors that are told, not deaths */
-    signal(SIGXFSZ, SIG_IGN);
     if (argc >= 2 && strcmp(argv[1], "help") == 0) return help(argc - 1, argv + 1);
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         usage(argc < 2 ? stderr : stdout);
@@ -102,6 +109,24 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "worker") == 0) return cmd_worker(argc - 1, argv + 1); /* not for people: no help, no man page */
     const subcommand *c = find(argv[1]);
     if (c) return c->run(argc - 1, argv + 1);
-    fprintf(stderr, "isobath: unknown command %s (see isobath --help)\n", argv[1]);
-    return ISOBATH_ERR_USAGE;
+    return unknown(argv[1]);
+}
+
+/* What was printed must have arrived; who closed it, or went away (| head), has seen enough. */
+static int flush_stdout(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    struct pollfd p = {STDOUT_FILENO, POLLOUT, 0};
+    const char *why = errno ? strerror(errno) : "some of it was lost";
+    if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLNVAL)) return code;
+    fprintf(stderr, "isobath: cannot write to standard output: %s\n", why);
+    return code ? code : ISOBATH_ERR_IO;
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe and a full quota are errors that are told, not deaths */
+    signal(SIGXFSZ, SIG_IGN);
+    return flush_stdout(dispatch(argc, argv));
 }

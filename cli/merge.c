@@ -41,7 +41,7 @@ int cmd_merge(int argc, char **argv)
         {CLI_CALL, "--render", 0, "I/N", "write part I of N of the frames, I from 0", &t, set_part},
         {CLI_FLAG, "--finish", 0, NULL, "what is left when all parts are written", &finish},
         {CLI_STRING, "--name", 0, "NAME", "NAME of the run, where DIR holds several plans", &t.name},
-        {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &t.threads},
+        {CLI_THREADS, "--threads", 'j', "N", "CPU threads (default: all)", &t.threads},
         {CLI_FLAG, "--again", 0, NULL, "chain and parts: even if they are there", &t.again},
         {CLI_FLAG, "--keep", 0, NULL, "leave the tasks' files", &t.keep},
         {CLI_FLAG, "--quiet", 'q', NULL, "say nothing", &quiet},

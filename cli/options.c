@@ -62,6 +62,10 @@ static const char *store(const cli_option *o, const char *arg)
         if (parse_int64(arg, &v) != 0 || v < INT32_MIN || v > INT32_MAX) return "a whole number";
         *(int *)o->target = (int)v;
         return NULL;
+    case CLI_THREADS:
+        if (parse_int64(arg, &v) != 0 || v < 0 || v > 1024) return "0 (all) to 1024";
+        *(int *)o->target = (int)v;
+        return NULL;
     case CLI_INT64: return parse_int64(arg, o->target) ? "a whole number" : NULL;
     case CLI_DOUBLE: return parse_double(arg, o->target) ? "a number" : NULL;
     case CLI_TIME: return parse_time(arg, o->target) ? "a time (seconds, M:SS or H:MM:SS)" : NULL;
@@ -130,9 +134,13 @@ int cli_parse(const cli_command *c, const cli_option *options, int argc, char **
         if (strcmp(a, "--help-man") == 0 || strcmp(a, "--help-bash") == 0) return cli_describe(a + 7, c, options);
         const char *equals = a[1] == '-' ? strchr(a, '=') : NULL;
         size_t length = equals ? (size_t)(equals - a) : strlen(a);
-        const cli_option *o = a[1] == '-' ? find(options, a, length, 0) : a[2] ? NULL : find(options, NULL, 0, a[1]);
-        if (!o) return usage_error(c, "unknown option", a);
+        const cli_option *o = a[1] == '-' ? find(options, a, length, 0) : find(options, NULL, 0, a[1]);
         const char *arg = equals ? equals + 1 : NULL;
+        if (o && a[1] != '-' && a[2]) { /* -j4 */
+            arg = a + 2;
+            if (!o->argument) o = NULL;
+        }
+        if (!o) return usage_error(c, "unknown option", a);
         if (o->argument && !arg) {
             if (i + 1 >= argc) return usage_error(c, "an argument is missing after", a);
             arg = argv[++i];

@@ -20,7 +20,7 @@
     {CLI_INT64, "--max-frames", 0, "N", "stop after N frames", &(o).max_frames}, \
     {CLI_INT, "--max-res", 0, "N", "reduce sources whose longer side exceeds N (default 1280; 0: never)", &(o).max_res}, \
     {CLI_CALL, "--on-error", 0, "stop|repeat", "damaged frames: stop (default), or repeat the last good one", &(o).on_error_repeat, cli_set_on_error}, \
-    {CLI_CALL, "--device-memory", 0, "SIZE", "take at most this much of the GPU, e.g. 5.5G: smaller batches, the same result", &(o).device_memory, cli_set_bytes}, \
+    {CLI_CALL, "--device-memory", 0, "800M|5.5G", "take at most this much of the GPU: smaller batches, the same result", &(o).device_memory, cli_set_bytes}, \
     {CLI_STRING, "--decoders", 0, "auto|one|each", "several devices: one decoder for all, or each its own (auto: each, where that is possible;\nthe same bytes)", &(o).decoders}, \
     {CLI_STRING, "--decoder", 0, "auto|software|cuda", "who decodes the video: the GPU of the network where it can (auto),\nthe processor, or the GPU or nobody", &(o).decoder}, \
     {CLI_INT, "--decoder-sessions", 0, "N", "decoders of the GPU at a time for one file (default 1, at most 8):\nfor large pictures, where decoding is the slowest stage", &(o).decoder_sessions}, \
@@ -35,7 +35,7 @@
     {CLI_INT, "--input-size", 0, "N", "size of the network's shorter side (default: the model's, 518)", &(o).input_size}, \
     {CLI_STRING, "--precision", 0, "P", "auto, fp32, fp16 (GPU), bf16", &(o).precision}, \
     {CLI_STRING, "--devices", 'd', "D", "auto (every GPU, or the CPU where there is none) or a list:\ncuda:0,cuda:1 or cpu,cpu,cpu", &(o).devices}, \
-    {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &(o).threads}, \
+    {CLI_THREADS, "--threads", 'j', "N", "CPU threads (default: all)", &(o).threads}, \
     {CLI_STRING, "--isa", 0, "I", "pin the CPU's instruction path: sse4, avx2, avx512, amx", &(o).cpu_isa}
 
 #define CLI_SINK_OPTIONS(o, range) \

@@ -34,7 +34,7 @@ int cmd_split(int argc, char **argv)
         {CLI_STRING, "--output", 'o', "FOLDER", "where chunks and plan go; created when missing", &o.output},
         {CLI_STRING, "--name", 0, "NAME", "of the files (default: the input's name)", &o.name},
         {CLI_FLAG, "--overwrite", 0, NULL, "replace an existing plan and its chunks", &o.overwrite},
-        {CLI_INT, "--threads", 0, "N", "of the decoder (default: all CPUs)", &o.threads},
+        {CLI_THREADS, "--threads", 0, "N", "of the decoder (default: all CPUs)", &o.threads},
         {CLI_FLAG, "--quiet", 'q', NULL, "no progress, no summary", &quiet},
         {CLI_END}};
     int rest, code = cli_parse(&command, options, argc, argv, &rest);

@@ -23,7 +23,7 @@ int cmd_work(int argc, char **argv)
         {CLI_INT64, "--segment", 0, "I", "which one, from 0", &t.part},
         {CLI_STRING, "--name", 0, "NAME", "NAME of the run, where DIR holds several plans", &t.name},
         {CLI_STRING, "--devices", 'd', "D", "auto, cpu or cuda:N", &t.devices},
-        {CLI_INT, "--threads", 'j', "N", "CPU threads (default: all)", &t.threads},
+        {CLI_THREADS, "--threads", 'j', "N", "CPU threads (default: all)", &t.threads},
         {CLI_FLAG, "--again", 0, NULL, "compute it even if it is there", &t.again},
         {CLI_FLAG, "--quiet", 'q', NULL, "say nothing", &quiet},
         {CLI_END}};

@@ -127,7 +127,8 @@ static void *helper_main(void *arg)
 isobath_status ib_pool_create(int threads, ib_diag *diag, ib_pool **out)
 {
     *out = NULL;
-    if (threads < 1) return ib_fail(diag, ISOBATH_ERR_USAGE, "thread count %d is not positive", threads);
+    if (threads < 1 || threads > IB_POOL_MOST)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "%d threads: expected 1 to %d", threads, IB_POOL_MOST);
     ib_pool *pool = aligned_alloc(_Alignof(ib_pool), sizeof *pool);
     if (!pool) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a thread pool");
     memset(pool, 0, sizeof *pool);

@@ -5,14 +5,16 @@
 #include "base/diag.h"
 #include <stdint.h>
 
+#define IB_POOL_MOST 1024 /* threads that anybody may ask for */
+
 typedef struct ib_pool ib_pool;
 
 /* Called once per index i in [0, count), on any thread, in any order. `thread` is in [0, ib_pool_threads()) and names
  * the slot of per-thread scratch memory that the call may use. */
 typedef void (*ib_pool_fn)(void *ctx, int64_t i, int thread);
 
-/* Starts `threads` - 1 helpers (the caller of ib_pool_run is the last one). threads >= 1.
- * Errors: ISOBATH_ERR_MEMORY, ISOBATH_ERR_INTERNAL (threads could not be started). */
+/* Starts `threads` - 1 helpers (the caller of ib_pool_run is the last one). threads: 1 to IB_POOL_MOST.
+ * Errors: ISOBATH_ERR_USAGE, ISOBATH_ERR_MEMORY (also when a thread does not start). */
 isobath_status ib_pool_create(int threads, ib_diag *diag, ib_pool **out);
 /* Waits for the helpers and frees; NULL is allowed. No ib_pool_run may be in flight. */
 void ib_pool_destroy(ib_pool *pool);

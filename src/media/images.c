@@ -229,7 +229,8 @@ isobath_status ib_image_list_find(const char *input, ib_diag *diag, ib_image_lis
     }
     *is_list = 1;
     if (st == ISOBATH_OK && list->count == 0)
-        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: no images there (PNG, JPEG, TIFF, EXR ... were looked for)", input);
+        st = ib_fail(diag, ISOBATH_ERR_INPUT, "%s: %s there (PNG, JPEG, TIFF, EXR ... were looked for)", input,
+                     stat(input, &sb) == 0 ? "no videos and no images" : "no images");
     if (st == ISOBATH_OK)
         qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
     else

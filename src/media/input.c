@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NAP_NS 2000000 /* between looks at a camera */
 
@@ -100,6 +101,8 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
 {
     int is_pipe = strcmp(name, "-") == 0;
     struct stat sb;
+    if (is_pipe && isatty(STDIN_FILENO))
+        return ib_fail(in->diag, ISOBATH_ERR_INPUT, "standard input is a terminal: expected a pipe with Y4M, a container or raw video");
     int exists = !is_pipe && stat(name, &sb) == 0;
     in->reopenable = exists && S_ISREG(sb.st_mode);
     int is_mp4 = 0;
@@ -128,7 +131,7 @@ static isobath_status open_demuxer(ib_input *in, const char *name, const ib_medi
     IB_TRY_GOTO(st, prepare_live(in, url, &dict), done);
     err = avformat_open_input(&in->format, url, demuxer, &dict);
     if (err == AVERROR(ENOMEM))
-        st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory", in->name);
+        st = ib_fail(in->diag, ISOBATH_ERR_MEMORY, "%s: out of memory, or damaged: its head asks for more than there is", in->name);
     else if (err == AVERROR_EXIT)
         st = no_answer(in);
     else if (err < 0 && is_device)

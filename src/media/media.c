@@ -104,7 +104,10 @@ static isobath_status check_options(const char *input, const ib_media_options *o
         return ib_fail(diag, ISOBATH_ERR_USAGE, "frame rates must be positive numbers");
     if (!(o->start_s >= 0 && o->start_s < 1e9 && o->end_s < 1e9))
         return ib_fail(diag, ISOBATH_ERR_USAGE, "start and end must be times in seconds from the first frame");
-    if (o->start_frame < 0 || o->end_frame < 0 || (o->end_frame > 0 && o->end_frame <= o->start_frame))
+    if (o->start_frame < 0 || o->end_frame < 0)
+        return ib_fail(diag, ISOBATH_ERR_USAGE, "start and end frame are numbers from 0 on, not %lld and %lld",
+                       (long long)o->start_frame, (long long)o->end_frame);
+    if (o->end_frame > 0 && o->end_frame <= o->start_frame)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "the end frame (%lld) must be later than the start frame (%lld)",
                        (long long)o->end_frame, (long long)o->start_frame);
     if (o->end_s > 0 && o->end_s <= o->start_s)

@@ -86,8 +86,10 @@ isobath_status ib_setup_check_room(const ib_setup *s, double part, ib_diag *diag
     if (!(bytes > 0) || statvfs(s->options.output, &v) != 0) return ISOBATH_OK;
     double room = (double)v.f_bavail * (double)v.f_frsize;
     if (room >= bytes) return ISOBATH_OK;
-    return ib_fail(diag, ISOBATH_ERR_IO, "%s: the result may take %.1f GB, but the disk has %.1f GB left: free some, or "
-                   "choose fewer formats or a smaller --output-size", s->options.output, bytes * 1e-9, room * 1e-9);
+    int large = bytes >= 1e9;
+    double unit = large ? 1e9 : 1e6;
+    return ib_fail(diag, ISOBATH_ERR_IO, "%s: the result may take %.1f %s, but the disk has %.1f left: free some, or "
+                   "choose fewer formats or a smaller --output-size", s->options.output, bytes / unit, large ? "GB" : "MB", room / unit);
 }
 
 isobath_status ib_setup_prepare_output(const ib_setup *s, ib_diag *diag)

@@ -62,8 +62,7 @@ isobath_status ib_setup_init_told(ib_setup *s, const isobath_run_options *option
     memset(s, 0, sizeof *s);
     s->options = *options;
     IB_TRY(copy_strings(s, diag));
-    if (!options->input || !*options->input) return ib_fail(diag, ISOBATH_ERR_USAGE, "no input named");
-    if (!options->output || !*options->output) return ib_fail(diag, ISOBATH_ERR_USAGE, "no output folder named (-o OUT)");
+    IB_TRY(ib_setup_check_options(options, diag));
     if (s->options.cuts && strcmp(s->options.cuts, "off") == 0) s->options.cuts = NULL;
     const char *encoder = s->options.preview_encoder;
     if (encoder && strcmp(encoder, "auto") == 0) s->options.preview_encoder = NULL;

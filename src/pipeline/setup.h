@@ -79,6 +79,9 @@ isobath_status ib_setup_init(ib_setup *setup, const isobath_run_options *options
 isobath_status ib_setup_init_told(ib_setup *setup, const isobath_run_options *options, const ib_exec_hello *told, ib_diag *diag);
 void ib_setup_free(ib_setup *setup);
 
+/* What ib_setup_init asks first: input and output are named, numbers lie where they mean something. Errors: USAGE. */
+isobath_status ib_setup_check_options(const isobath_run_options *options, ib_diag *diag);
+
 /* Whether --model is exec:COMMAND; and the rest of the decisions then: starts the program and asks it (source sizes must be known), unless it is
  * `told`. Errors: USAGE, MODEL, MEMORY. */
 int ib_setup_is_exec(const ib_setup *setup);

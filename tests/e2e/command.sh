@@ -29,6 +29,25 @@ expect 2 "expected auto, fp32, fp16 or bf16" "$isobath" run "$clip" -o "$dir/o" 
 expect 2 "--format gif: unknown format" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format gif
 expect 2 "needs metres" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --format ply
 expect 2 "expected auto, or a list of cpu" "$isobath" run "$clip" -o "$dir/o" --model "$dir/tiny.safetensors" --devices tpu
+# numbers at and beyond their borders
+for bad in "--threads 100000" "--threads -1" "--segment-windows -1" "--exec-timeout -1" "--max-depth -2" "--range 0:inf" "--npz-level 10" \
+    "--exr-compression x" "--device-memory 5" "--start-frame -1" "--end-frame -3"; do
+    expect 2 "isobath run: " "$isobath" run "$clip" -o "$dir/border" --model "$dir/tiny.safetensors" --input-size 28 $bad
+done
+expect 2 "--device-memory 5: expected 800M|5.5G" "$isobath" run "$clip" -o "$dir/border" --device-memory 5
+if [ ! -e "$dir/border" ]; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: wrong options made a folder"; fi
+expect 2 "--threads 5000: expected 0 (all) to 1024" "$isobath" check "$dir" --threads 5000
+expect 0 "clip_isobath.json" "$isobath" run "$clip" -o"$dir/attached" -m"$dir/tiny.safetensors" --input-size 28 -j2 -fpng16
+expect 2 "unknown option -qx" "$isobath" run "$clip" -o "$dir/border" -qx
+expect 2 "$clip is no command; its depth: isobath run $clip -o out" "$isobath" "$clip"
+mkdir "$dir/empty"
+expect 3 "no videos and no images there" "$isobath" run "$dir/empty" -o "$dir/border"
+expect 4 "a folder, not a file" "$isobath" run "$clip" -o "$dir/border" --model "$dir/empty"
+# what is printed arrives, or the command says so; a reader that has seen enough is no error
+expect 5 "cannot write to standard output: No space left on device" sh -c "'$isobath' models > /dev/full"
+expect 5 "cannot write to standard output" sh -c "'$isobath' run '$clip' -o '$dir/border' --model '$dir/tiny.safetensors' --input-size 28 --json --overwrite > /dev/full"
+expect 0 "said 0" sh -c "{ '$isobath' run '$clip' -o '$dir/border' --model '$dir/tiny.safetensors' --input-size 28 --json --overwrite; echo said \$? >&2; } | true"
+expect 0 "said 0" sh -c "'$isobath' models >&-; echo said \$? >&2"
 # options that are wrong are told before anything is touched: an earlier result stays, and there is nothing to go on with
 "$isobath" run "$clip" -o "$dir/kept" --model "$dir/tiny.safetensors" --input-size 28 --format png16,preview,exr -q > /dev/null
 kept=$(find "$dir/kept" -type f -exec cat {} + | cksum)

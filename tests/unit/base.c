@@ -41,6 +41,7 @@ static void pool_runs_every_index_once(void **state)
     }
     ib_pool *pool;
     assert_int_equal(ib_pool_create(0, NULL, &pool), ISOBATH_ERR_USAGE);
+    assert_int_equal(ib_pool_create(IB_POOL_MOST + 1, NULL, &pool), ISOBATH_ERR_USAGE);
 }
 
 static void *consume(void *arg)
