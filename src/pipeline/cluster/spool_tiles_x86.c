@@ -8,32 +8,62 @@
 #define WIDE __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi")))
 #define NARROW __attribute__((target("avx2")))
 
-/* A register is a tile, row after row. Differences add up along the rows first, then down the columns. */
+/* The differences of a tile, a register row after row, each row summed up from the map's left edge. Rotated so that its lowest bit comes to lie in front,
+ * a folded value z is (z >> 1) ^ -(z & 1) in two operations. */
+WIDE static inline __attribute__((always_inline)) __m512i tile_sums(const ib_tile_tables *t, const uint8_t *p, unsigned b, __m512i *left)
+{
+    __m512i z = _mm512_permutexvar_epi8(_mm512_load_si512(t->byte[b]), _mm512_loadu_si512(b ? p : t->nothing));
+    z = _mm512_rorv_epi32(z, _mm512_load_si512(t->rotate[b]));
+    __m512i d = _mm512_ternarylogic_epi32(z, _mm512_set1_epi32((int)t->half[b]), _mm512_srai_epi32(z, 31), 0x6a); /* (a & b) ^ c */
+    d = _mm512_add_epi32(d, _mm512_bslli_epi128(d, 4));
+    d = _mm512_add_epi32(d, _mm512_bslli_epi128(d, 8));
+    __asm__("" : "+v"(d)); /* in this order: what waits for the tile before comes last */
+    d = _mm512_add_epi32(d, *left);
+    *left = _mm512_shuffle_epi32(d, 0xff);
+    return d;
+}
+
+/* Up to four tiles side by side: their rows are put together, added up from above to below and stored whole. */
+WIDE static inline __attribute__((always_inline)) const uint8_t *four_tiles(const ib_tile_tables *t, const uint8_t *p, const uint8_t *bits, int tiles, const uint32_t *above,
+                                                                            uint32_t *const row[IB_TILE], __m512i *left)
+{
+    __mmask16 columns = (__mmask16)((1u << 4 * tiles) - 1);
+    __m512i d[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        d[i] = _mm512_setzero_si512();
+        if (i >= tiles) continue;
+        d[i] = tile_sums(t, p, bits[i], left);
+        p += 2 * bits[i];
+    }
+    __m512i a = _mm512_shuffle_i32x4(d[0], d[1], 0x44), b = _mm512_shuffle_i32x4(d[2], d[3], 0x44);
+    __m512i c = _mm512_shuffle_i32x4(d[0], d[1], 0xee), e = _mm512_shuffle_i32x4(d[2], d[3], 0xee);
+    __m512i sum = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_maskz_loadu_epi32(columns, above));
+    _mm512_mask_storeu_epi32(row[0], columns, sum);
+    sum = _mm512_add_epi32(sum, _mm512_shuffle_i32x4(a, b, 0xdd));
+    _mm512_mask_storeu_epi32(row[1], columns, sum);
+    sum = _mm512_add_epi32(sum, _mm512_shuffle_i32x4(c, e, 0x88));
+    _mm512_mask_storeu_epi32(row[2], columns, sum);
+    _mm512_mask_storeu_epi32(row[3], columns, _mm512_add_epi32(sum, _mm512_shuffle_i32x4(c, e, 0xdd)));
+    return p;
+}
+
 WIDE static const uint8_t *band_wide(const ib_tile_tables *t, const uint8_t *p, const uint8_t *bits, size_t count, const uint32_t *above,
                                      uint32_t *const row[IB_TILE])
 {
-    const __m512i zero = _mm512_setzero_si512(), one = _mm512_set1_epi32(1);
+    __m512i left = _mm512_setzero_si512();
     uint32_t *r0 = row[0], *r1 = row[1], *r2 = row[2], *r3 = row[3];
-    __m512i left = zero; /* sum of each row so far */
-    for (size_t i = 0; i < count; i++) {
-        unsigned b = bits[i];
-        __m512i z = _mm512_permutexvar_epi8(_mm512_load_si512(t->byte[b]), _mm512_loadu_si512(p));
-        z = _mm512_and_si512(_mm512_srlv_epi32(z, _mm512_load_si512(t->shift[b])), _mm512_set1_epi32((int)t->mask[b]));
-        p += 2 * b;
-        __m512i d = _mm512_xor_si512(_mm512_srli_epi32(z, 1), _mm512_sub_epi32(zero, _mm512_and_si512(z, one)));
-        d = _mm512_add_epi32(d, _mm512_bslli_epi128(d, 4));
-        d = _mm512_add_epi32(d, _mm512_bslli_epi128(d, 8));
-        d = _mm512_add_epi32(d, left);
-        left = _mm512_shuffle_epi32(d, 0xff);
-        d = _mm512_add_epi32(d, _mm512_alignr_epi32(d, zero, 12));
-        d = _mm512_add_epi32(d, _mm512_alignr_epi32(d, zero, 8));
-        d = _mm512_add_epi32(d, _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(above + 4 * i))));
-        _mm_storeu_si128((__m128i *)(r0 + 4 * i), _mm512_castsi512_si128(d));
-        _mm_storeu_si128((__m128i *)(r1 + 4 * i), _mm512_extracti32x4_epi32(d, 1));
-        _mm_storeu_si128((__m128i *)(r2 + 4 * i), _mm512_extracti32x4_epi32(d, 2));
-        _mm_storeu_si128((__m128i *)(r3 + 4 * i), _mm512_extracti32x4_epi32(d, 3));
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) p = four_tiles(t, p, bits + i, 4, above + 4 * i, (uint32_t *const[]){r0 + 4 * i, r1 + 4 * i, r2 + 4 * i, r3 + 4 * i}, &left);
+    bits += i;
+    above += 4 * i;
+    uint32_t *const rest[] = {r0 + 4 * i, r1 + 4 * i, r2 + 4 * i, r3 + 4 * i};
+    switch (count - i) {
+    case 1: return four_tiles(t, p, bits, 1, above, rest, &left);
+    case 2: return four_tiles(t, p, bits, 2, above, rest, &left);
+    case 3: return four_tiles(t, p, bits, 3, above, rest, &left);
+    default: return p;
     }
-    return p;
 }
 
 /* Two rows: their differences, summed along each. `at`: of the first one in `row_at`. */
