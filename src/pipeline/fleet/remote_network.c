@@ -35,9 +35,21 @@ void ib_remote_close_feeds(ib_remote *r)
     }
 }
 
+/* The input, opened beside the device. */
+typedef struct opening {
+    ib_remote *r;
+    const ib_msg_open *o;
+    ib_msg_opened answer; /* what is said of it */
+} opening;
+
 /* Its own opening of the input, where that can be had: the run decides by the answer. */
-static void open_feed(ib_remote *r, const ib_msg_open *o, ib_msg_opened *answer)
+static void *open_feed(void *arg)
 {
+    opening *x = arg;
+    ib_remote *r = x->r;
+    const ib_msg_open *o = x->o;
+    ib_msg_opened *answer = &x->answer;
+    int64_t start = ib_now_us();
     ib_diag diag = IB_DIAG_INIT;
     ib_remote_close_feeds(r);
     r->open = *o;
@@ -57,6 +69,8 @@ static void open_feed(ib_remote *r, const ib_msg_open *o, ib_msg_opened *answer)
         snprintf(answer->colour, sizeof answer->colour, "%s", info->colour);
     } else snprintf(answer->why, sizeof answer->why, "%.250s", diag.text);
     ib_diag_destroy(&diag);
+    ib_trace_span(r->trace, "open a decoder", start, -1);
+    return NULL;
 }
 
 /* Becomes the device that the run asks for, as far as that needs no network. */
@@ -85,15 +99,18 @@ isobath_status ib_remote_open_device(ib_remote *r)
     char name[16];
     ib_device_name(s->device, name);
     r->trace = ib_trace_open(name, 0);
+    opening feed = {.r = r, .o = o};
+    pthread_t opener;
+    int beside = o->decodes && pthread_create(&opener, NULL, open_feed, &feed) == 0;
     ib_backend *probe;
-    IB_TRY(ib_setup_open_backend(s, s->act, r->pool, &r->diag, &probe));
+    isobath_status st = ib_setup_open_backend(s, s->act, r->pool, &r->diag, &probe);
     ib_trace_span(r->trace, "open the device", start, -1);
-    start = ib_now_us();
-    ib_message answer = {.type = IB_MSG_OPENED};
+    if (beside) pthread_join(opener, NULL);
+    IB_TRY(st);
+    if (o->decodes && !beside) open_feed(&feed);
+    ib_message answer = {.type = IB_MSG_OPENED, .u.opened = feed.answer};
     snprintf(answer.u.opened.kind, sizeof answer.u.opened.kind, "%s", probe->kind);
     ib_backend_close(probe);
-    if (o->decodes) open_feed(r, o, &answer.u.opened);
-    ib_trace_span(r->trace, "open a decoder", start, -1);
     ib_remote_tell(r, &answer);
     return ISOBATH_OK;
 }
