@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEPT_MOST = 2 }; /* of an owner: one in use by a picture that is not let go yet when the next one begins, and that one */
-
 /* CUVIDDECODECREATEINFO; what is not named is zero. */
 typedef struct create_info {
     unsigned long width, height, surfaces;
@@ -78,13 +76,13 @@ int ib_keep_create(const ib_keep_driver *driver, void **decoder, void *info)
 
 int ib_keep_destroy(const ib_keep_driver *driver, void *decoder)
 {
-    int kept = 0;
+    int full = 0;
     pthread_mutex_lock(&lock);
     entry **at = &entries;
     while (*at && (*at)->decoder != decoder) at = &(*at)->next;
     entry *e = *at;
-    for (entry *other = entries; e && other; other = other->next) kept += other->owner == e->owner && other->kept;
-    if (e && kept < KEPT_MOST) {
+    for (entry *other = entries; e && other; other = other->next) full |= other->owner == e->owner && other->kept;
+    if (e && !full) {
         e->kept = 1;
         pthread_mutex_unlock(&lock);
         return 0;

@@ -12,7 +12,7 @@ typedef struct ib_keep_driver {
 } ib_keep_driver;
 
 /* In place of these: a decoder that is created while the calling thread works for an owner is kept for that owner's next one instead of being
- * destroyed, until the owner is released. Thread-safe. */
+ * destroyed, one at a time, until the owner is released. Thread-safe. */
 int ib_keep_create(const ib_keep_driver *driver, void **decoder, void *info);
 int ib_keep_destroy(const ib_keep_driver *driver, void *decoder);
 /* Whom the calling thread works for from now on; NULL: nobody. */
