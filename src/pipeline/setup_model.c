@@ -1,6 +1,7 @@
 /* What a run computes with: model, device, precision; see setup.h. */
 #include "pipeline/setup.h"
 
+#include "pipeline/fleet/sabotage.h"
 #include "weights/models.h"
 #include <isobath/models.h>
 #include <math.h>
@@ -54,7 +55,7 @@ isobath_status ib_setup_choose_device(ib_setup *s, ib_diag *diag)
         return ib_fail(diag, ISOBATH_ERR_USAGE, "--decoders %s: expected auto, one or each", decoders);
     int cpus = 0;
     IB_TRY(ib_devices_parse(d, ib_devices_want_count(d) ? ib_cuda_device_count() : 0, diag, &s->devices));
-    for (int i = 0; i < s->devices.count; i++) cpus += s->devices.device[i] < 0;
+    for (int i = 0; i < s->devices.count; i++) cpus += !ib_sabotage_is_card(s->devices.device[i]);
     s->device = s->devices.device[0];
     s->fleet = s->devices.count > 1 || s->options.segment_windows > 0;
     s->plan.device_count = s->devices.count;

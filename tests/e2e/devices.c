@@ -197,11 +197,56 @@ static void who_did_what_when(void **state)
     assert_int_equal(waits, 2);
 }
 
+/* The values of every frame's first row; the ones around it say how exactly. */
+static void expect_stamps(e2e *e, const char *path)
+{
+    int64_t frames;
+    int h, w;
+    float *depth = e2e_read_depth(e2e_path(e, path), &frames, &h, &w);
+    assert_non_null(depth);
+    assert_int_equal(frames, FRAMES);
+    for (int64_t i = 0; i < frames; i++) {
+        float want = 1 + (float)(i % 64) / 16, got = depth[(i * h) * w + w / 2];
+        if (!(got > want - 1e-3f && got < want + 1e-3f)) fail_msg("frame %lld is another one: %g, expected %g", (long long)i, (double)got, (double)want);
+    }
+    free(depth);
+}
+
+/* One, two and four devices that are dealt with as cards are, so frames are rendered beside the alignment; packed where they are rendered (png16 by
+ * itself) or not (npz needs their depth), with pictures or without, on one thread or more: the same files. */
+static void same_bytes_however_frames_are_rendered(void **state)
+{
+    e2e *e = *state;
+    static const char *const devices[] = {"null", "null,null", "null,null,null,null"}, *const formats[] = {"png16", "png16,npz", "png16,src"};
+    char first[65] = "", got[65], what[128];
+    e2e_clip(e, "n.mkv", FRAMES, 0);
+    setenv("ISOBATH_WORKER_TEST", "card_us=1000,delay_us=3000", 1);
+    for (int i = 0; i < 9; i++) {
+        isobath_run_options o = e2e_options(e, "n.mkv", "n");
+        o.overwrite = 1;
+        o.formats = formats[i / 3];
+        o.devices = devices[i % 3];
+        o.precision = "fp32";
+        o.output_size = "model";
+        o.segment_windows = 1 + i % 2;
+        o.threads = 1 + i % 4;
+        o.program = ISOBATH_BINARY;
+        snprintf(what, sizeof what, "%s, %s, %d threads", o.devices, o.formats, o.threads);
+        if (e2e_run(e, &o) != ISOBATH_OK) fail_msg("%s: %s", what, e->error);
+        e2e_digest(e2e_path(e, "n/clip_depths_png16"), got);
+        if (!*first) strcpy(first, got);
+        if (strcmp(first, got)) fail_msg("%s: other bytes", what);
+        if (strstr(o.formats, "npz")) expect_stamps(e, "n/clip_depths.npz");
+    }
+    unsetenv("ISOBATH_WORKER_TEST");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_bytes_for_any_workers),
                                        cmocka_unit_test(same_bytes_across_cuts_with_pictures),
                                        cmocka_unit_test(a_short_clip_has_idle_workers), cmocka_unit_test(mistakes_are_told),
-                                       cmocka_unit_test(who_did_what_when)};
+                                       cmocka_unit_test(who_did_what_when),
+                                       cmocka_unit_test(same_bytes_however_frames_are_rendered)};
     return cmocka_run_group_tests(tests, e2e_setup, e2e_teardown);
 }

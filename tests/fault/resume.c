@@ -70,12 +70,16 @@ static pid_t start(e2e *e, const char *input, const char *out, const char *const
 {
     const char *args[40] = {ISOBATH_BINARY, "run", e2e_path(e, input), "-o", e2e_path(e, out), "--name", "clip", "--model", e->model,
                             "--input-size", "28", "--threads", "2", "--quiet", "--resume"};
-    int n = 15;
-    for (; *more; more++) args[n++] = strcmp(*more, "@v2") == 0 ? e2e_path(e, "v2.safetensors") : *more;
+    int n = 15, cards = 0;
+    for (; *more; more++) {
+        if (strcmp(*more, "@cards") == 0) cards = 1; /* `null` devices are dealt with as cards are, and each frame has values of its own */
+        else args[n++] = strcmp(*more, "@v2") == 0 ? e2e_path(e, "v2.safetensors") : *more;
+    }
     run_number++;
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid) return pid;
+    if (cards) setenv("ISOBATH_WORKER_TEST", "card_us=30000", 1);
     setenv("MALLOC_PERTURB_", run_number % 2 ? "165" : "0", 1); /* nothing may depend on what memory held */
     if (!freopen("/dev/null", "w", stdout) || !freopen(e2e_path(e, "stderr"), "w", stderr)) _exit(100);
     execv(args[0], (char *const *)(uintptr_t)args);
@@ -121,6 +125,7 @@ static void killed_at_random_instants(void **state)
         {"--format", "preview,ffv1", "--devices", "null", "--metric", "--side-by-side"},
         {"--format", "npz,ply", "--devices", "cpu", "--metric", "--npz-level", "0"},
         {"--format", "npz,exr", "--devices", "cpu", "--model", "@v2", "--stabilize", "0.5"},
+        {"--format", "png16", "--devices", "null,null,null", "--segment-windows", "1", "@cards"}, /* packed where frames are rendered */
     };
     enum { CASES = sizeof cases / sizeof *cases };
     const char *wanted = getenv("ISOBATH_FAULT_KILLS"), *seed = getenv("ISOBATH_FAULT_SEED");

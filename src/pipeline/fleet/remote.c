@@ -165,7 +165,9 @@ static isobath_status finish_window(ib_remote *r)
     memcpy(o->after, f.after, sizeof o->after);
     o->decode_s = ib_remote_decode_busy_s(r);
     o->waits = r->waits;
-    ib_sabotage_result(&r->sabotage, r->wire.fd, o, ib_remote_raw_place(r, w.raw));
+    float *raw = ib_remote_raw_place(r, w.raw);
+    ib_sabotage_stamp(&r->sabotage, &w, r->setup.shape.height, r->setup.shape.width, raw);
+    ib_sabotage_result(&r->sabotage, r->wire.fd, o, raw);
     ib_remote_tell(r, &m);
     r->last_tick_us = ib_now_us();
     return ISOBATH_OK;

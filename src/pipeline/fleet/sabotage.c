@@ -100,6 +100,13 @@ void ib_sabotage_fill(float *raw, size_t count)
     }
 }
 
+void ib_sabotage_stamp(const ib_sabotage *s, const ib_msg_window *w, int height, int width, float *raw)
+{
+    size_t map = (size_t)height * (size_t)width;
+    for (int slot = 0; s->card_us && slot < IB_PLAN_WINDOW; slot++)
+        for (int x = 0; x < width; x++) raw[(size_t)slot * map + (size_t)x] = 1 + (float)(w->index[slot] % 64) / 16;
+}
+
 void ib_sabotage_result(ib_sabotage *s, int fd, ib_msg_result *o, float *raw)
 {
     if (strikes(s, "nan", o->order)) raw[1] = NAN;

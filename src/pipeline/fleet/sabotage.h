@@ -5,7 +5,8 @@
  *   delay_us=N    sleeps up to N microseconds before each window, at random
  *   pause_us=N    sleeps N microseconds
  *   card_us=N     (also read by the run) `null` devices are dealt with as cards are, and a window is there N microseconds after it was begun
- *                 or the one before it was there; results are a picture that does not change
+ *                 or the one before it was there; results are a picture that does not change but for the first row,
+ *                 which says which frame it is: 1 + (frame mod 64) / 16
  *   nvdec=N       such devices decode on the first N cards
  *   decode_us=N   a decoder of a worker takes so long for a frame, at least
  *   once=PATH     the following faults happen to the one process that can remove this file, and to no other
@@ -44,8 +45,9 @@ isobath_status ib_sabotage_breaks(ib_sabotage *sabotage, int64_t order, ib_backe
 /* When the window that begins now is there; 0: when it is. ib_sabotage_wait waits for that. */
 int64_t ib_sabotage_due(ib_sabotage *sabotage);
 void ib_sabotage_wait(int64_t due_us);
-/* What a played card leaves in a place for results. */
+/* What a played card leaves in a place for results; and writes for a window, f32 (32,height,width). */
 void ib_sabotage_fill(float *raw, size_t count);
+void ib_sabotage_stamp(const ib_sabotage *sabotage, const ib_msg_window *window, int height, int width, float *raw);
 void ib_sabotage_result(ib_sabotage *sabotage, int fd, ib_msg_result *result, float *raw);
 
 #endif
