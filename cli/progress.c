@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ struct cli_progress {
 static void print_bar(const isobath_progress *p)
 {
     struct winsize ws;
-    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 40 ? ws.ws_col : 80;
+    int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col ? ws.ws_col : 80;
     char text[160], left[32] = "", bar[64];
     if (p->left_s >= 0) cli_duration(p->left_s, left, sizeof left);
     int n = snprintf(text, sizeof text, "%lld", (long long)p->frames_done);
@@ -35,7 +36,9 @@ static void print_bar(const isobath_progress *p)
     int cells = columns - n - 12;
     if (cells > 40) cells = 40;
     if (p->fraction < 0 || cells < 5) {
-        fprintf(stderr, "\r\033[K%.*s", columns - 1, text);
+        char percent[16] = "";
+        if (p->fraction >= 0) snprintf(percent, sizeof percent, "%.0f%%  ", p->fraction * 100);
+        fprintf(stderr, "\r\033[K%s%.*s", percent, columns - 1 - (int)strlen(percent), text);
         return;
     }
     int full = (int)(p->fraction * cells);
@@ -126,7 +129,10 @@ void cli_progress_stop(cli_progress *c, isobath_status status)
     else {
         char t[32];
         if (c->terminal) fprintf(stderr, "\r\033[K");
-        if (status == ISOBATH_OK)
+        if (status == ISOBATH_OK && p.frames_done == 0)
+            fprintf(stderr, "done     it was complete: every file has the bytes that its manifest names (%s)\n",
+                    cli_duration(p.elapsed_s, t, sizeof t));
+        else if (status == ISOBATH_OK)
             fprintf(stderr, "done     %lld frames in %s, %.2f frames/s; busy: decode %.0f%%, network %.0f%%, align %.0f%%, write %.0f%%\n",
                     (long long)p.frames_done, cli_duration(p.elapsed_s, t, sizeof t), p.frames_per_s, p.decode_share * 100,
                     p.network_share * 100, p.align_share * 100, p.write_share * 100);

@@ -20,6 +20,21 @@ static inline const int32_t *ib_compat_stream_matrix(const AVStream *stream)
 #endif
 }
 
+/* Does an encoder take pictures of this format? */
+static inline int ib_compat_takes(const AVCodec *encoder, enum AVPixelFormat format)
+{
+    const enum AVPixelFormat *list = NULL;
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100) /* 7.1 */
+    const void *known = NULL;
+    if (avcodec_get_supported_config(NULL, encoder, AV_CODEC_CONFIG_PIX_FORMAT, 0, &known, NULL) >= 0) list = known;
+#else
+    list = encoder->pix_fmts;
+#endif
+    for (; list && *list != AV_PIX_FMT_NONE; list++)
+        if (*list == format) return 1;
+    return 0;
+}
+
 /* Gives a stream that is written a display matrix. 0: out of memory. */
 static inline int ib_compat_set_stream_matrix(AVStream *stream, const int32_t *matrix)
 {

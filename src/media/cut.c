@@ -29,11 +29,9 @@ static int takes(ib_cut_codec codec, int pix_fmt)
 {
     const AVCodec *encoder = find_encoder(codec);
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(pix_fmt);
-    if (!encoder || !encoder->pix_fmts || !d) return 0;
+    if (!encoder || !d) return 0;
     if (codec == IB_CUT_H264 && d->comp[0].depth != 8) return 0; /* x264's qp 0 is lossless at 8 bits only */
-    for (const enum AVPixelFormat *p = encoder->pix_fmts; *p != AV_PIX_FMT_NONE; p++)
-        if (*p == pix_fmt) return 1;
-    return 0;
+    return ib_compat_takes(encoder, pix_fmt);
 }
 
 /* The full-range twin of a YUV format is the format with a flag. */

@@ -117,7 +117,8 @@ def scores(depth, gt, valid):
 
 
 def tae(depth, P, K, valid):
-    """Depth k carried into frame k + 1 (and back) by the true camera, against depth k + 1; percent."""
+    """Depth k carried into frame k + 1 (and back) by the true camera, against depth k + 1; percent. Pixels outside of `valid` do not count; the
+    reference's benchmark and `isobath eval` count all of them."""
     n, h, w = depth.shape
     dev, (f, cx, cy) = depth.device, K
     v, u = torch.meshgrid(torch.arange(h, device=dev), torch.arange(w, device=dev), indexing="ij")
@@ -232,6 +233,7 @@ def main():
                     r[f"rel_delta1_{name}"] = scores(one, gt, valid)[1]
             if not a.quick:
                 r["tae"], r["tae_truth"] = tae(d, P, K, valid), tae(gt, P, K, valid)
+                r["tae_all"] = tae(d, P, K, torch.ones_like(valid))
                 one = fit(infer(nets["relative"], rgb, a.size, "relative", True, half), gt, valid)
                 r["single_delta1"], r["tae_single"] = scores(one, gt, valid)[1], tae(one, P, K, valid)
                 if flatnet is not None:
