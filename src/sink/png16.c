@@ -1,4 +1,5 @@
 /* png16: NAME_depths_png16/frame_%05d.png and depth.json, 16-bit grey with one scale for the whole video. */
+#include "base/hash.h"
 #include "sink/describe.h"
 #include "sink/file.h"
 #include "sink/formats.h"
@@ -65,7 +66,7 @@ static isobath_status png16_open(const ib_sink_config *config, ib_diag *diag, ib
     sink->diag = diag;
     sink->name = ib_text("%s_depths_png16", config->name);
     sink->folder = ib_text("%s/%s_depths_png16", config->folder, config->name);
-    static const ib_frame_queue_ops ops = {.work = png16_work, .two = png16_two};
+    const ib_frame_queue_ops ops = {.work = png16_work, .two = ib_sha256_pair_find() ? png16_two : NULL};
     int threads = ib_sink_threads(config);
     isobath_status st =
         sink->name && sink->folder ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the png16 sink");

@@ -5,12 +5,16 @@
 #include "base/pool.h"
 #include "base/thread_name.h"
 #include <stdlib.h>
+#include <time.h>
+
+#define PAIR_WAIT_NS 20000000 /* that a packed frame waits for another one: at 50 frames/s there is time to hash each alone */
 
 typedef struct waiting {
     struct waiting *next;
     ib_depth_frame *frame;
     int64_t bytes;
     int64_t sequence; /* 0, 1, 2 ... of the pushes */
+    struct timespec until; /* it waits for another one, where two are taken together */
 } waiting;
 
 typedef struct worker {
@@ -34,6 +38,8 @@ struct ib_frame_queue {
     int64_t turn;             /* sequence whose commit is next */
     isobath_status status;    /* first failure */
     int quit;
+    int hurry;   /* callers that wait: nothing is kept waiting for another frame */
+    int watched; /* 1: a thread watches the time of a frame that waits for another one */
     int threads;
     worker *workers;
 };
@@ -59,6 +65,30 @@ static isobath_status run_one(ib_frame_queue *queue, const waiting *item, int th
     return st;
 }
 
+/* 1: the oldest frame is to wait for another one to be taken with. With the lock held. */
+static int is_early(const ib_frame_queue *queue)
+{
+    struct timespec now;
+    const waiting *head = queue->head;
+    if (!head || head->next || head->frame->depth || !queue->ops.two || queue->ops.commit || queue->hurry || queue->quit || queue->status != ISOBATH_OK) return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec < head->until.tv_sec || (now.tv_sec == head->until.tv_sec && now.tv_nsec < head->until.tv_nsec);
+}
+
+/* Until there is work, or the end; with the lock held. Of a frame that waits for another one a single thread watches the time. */
+static void await_work(ib_frame_queue *queue)
+{
+    for (int early; (early = is_early(queue)) || (!queue->head && !queue->quit);) {
+        if (early && !queue->watched) {
+            struct timespec until = queue->head->until;
+            queue->watched = 1;
+            pthread_cond_timedwait(&queue->work, &queue->lock, &until);
+            queue->watched = 0;
+        } else
+            pthread_cond_wait(&queue->work, &queue->lock);
+    }
+}
+
 /* Takes the oldest frame, or the two oldest; with the lock held. Returns how many. */
 static int take(ib_frame_queue *queue, waiting *items[2])
 {
@@ -70,6 +100,7 @@ static int take(ib_frame_queue *queue, waiting *items[2])
         queue->head = items[count++]->next;
     }
     if (!queue->head) queue->tail = &queue->head;
+    else if (count) pthread_cond_broadcast(&queue->work); /* somebody has to watch what is left */
     return count;
 }
 
@@ -81,7 +112,7 @@ static void *worker_main(void *arg)
     pthread_mutex_lock(&queue->lock);
     for (;;) {
         waiting *items[2];
-        while (!queue->head && !queue->quit) pthread_cond_wait(&queue->work, &queue->lock);
+        await_work(queue);
         int count = take(queue, items);
         if (!count) break;
         self->sequence = items[0]->sequence;
@@ -127,7 +158,11 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
     queue->tail = &queue->head;
     queue->workers = workers;
     pthread_mutex_init(&queue->lock, NULL);
-    pthread_cond_init(&queue->work, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&queue->turned, NULL);
     pthread_cond_init(&queue->room, NULL);
     for (int i = 0; i < threads; i++) {
@@ -144,18 +179,30 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
     return ISOBATH_OK;
 }
 
+/* Until frames are finished; with the lock held. */
+static void await_room(ib_frame_queue *queue)
+{
+    queue->hurry++;
+    pthread_cond_broadcast(&queue->work);
+    pthread_cond_wait(&queue->room, &queue->lock);
+    queue->hurry--;
+}
+
 isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
 {
     waiting *item = malloc(sizeof *item);
     int64_t bytes = frame_bytes(frame);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (until.tv_nsec + PAIR_WAIT_NS) / 1000000000;
+    until.tv_nsec = (until.tv_nsec + PAIR_WAIT_NS) % 1000000000;
     pthread_mutex_lock(&queue->lock);
     if (!item && queue->status == ISOBATH_OK) queue->status = ISOBATH_ERR_MEMORY;
-    while (queue->status == ISOBATH_OK && queue->bytes > 0 && queue->bytes + bytes > queue->bound_bytes)
-        pthread_cond_wait(&queue->room, &queue->lock);
+    while (queue->status == ISOBATH_OK && queue->bytes > 0 && queue->bytes + bytes > queue->bound_bytes) await_room(queue);
     isobath_status st = queue->status;
     if (st == ISOBATH_OK) {
         ib_depth_frame_ref(frame);
-        *item = (waiting){NULL, frame, bytes, queue->pushed++};
+        *item = (waiting){NULL, frame, bytes, queue->pushed++, until};
         *queue->tail = item;
         queue->tail = &item->next;
         queue->bytes += bytes;
@@ -180,7 +227,7 @@ int64_t ib_frame_queue_done(ib_frame_queue *queue)
 isobath_status ib_frame_queue_drain(ib_frame_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    while (queue->finished < queue->pushed) pthread_cond_wait(&queue->room, &queue->lock);
+    while (queue->finished < queue->pushed) await_room(queue);
     isobath_status st = queue->status;
     pthread_mutex_unlock(&queue->lock);
     return st;

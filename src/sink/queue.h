@@ -10,7 +10,8 @@ typedef struct ib_frame_queue ib_frame_queue;
  * work:   in any order, on any thread, several at a time.
  * commit: NULL, or called after the frame's work, on the same thread, for one frame at a time in the order of the
  *         pushes: for formats that append to one file.
- * two:    NULL, or the work of two packed frames that follow each other, for a thread that finds both waiting; without commit only. */
+ * two:    NULL, or the work of two packed frames that follow each other, without commit only: a packed frame waits up to 20 ms for the next one,
+ *         unless somebody waits for it (a push that finds no room, a drain). */
 typedef struct ib_frame_queue_ops {
     isobath_status (*work)(void *ctx, ib_depth_frame *frame, int thread);
     isobath_status (*commit)(void *ctx, ib_depth_frame *frame, int thread);
