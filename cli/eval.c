@@ -151,6 +151,8 @@ int cmd_eval(int argc, char **argv)
     if (code >= 0) return code;
     if (rest < 2 || rest % 2)
         return cli_fail("eval", ISOBATH_ERR_USAGE, "pairs of PRED and GT expected (see isobath eval --help)");
+    if (f.max_depth < 0 || f.gt_scale < 0 || f.step < 0 || f.frames < 0)
+        return cli_fail("eval", ISOBATH_ERR_USAGE, "--max-depth, --gt-scale, --step and --frames: expected numbers above 0");
     code = merge(&f);
     return code >= 0 ? code : evaluate(&f, rest / 2, argv + 1);
 }

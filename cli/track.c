@@ -139,7 +139,7 @@ int cmd_track(int argc, char **argv)
         {CLI_DOUBLE, "--fy", 0, "PIXELS", "(default: --fx)", &o->fy},
         {CLI_DOUBLE, "--cx", 0, "PIXELS", "principal point; 0 is the centre of the first pixel (default: the middle)",
          &o->cx},
-        {CLI_DOUBLE, "--cy", 0, "PIXELS", NULL, &o->cy},
+        {CLI_DOUBLE, "--cy", 0, "PIXELS", "(default: the middle)", &o->cy},
         {CLI_DOUBLE, "--hfov", 0, "DEGREES", "horizontal field of view instead", &o->hfov_deg},
         {CLI_STRING, "--camera", 0, "FILE", "JSON, JSON lines by frame, or OpenCV YAML with distortion", &o->camera},
         {CLI_CALL, "--camera-size", 0, "WxH",

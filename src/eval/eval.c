@@ -149,6 +149,9 @@ static isobath_status camera(const eval_run *run, int64_t k, ib_camera *out)
     if (!c)
         return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: no camera for frame %" PRId64, run->options->camera,
                        truth_index(run, k));
+    if (!(c->cx >= 0 && c->cx < run->gw && c->cy >= 0 && c->cy < run->gh)) /* measured on pictures of another size: its TAE would be wrong by far */
+        return ib_fail(run->diag, ISOBATH_ERR_INPUT, "%s: frame %" PRId64 " has its centre at %g,%g, outside of the truth's %dx%d: expected pixels of "
+                       "the truth", run->options->camera, truth_index(run, k), c->cx, c->cy, run->gw, run->gh);
     *out = *c;
     out->cx -= run->left;
     out->cy -= run->top;

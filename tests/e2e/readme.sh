@@ -32,5 +32,17 @@ while IFS= read -r line; do
 done < commands
 [ $passed -ge 22 ] || { echo "FAILED: only $passed commands were found"; failed=$((failed + 1)); }
 
+# options that the documents name are options (of isobath, or of the other programs here)
+for command in run stream shard work merge slurm split join track check eval status doctor models info convert bench; do isobath $command --help; done |
+    grep -oE -- '--[a-z][a-z0-9-]+' > options
+printf -- '--%s\n' enable-gpl requeue gpus list-devices backend bench build ready reference steps device isobath >> options
+for file in README ARCHITECTURE CLUSTER EXEC FORMATS JOIN MEDIA MODEL STREAM TESTING TRACKS TROUBLESHOOTING; do
+    path=$source/docs/$file.md
+    [ $file = README ] && path=$source/README.md
+    for option in $(grep -oE -- '--[a-z][a-z0-9-]+[a-z0-9]' "$path" | grep -vxE -- '--(frames|windows)-*' | sort -u); do
+        grep -qx -- "$option" options || { echo "FAILED: $file.md names $option, which is no option"; failed=$((failed + 1)); }
+    done
+done
+
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -34,6 +34,9 @@ for devices in cpu cpu,cpu; do
     expect 0 "" "$isobath" run "$sample/walk.mp4" -o "$dir/$devices" $small --hfov 90 --devices $devices
     expect 0 "AbsRel 0.4226" "$isobath" eval "$dir/$devices" "$dir/a/walk_depths.npz"
 done
+expect 3 "outside of the truth's 160x90" "$isobath" eval "$dir/depth" "$sample/walk_depth.npz" --camera "$sample/walk_camera.jsonl"
+expect 0 "TAE" "$isobath" eval "$dir/depth" "$sample/walk_depth.npz" --camera "$sample/walk_depth_camera.jsonl"
+expect 2 "expected numbers above 0" "$isobath" eval "$dir/depth" "$sample/walk_depth.npz" --step -2
 expect 2 "nano gives no metres" "$isobath" run "$sample/walk.mp4" -o "$dir/b" --hfov 90
 expect 2 "expected degrees" "$isobath" run "$sample/walk.mp4" -o "$dir/b" --metric --hfov 190
 

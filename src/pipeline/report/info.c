@@ -66,8 +66,8 @@ isobath_status isobath_model_plan(const char *model, int width, int height, int 
     ib_checkpoint *ckpt;
     ib_vda_config m;
     isobath_status st = open_model(model, &diag, path, sizeof path, &ckpt, &m);
-    if (st == ISOBATH_OK && (width < 1 || height < 1 || input_size < 0 || input_size > 4096))
-        st = ib_fail(&diag, ISOBATH_ERR_USAGE, "size %d x %d at input size %d: expected positive sides and at most 4096", width,
+    if (st == ISOBATH_OK && (width < 1 || height < 1 || (input_size && (input_size < 14 || input_size > 4096))))
+        st = ib_fail(&diag, ISOBATH_ERR_USAGE, "size %d x %d at --input-size %d: expected positive sides and 14 to 4096", width,
                      height, input_size);
     if (st == ISOBATH_OK) {
         ib_plan_network_size(width, height, input_size ? input_size : m.input_size, m.temporal, &cost->network_width, &cost->network_height);
