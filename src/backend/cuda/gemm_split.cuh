@@ -100,15 +100,15 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
     if (warp >= 8) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 56;\n");
         const int helper = tid - 288; /* of 96; the warp before is the feeder's */
-        int s = 0;
-        uint32_t parity = 0;
+        ib_ring_place<STAGES, BK> at(0);
         for (uint32_t tile = blockIdx.x; tile < tiles && (helper >= 0 || tid == 256); tile += gridDim.x) {
             const uint32_t row0 = tile / tiles_n * BM;
             const int col0 = (int)(tile % tiles_n) * BN;
             const ib_gemm_row r = ib_gemm_row_at(g, row0);
-            int tap = 0, c = 0;
-            for (int step = 0; step < steps; step++) {
-                const uint32_t a = base + s * STAGE, w = a + A_BYTES;
+            at.begin_tile();
+            for (int step = 0; step < steps; step++, at.advance(channels)) {
+                const int s = at.stage, tap = at.tap, c = at.c;
+                const uint32_t a = base + s * STAGE, w = a + A_BYTES, parity = at.parity;
                 if (helper < 0) {
                     ib_mbarrier_wait(empty + 8 * s, parity ^ 1);
                     ib_mbarrier_expect(full + 8 * s, mapped ? A_BYTES + W_BYTES : W_BYTES);
@@ -141,15 +141,6 @@ __global__ void __launch_bounds__(IB_SPLIT_THREADS, 1)
                     asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
                     __syncwarp();
                     if (lane == 0 || !mapped) ib_mbarrier_arrive(ready + 8 * s);
-                }
-                c += BK;
-                if (c >= channels) {
-                    c = 0;
-                    tap++;
-                }
-                if (++s == STAGES) {
-                    s = 0;
-                    parity ^= 1;
                 }
             }
         }

@@ -43,17 +43,17 @@ __device__ __forceinline__ void ib_wgmma_feed(const ib_gemm &g, const CUtensorMa
 {
     constexpr int STAGE = (BM + BN) * 128;
     const uint32_t full = base + STAGES * STAGE, empty = full + 8 * STAGES, rank = blockIdx.x % blocks;
-    int s = 0;
-    uint32_t parity = 1; /* of the phase before the first: passes */
+    ib_ring_place<STAGES, 64> at(1); /* the phase before the first: passes */
     for (uint32_t tile = blockIdx.x / blocks; (int)threadIdx.x == 256 && tile < tiles; tile += gridDim.x / blocks) {
         uint32_t row0 = (tile / tiles_n * blocks + rank) * BM;
         if (row0 >= g.rows) row0 -= rank * BM; /* a block without rows reads the first one's */
         const int col0 = (int)(tile % tiles_n) * BN;
         const ib_gemm_row r = ib_gemm_row_at(g, row0);
-        int tap = 0, c = 0;
-        for (int step = 0; step < steps; step++) {
+        at.begin_tile();
+        for (int step = 0; step < steps; step++, at.advance(channels)) {
+            const int s = at.stage, tap = at.tap, c = at.c;
             const uint32_t a = base + s * STAGE, barrier = full + 8 * s;
-            ib_mbarrier_wait(empty + 8 * s, parity);
+            ib_mbarrier_wait(empty + 8 * s, at.parity);
             ib_mbarrier_expect(barrier, STAGE);
             if (WINDOWS)
                 ib_tma_windows(a, &x_map, barrier, c, r.j * g.stride - 1, r.i * g.stride - 1, r.t, tap % 3, tap / 3);
@@ -71,15 +71,6 @@ __device__ __forceinline__ void ib_wgmma_feed(const ib_gemm &g, const CUtensorMa
                     else
                         ib_tma_rows_shared(w + from * 128, &w_map, barrier, k, col0 + from, (uint16_t)((1u << blocks) - 1));
                 }
-            }
-            c += 64;
-            if (c >= channels) {
-                c = 0;
-                tap++;
-            }
-            if (++s == STAGES) {
-                s = 0;
-                parity ^= 1;
             }
         }
     }

@@ -1,4 +1,4 @@
-/* The packed weight of output_head (kind HEAD): its layout belongs to output_head.cu, weights.cu only stores it. */
+/* The packed weight of output_head (kind HEAD): output_head_weight.cu makes it, weights.cu only stores it. */
 #ifndef IB_BACKEND_CUDA_HEAD_CUH
 #define IB_BACKEND_CUDA_HEAD_CUH
 

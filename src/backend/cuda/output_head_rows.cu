@@ -4,7 +4,7 @@
  *
  * A warpgroup walks down a strip of 64 input columns of a frame. For output row Y it holds rows Y - 1, Y and Y + 1 of the map
  * resized downwards, f16 operands in registers (such a value lies between its f16 neighbours, so it cannot leave f16's range,
- * and f16 has TF32's precision); the weights stay in shared memory, scaled as in output_head.cu. The products (64 columns x
+ * and f16 has TF32's precision); the weights stay in shared memory, scaled as output_head_weight.cu does. The products (64 columns x
  * [tap of the row 3][channel 32], f32) go through shared memory to a thread for each output column, which resizes, adds
  * bias, ReLU, the 1x1 and the end, while the products of the next row run. Input rows come by the copy engine, three at a
  * time. One order of sums for every pixel. */

@@ -1,17 +1,9 @@
 /* resize_bilinear: align_corners, channel-last; a thread makes V neighbouring channels of a few output pixels. Each
  * operation is rounded by itself, as op.h has it: the same bits for every V. */
-#include "backend/cuda/common.cuh"
+#include "backend/cuda/maps.cuh"
 
 #define THREADS 128
 #define ROWS 8
-
-struct resize_params {
-    const void *x;
-    void *y;
-    int64_t x_t, x_h, x_w, y_t, y_h, y_w; /* strides in elements */
-    int in_h, in_w, out_h, out_w, channels;
-    float scale_h, scale_w;
-};
 
 /* V channels at a column between x0 and x1 of an input row. */
 template <typename T, int V>
@@ -26,18 +18,17 @@ __device__ __forceinline__ void blend_row(float (&out)[V], const T *row, int64_t
 
 /* Grid: x over (output column, vector of channels), y over groups of ROWS output rows, z over frames. A thread walks
  * down its column and keeps the two input rows, blended sideways, for as long as they are needed. */
-template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize_bilinear(resize_params p)
+template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize_bilinear(ib_maps p)
 {
     ib_grid_begin();
-    const uint32_t vectors = (uint32_t)p.channels / V, i = blockIdx.x * THREADS + threadIdx.x, column = i / vectors;
-    const int c = (int)(i - column * vectors) * V;
-    if (column >= (uint32_t)p.out_w) return;
+    const ib_map_place at = ib_map_place_of<V>(p);
+    if (at.column >= p.out_w) return;
     int x0, x1, top_row = -1, bottom_row = -1;
     float wx, top[V], bottom[V];
-    ib_bilinear_axis_device((int)column, p.in_w, p.scale_w, &x0, &x1, &wx);
+    ib_bilinear_axis_device(at.column, p.in_w, p.scale_w, &x0, &x1, &wx);
     const float vx = 1.0f - wx;
-    const T *x = (const T *)p.x + blockIdx.z * p.x_t + c;
-    T *y = (T *)p.y + blockIdx.z * p.y_t + (int64_t)column * p.y_w + c;
+    const T *x = (const T *)p.x + blockIdx.z * p.x_t + at.c;
+    T *y = ib_map_out<T>(p, at);
     const int end = min((int)(blockIdx.y + 1) * ROWS, p.out_h);
     for (int row = (int)blockIdx.y * ROWS; row < end; row++) {
         int y0, y1;
@@ -62,38 +53,10 @@ template <typename T, int V> __global__ void __launch_bounds__(THREADS) k_resize
     }
 }
 
-template <typename T, int V> static void launch(const resize_params &p, int64_t frames, const ib_cuda_backend *be)
-{
-    dim3 grid((unsigned)ib_ceil_div((int64_t)p.out_w * (p.channels / V), THREADS), (unsigned)ib_ceil_div(p.out_h, ROWS),
-              (unsigned)frames);
-    ib_cuda_launch(be, k_resize_bilinear<T, V>, grid, THREADS, 0, p);
-}
-
 isobath_status ib_cuda_resize_bilinear(ib_backend *backend, const ib_resize_bilinear_args *a)
 {
-    const int64_t frames = a->y.dim[0];
-    const ib_cuda_backend *be = ib_cuda(backend);
-    const resize_params p = {a->x.data,
-                             a->y.data,
-                             a->x.stride[0],
-                             a->x.stride[1],
-                             a->x.stride[2],
-                             a->y.stride[0],
-                             a->y.stride[1],
-                             a->y.stride[2],
-                             (int)a->x.dim[1],
-                             (int)a->x.dim[2],
-                             (int)a->y.dim[1],
-                             (int)a->y.dim[2],
-                             (int)a->x.dim[3],
-                             ib_cuda_bilinear_scale(a->x.dim[1], a->y.dim[1]),
-                             ib_cuda_bilinear_scale(a->x.dim[2], a->y.dim[2])};
-    const int wide = p.channels % (16 / (int)ib_dtype_size(a->x.dtype)) == 0 && ib_cuda_aligned(&a->x, 16) &&
-                     ib_cuda_aligned(&a->y, 16);
-    switch (a->x.dtype) {
-    case IB_F16: wide ? launch<ib_f16, 8>(p, frames, be) : launch<ib_f16, 1>(p, frames, be); break;
-    case IB_BF16: wide ? launch<ib_bf16, 8>(p, frames, be) : launch<ib_bf16, 1>(p, frames, be); break;
-    default: wide ? launch<float, 4>(p, frames, be) : launch<float, 1>(p, frames, be); break;
-    }
+    const ib_maps p = ib_cuda_maps(&a->x, &a->y);
+    IB_CUDA_DISPATCH_MAPS(&a->x, &a->y, T, V,
+                          ib_cuda_launch_maps(ib_cuda(backend), k_resize_bilinear<T, V>, V, THREADS, ROWS, &a->y, p));
     return ib_cuda_launched(backend, "resize_bilinear");
 }

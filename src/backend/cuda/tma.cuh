@@ -113,6 +113,26 @@ template <int STAGES> __device__ __forceinline__ void ib_ring_init(uint32_t full
         ib_mbarrier_init(full + 8 * (STAGES + s), readers);
     }
 }
+/* Where one who fills or waits for the stages of a ring stands: its stage, the parity of its phase; tap and first channel of its
+ * step of a product. */
+template <int STAGES, int BK> struct ib_ring_place {
+    int stage, tap, c;
+    uint32_t parity;
+    __device__ __forceinline__ explicit ib_ring_place(uint32_t first_parity) : stage(0), tap(0), c(0), parity(first_parity) {}
+    __device__ __forceinline__ void begin_tile() { tap = c = 0; }
+    __device__ __forceinline__ void advance(int channels)
+    {
+        c += BK;
+        if (c >= channels) {
+            c = 0;
+            tap++;
+        }
+        if (++stage == STAGES) {
+            stage = 0;
+            parity ^= 1;
+        }
+    }
+};
 /* Two warpgroups of a block take turns at the tensor cores, in the order of the tiles (`turn` counts them): a barrier's parity
  * tells phases apart only for who saw the one before. `more`: the other group has a tile after this one. */
 __device__ __forceinline__ void ib_turn_begin(int group, uint32_t turn)

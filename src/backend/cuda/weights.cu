@@ -3,7 +3,7 @@
  *   GEGLU    row 2m value m, 2m+1 gate m  k = input channel, so that one tile of columns has both
  *   CONV3X3  row co                       k = tap*ci_pad + ci, tap = 3 ky + kx, ci_pad = Ci rounded up to 8
  *   CONVT    row (ky*k + kx)*Co + co      k = ci
- * k_pad is k rounded up to 8, so that rows allow 16-byte accesses. HEAD is output_head.cu's own. Kernels of 3x3 weights are
+ * k_pad is k rounded up to 8, so that rows allow 16-byte accesses. HEAD is output_head_weight.cu's own. Kernels of 3x3 weights are
  * rounded to half types by error diffusion (base/diffuse.h). */
 #include "backend/cuda/common.cuh"
 #include "backend/cuda/head.cuh"
