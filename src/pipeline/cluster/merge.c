@@ -61,8 +61,9 @@ static isobath_status add_picture(void *ctx, ib_depth_frame *f)
                           t->setup.options.input, (long long)f->index);
 }
 
-static isobath_status push(output *o, ib_depth_frame *f)
+static isobath_status push(void *ctx, ib_depth_frame *f)
 {
+    output *o = ctx;
     isobath_task *t = o->task;
     for (int i = 0; i < t->setup.format_count; i++)
         if (o->sinks[i]) IB_TRY(t->setup.formats[i]->push(o->sinks[i], f));
@@ -84,20 +85,9 @@ static isobath_status write_frames(output *o, int64_t first, int64_t end)
         ib_source_cuts none = {.first = first};
         IB_TRY(ib_source_start(t->setup.media, t->setup.source_queue_bytes, &none, NULL, &t->diag, &o->source));
     }
-    int batch = ib_frames_batch(o->frames);
-    ib_depth_frame **frames = calloc((size_t)batch, sizeof(ib_depth_frame *));
-    if (!frames) return ib_fail(&t->diag, ISOBATH_ERR_MEMORY, "out of memory for rendering");
-    isobath_status st = ISOBATH_OK;
-    for (int64_t i = first; st == ISOBATH_OK && i < end; i += batch) {
-        int count = end - i < batch ? (int)(end - i) : batch;
-        st = t->cancelled ? interrupted(t) : ib_frames_render(o->frames, i, count, o->wants_rgb ? add_picture : NULL, o, frames);
-        for (int k = 0, made = st == ISOBATH_OK ? count : 0; k < made; k++) {
-            if (st == ISOBATH_OK) st = push(o, frames[k]);
-            ib_depth_frame_unref(frames[k]);
-        }
-    }
-    free(frames);
-    return st;
+    ib_frames_way way = {.picture = o->wants_rgb ? add_picture : NULL, .push = push, .ctx = o, .cancelled = &t->cancelled};
+    isobath_status st = ib_frames_run(o->frames, first, end, &way);
+    return st == ISOBATH_ERR_INTERRUPTED ? interrupted(t) : st;
 }
 
 isobath_status ib_merge_chain(isobath_task *t)

@@ -42,11 +42,18 @@ typedef struct ib_frames ib_frames;
 isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, const ib_setup *setup, const ib_sink_format *format, ib_sink *sink,
                                 ib_diag *diag, ib_frames **out);
 void ib_frames_destroy(ib_frames *frames);
-int ib_frames_batch(const ib_frames *frames); /* how many frames at once keep all threads busy */
-/* Fills out[0..count) with frames first .. of the video, one reference each. `picture` fills in their RGB, in their order (NULL: they have
- * none; guided upsampling needs it). On failure nothing is left. */
-isobath_status ib_frames_render(ib_frames *frames, int64_t first, int count, isobath_status (*picture)(void *ctx, ib_depth_frame *frame), void *ctx,
-                                ib_depth_frame **out);
+/* One frame of the video, with its depth, without its picture; the caller's. */
+isobath_status ib_frames_render(ib_frames *frames, int64_t index, ib_depth_frame **out);
+/* What becomes of frames. */
+typedef struct ib_frames_way {
+    isobath_status (*picture)(void *ctx, ib_depth_frame *frame); /* fills in their RGB, in their order, on the calling thread. NULL: they have none
+                                                                  * (guided upsampling needs it) */
+    isobath_status (*push)(void *ctx, ib_depth_frame *frame);    /* in their order, one at a time, on any thread; takes a reference if it needs one */
+    void *ctx;
+    const atomic_int *cancelled; /* polled: then ISOBATH_ERR_INTERRUPTED */
+} ib_frames_way;
+/* Renders frames [first, end) of the video on all threads. */
+isobath_status ib_frames_run(ib_frames *frames, int64_t first, int64_t end, const ib_frames_way *way);
 
 /* How frame i of the video, which window w makes final, is aligned. */
 static inline const ib_alignment *ib_chain_of(const ib_chain *chain, int64_t w, int64_t i) { return chain->frames ? &chain->frames[i] : &chain->alignments[w]; }

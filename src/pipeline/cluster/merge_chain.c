@@ -234,7 +234,7 @@ static isobath_status find_max(chain_work *c, const ib_setup *setup, const ib_qu
         ib_shard_final_frames(s, last, &unused, &end);
         if (last != w && end > first + 2 * IB_PLAN_WINDOW) end = first + 2 * IB_PLAN_WINDOW;
         for (int64_t n = first; st == ISOBATH_OK && n < end; n++) {
-            st = ib_frames_render(frames, n, 1, NULL, NULL, &f);
+            st = ib_frames_render(frames, n, &f);
             if (st != ISOBATH_OK) break;
             if (f->max > chain->max) chain->max = f->max;
             ib_depth_frame_unref(f);

@@ -2,6 +2,7 @@
 #include "pipeline/cluster/merge.h"
 
 #include "backend/backend.h"
+#include "base/ordered.h"
 #include "pipeline/guided.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,20 +24,15 @@ struct ib_frames {
     const ib_sink_format *format; /* packs; NULL: none */
     ib_sink *sink;
     ib_diag *diag;
-    ib_pool *pool;
     int threads;
     ib_depth_frame_pool *frames;
     thread_state *thread;
-    /* of the batch */
-    int64_t first;
-    ib_depth_frame **out;
-    atomic_int status;
+    const ib_frames_way *way; /* while there is a run */
 };
 
 void ib_frames_destroy(ib_frames *f)
 {
     if (!f) return;
-    ib_pool_destroy(f->pool);
     for (int i = 0; f->thread && i < f->threads; i++) {
         ib_segments_destroy(f->thread[i].segments);
         ib_backend_close(f->thread[i].backend);
@@ -64,7 +60,7 @@ isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, co
     f->threads = setup->threads;
     f->thread = calloc((size_t)f->threads, sizeof *f->thread);
     size_t map = (size_t)shard->network_width * (size_t)shard->network_height * sizeof(float);
-    isobath_status st = f->thread ? ib_pool_create(f->threads, diag, &f->pool) : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for rendering");
+    isobath_status st = f->thread ? ISOBATH_OK : ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for rendering");
     if (st == ISOBATH_OK) st = ib_depth_frame_pool_create(diag, &f->frames);
     ib_backend_options host = {.act = IB_F32, .isa = setup->options.cpu_isa, .diag = diag};
     for (int i = 0; st == ISOBATH_OK && i < f->threads; i++) {
@@ -83,7 +79,8 @@ isobath_status ib_frames_create(const ib_shard *shard, const ib_chain *chain, co
     return st;
 }
 
-int ib_frames_batch(const ib_frames *f)
+/* How many frames there are at a time. */
+static int most_frames(const ib_frames *f)
 {
     size_t frame = (size_t)f->shard->output_width * (size_t)f->shard->output_height * sizeof(float), fit = BATCH_BYTES / frame;
     int most = 2 * f->threads;
@@ -123,32 +120,55 @@ static isobath_status render(ib_frames *f, thread_state *t, int64_t index, ib_de
                             how.fade ? &f->chain->alignments[w - 1] : NULL, s->network_height, s->network_width, out);
 }
 
-static void render_job(void *ctx, int64_t i, int thread)
-{
-    ib_frames *f = ctx;
-    if (atomic_load(&f->status) != ISOBATH_OK) return;
-    int st = render(f, &f->thread[thread], f->first + i, f->out[i]), none = ISOBATH_OK;
-    if (st != ISOBATH_OK) atomic_compare_exchange_strong(&f->status, &none, st);
-}
-
-isobath_status ib_frames_render(ib_frames *f, int64_t first, int count, isobath_status (*picture)(void *ctx, ib_depth_frame *frame), void *ctx,
-                                ib_depth_frame **out)
+static isobath_status take(ib_frames *f, int64_t index, int with_rgb, ib_depth_frame **out)
 {
     const isobath_plan *p = &f->setup->plan;
-    isobath_status st = ISOBATH_OK;
-    int made = 0;
-    for (; st == ISOBATH_OK && made < count; made += st == ISOBATH_OK)
-        st = ib_depth_frame_take(f->frames, p->output_width, p->output_height, !f->format, picture != NULL, p->source_width, p->source_height, f->diag, &out[made]);
-    for (int i = 0; i < made; i++) {
-        out[i]->index = first + i;
-        out[i]->pts_us = f->shard->pts_us[first + i];
-        if (st == ISOBATH_OK && picture) st = picture(ctx, out[i]);
-    }
-    f->first = first;
-    f->out = out;
-    atomic_store(&f->status, st);
-    if (st == ISOBATH_OK) ib_pool_run(f->pool, count, render_job, f);
-    st = (isobath_status)atomic_load(&f->status);
-    for (int i = 0; st != ISOBATH_OK && i < made; i++) ib_depth_frame_unref(out[i]);
+    IB_TRY(ib_depth_frame_take(f->frames, p->output_width, p->output_height, !f->format, with_rgb, p->source_width, p->source_height, f->diag, out));
+    (*out)->index = index;
+    (*out)->pts_us = f->shard->pts_us[index];
+    return ISOBATH_OK;
+}
+
+isobath_status ib_frames_render(ib_frames *f, int64_t index, ib_depth_frame **out)
+{
+    IB_TRY(take(f, index, 0, out));
+    isobath_status st = render(f, &f->thread[0], index, *out);
+    if (st != ISOBATH_OK) ib_depth_frame_unref(*out);
     return st;
+}
+
+static isobath_status render_job(void *ctx, void *item, int thread)
+{
+    ib_frames *f = ctx;
+    return render(f, &f->thread[thread], ((ib_depth_frame *)item)->index, item);
+}
+
+static isobath_status hand_on(void *ctx, void *item, isobath_status st)
+{
+    ib_frames *f = ctx;
+    if (st == ISOBATH_OK) st = f->way->push(f->way->ctx, item);
+    ib_depth_frame_unref(item);
+    return st;
+}
+
+isobath_status ib_frames_run(ib_frames *f, int64_t first, int64_t end, const ib_frames_way *way)
+{
+    int most = most_frames(f);
+    ib_ordered *stage;
+    ib_ordered_options o = {.name = "render", .threads = f->threads, .ahead = most, .room = most, .work = render_job, .leave = hand_on, .ctx = f, .diag = f->diag};
+    f->way = way;
+    IB_TRY(ib_ordered_create(&o, &stage));
+    isobath_status st = ISOBATH_OK, drained;
+    for (int64_t i = first; st == ISOBATH_OK && i < end; i++) {
+        ib_depth_frame *frame;
+        if (*way->cancelled) st = ISOBATH_ERR_INTERRUPTED;
+        if (st == ISOBATH_OK) st = take(f, i, way->picture != NULL, &frame);
+        if (st != ISOBATH_OK) break;
+        if (way->picture) st = way->picture(way->ctx, frame);
+        if (st == ISOBATH_OK) st = ib_ordered_push(stage, frame);
+        else ib_depth_frame_unref(frame);
+    }
+    drained = ib_ordered_drain(stage);
+    ib_ordered_destroy(stage);
+    return st != ISOBATH_OK ? st : drained;
 }
