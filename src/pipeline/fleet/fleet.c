@@ -125,7 +125,7 @@ static ib_window *fleet_next(ib_window_stream *s)
         return NULL;
     }
     int64_t start = ib_now_us();
-    if (f->taken_us) ib_trace_span(f->trace, "align and render", f->taken_us, -1);
+    if (f->taken_us) ib_trace_span(f->trace, "align, hand over", f->taken_us, -1);
     pthread_mutex_lock(&f->lock);
     ib_schedule *q = &f->schedule;
     while (!ib_schedule_ready(q) && !f->over && !((q->ended || f->cut_short) && q->out == q->appended) && !atomic_load(&f->stopping))
