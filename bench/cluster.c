@@ -1,6 +1,7 @@
-/* What the tasks of a cut run cost on one core, on the maps of a real segment: packing, chain, rendering, png16. Medians of five.
+/* What the tasks of a cut run cost on one core, on the maps of a real segment: packing, chain, rendering, png16, files. Every figure has its turn in
+ * each of nine rounds; medians of these, also of what it is of the compressor in the same round, so that a machine whose speed varies disturbs little.
  * usage: bench_cluster SEGMENT.raw WIDTH HEIGHT [SECONDS] [FOLDER]     (segment 0 that isobath work left, of two windows or more; the size of
- * the output; how long each of five rounds of each figure takes: 0.4; where files are written, to measure that, too)
+ * the output; how long a figure takes in a round: 0.2; where files are written, to measure that, too)
  * docs/CLUSTER.md has the figures and what follows from them. */
 #include "backend/backend.h"
 #include "pipeline/align.h"
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS 5
+#define ROUNDS 9
 #define FRAMES ((int64_t)1 << 20) /* of a long shot: its end is not measured */
 
 typedef struct bench {
@@ -27,8 +28,8 @@ typedef struct bench {
     ib_spool_packer *packer;
     int width, height;
     float *raw, *depth; /* a window; an output frame */
-    uint8_t *packed;
-    size_t packed_size;
+    uint8_t *packed; /* a map */
+    size_t packed_size, png_size;
     ib_align_chain chain;
     ib_png_encoder *encoder;
     ib_quant quant;
@@ -38,7 +39,8 @@ typedef struct bench {
     ib_sha256_pair hash_two;
     const char *folder; /* files go there; NULL: nowhere */
     int64_t files;      /* that are there */
-    double seconds;     /* of a round */
+    int at_once;        /* files that are hashed side by side; 0: none is written */
+    double seconds;     /* of a figure in a round */
 } bench;
 
 static size_t map_pixels(const bench *b) { return (size_t)b->head->width * (size_t)b->head->height; }
@@ -79,7 +81,7 @@ static void encode(bench *b)
     size_t size;
     ib_png_text texts[1];
     memset(texts, 0, sizeof texts);
-    if (ib_png_encode(b->encoder, b->q, texts, 0, NULL, &data, &size) == ISOBATH_OK) b->packed_size = size;
+    if (ib_png_encode(b->encoder, b->q, texts, 0, NULL, &data, &size) == ISOBATH_OK) b->png_size = size;
 }
 
 static int quantise_row(void *ctx, int y, uint16_t *q)
@@ -94,7 +96,7 @@ static void png(bench *b)
 {
     const uint8_t *data;
     size_t size;
-    if (ib_png_encode_rows(b->encoder, quantise_row, b, NULL, 0, NULL, &data, &size) == ISOBATH_OK) b->packed_size = size;
+    if (ib_png_encode_rows(b->encoder, quantise_row, b, NULL, 0, NULL, &data, &size) == ISOBATH_OK) b->png_size = size;
 }
 
 /* As ib_png_store_pack does it with a step that fits. */
@@ -133,25 +135,29 @@ static void load(bench *b, int64_t window, int slot, float *map)
     else memset(map, 0, map_pixels(b) * sizeof *map);
 }
 
-/* As ib_png_store_write_two does it: two frames at a time. */
-static void write_frames(bench *b, int count)
+static void hash_frames(bench *b, int count)
 {
-    char path[4096], hex[2][65];
+    char hex[2][65];
+    const ib_packed_frame *p[2] = {&b->frame[0].packed, &b->frame[1].packed};
+    if (count == 2) ib_sha256_two(b->hash_two, (const void *const[2]){p[0]->data, p[1]->data}, (const size_t[2]){p[0]->bytes, p[1]->bytes}, NULL, (char *const[2]){hex[0], hex[1]});
+    else ib_sha256_memory(p[0]->data, p[0]->bytes, NULL, hex[0]);
+}
+
+static void write_frame(bench *b, int i)
+{
+    char path[4096];
     ib_diag diag = IB_DIAG_INIT;
-    const void *data[2] = {b->frame[0].packed.data, b->frame[1].packed.data};
-    const size_t bytes[2] = {b->frame[0].packed.bytes, b->frame[1].packed.bytes};
-    isobath_status st = count == 2 ? ib_sha256_two(b->hash_two, data, bytes, &diag, (char *const[2]){hex[0], hex[1]})
-                                   : ib_sha256_memory(data[0], bytes[0], &diag, hex[0]);
-    for (int i = 0; st == ISOBATH_OK && i < count; i++) {
-        snprintf(path, sizeof path, "%s/bench_%ld_%05lld.png", b->folder, (long)getpid(), (long long)b->files++);
-        st = ib_write_file(path, data[i], bytes[i], 0, &diag);
-    }
-    if (st != ISOBATH_OK) {
+    snprintf(path, sizeof path, "%s/bench_%ld_%05lld.png", b->folder, (long)getpid(), (long long)b->files++);
+    if (ib_write_file(path, b->frame[i].packed.data, b->frame[i].packed.bytes, 0, &diag) != ISOBATH_OK) {
         fprintf(stderr, "%s\n", diag.text);
         exit(1);
     }
     ib_diag_destroy(&diag);
 }
+
+static void hash_one(bench *b) { hash_frames(b, 1); }
+static void hash_two(bench *b) { hash_frames(b, 2); }
+static void write_one(bench *b) { write_frame(b, 0); }
 
 static void remove_frames(bench *b)
 {
@@ -162,7 +168,7 @@ static void remove_frames(bench *b)
     }
 }
 
-/* All that merge --render does for the frames of a window but the writing; `from_spool` 0: all that run does. */
+/* All that merge --render does for the frames of a window; `from_spool` 0: all that run does. */
 static void frames(bench *b, int from_spool)
 {
     static const ib_sink_format format = {.pack = pack_frame};
@@ -174,8 +180,11 @@ static void frames(bench *b, int from_spool)
         float *fade = how.fade ? b->raw + map_pixels(b) : NULL;
         if (from_spool) load(b, how.window, how.slot, b->raw);
         if (from_spool && fade) load(b, how.window - 1, how.fade_slot, fade);
-        ib_align_pack(b->host, &how, b->raw, &a, fade, &a, b->head->height, b->head->width, &format, (ib_sink *)(void *)b, 0, &b->frame[i % 2]);
-        if (b->folder && (i % 2 || i + 1 == end)) write_frames(b, 1 + i % 2);
+        int place = b->at_once == 2 ? (int)(i % 2) : 0;
+        ib_align_pack(b->host, &how, b->raw, &a, fade, &a, b->head->height, b->head->width, &format, (ib_sink *)(void *)b, 0, &b->frame[place]);
+        if (!b->at_once || (b->at_once == 2 && place == 0 && i + 1 < end)) continue;
+        hash_frames(b, place + 1); /* then the files: as ib_png_store_write_two does it */
+        for (int k = 0; k <= place; k++) write_frame(b, k);
     }
 }
 static void frames_of_run(bench *b) { frames(b, 0); }
@@ -195,30 +204,51 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+typedef struct figure {
+    const char *what;
+    void (*work)(bench *);
+    double bytes;   /* of a call; 0: not told */
+    int frames;     /* of a call; 0: calls are told */
+    int of_bare;    /* 1: told with what it is of the compressor */
+    int at_once;    /* files */
+    double per_s[ROUNDS], share[ROUNDS];
+} figure;
+
 /* Calls a second on one core. */
-static double rate(bench *b, const char *what, void (*work)(bench *), double bytes)
+static double measure(bench *b, const figure *f)
 {
-    double per_s[ROUNDS];
-    for (int i = 0; i < ROUNDS; i++) {
-        int64_t count = 0;
-        double start = cpu_s(), now;
-        do work(b);
-        while (++count, (now = cpu_s()) - start < b->seconds);
-        per_s[i] = (double)count / (now - start);
-        remove_frames(b);
+    int64_t count = 0;
+    b->at_once = f->at_once;
+    double start = cpu_s(), now;
+    do f->work(b);
+    while (++count, (now = cpu_s()) - start < b->seconds);
+    remove_frames(b);
+    return (double)count / (now - start);
+}
+
+/* `bare`: the compressor. */
+static void measure_all(bench *b, figure *list, int count, const figure *bare)
+{
+    for (int r = 0; r < ROUNDS; r++) {
+        for (int i = 0; i < count; i++) list[i].per_s[r] = measure(b, &list[i]);
+        for (int i = 0; i < count; i++) list[i].share[r] = list[i].per_s[r] * list[i].frames / bare->per_s[r];
     }
-    qsort(per_s, ROUNDS, sizeof *per_s, by_value);
-    double median = per_s[ROUNDS / 2];
-    printf("%-34s %9.1f /s", what, median);
-    if (bytes > 0) printf("  %7.0f MB/s", median * bytes * 1e-6);
-    printf("\n");
-    return median;
+    for (int i = 0; i < count; i++) {
+        figure *f = &list[i];
+        qsort(f->per_s, ROUNDS, sizeof *f->per_s, by_value);
+        qsort(f->share, ROUNDS, sizeof *f->share, by_value);
+        double median = f->per_s[ROUNDS / 2];
+        printf("%-44s %9.1f %s", f->what, median * (f->frames ? f->frames : 1), f->frames ? "frames/s" : "/s");
+        if (f->of_bare) printf(", %.3f of the compressor", f->share[ROUNDS / 2]);
+        if (f->bytes > 0) printf("  %7.0f MB/s", median * f->bytes * 1e-6);
+        printf("\n");
+    }
 }
 
 int main(int argc, char **argv)
 {
     ib_diag diag = IB_DIAG_INIT;
-    bench b = {.width = argc > 2 ? atoi(argv[2]) : 1280, .height = argc > 3 ? atoi(argv[3]) : 720, .seconds = argc > 4 ? atof(argv[4]) : 0.4};
+    bench b = {.width = argc > 2 ? atoi(argv[2]) : 1280, .height = argc > 3 ? atoi(argv[3]) : 720, .seconds = argc > 4 ? atof(argv[4]) : 0.2};
     ib_backend_options host = {.act = IB_F32, .diag = &diag};
     ib_sink_config config = {.kind = IB_DEPTH_DISPARITY};
     if (argc < 2 || b.width < 1 || b.height < 1 || ib_spool_open(argv[1], &diag, &b.spool) != ISOBATH_OK || ib_cpu_open(&host, &b.host) != ISOBATH_OK ||
@@ -249,31 +279,36 @@ int main(int argc, char **argv)
     memcpy(b.chain.first, b.raw, bytes);
     memcpy(b.chain.last12, b.raw, bytes);
     ib_spool_read(b.spool, b.head->first, 3, b.raw + pixels);
-    rate(&b, "pack a map", pack, bytes);
-    printf("%-34s %9.3f of the floats\n", "packed size", (double)b.packed_size / bytes);
-    rate(&b, "unpack a map", unpack, bytes);
-    rate(&b, "read, check and unpack a map", read_map, bytes);
-    double windows = rate(&b, "fit of a window (chain)", fit, 0);
-    printf("%-34s %9.0f frames/s\n", "", windows * IB_PLAN_STEP);
-    windows = rate(&b, "fit with reading (chain task)", chain, 0);
-    printf("%-34s %9.0f frames/s\n", "", windows * IB_PLAN_STEP);
-    rate(&b, "render a frame", render_plain, 0);
-    rate(&b, "render a cross-faded frame", render_fade, 0);
-    rate(&b, "quantise and write png16 (memory)", png, 2.0 * b.width * b.height);
+    render_plain(&b);
+    render_plain(&b); /* the first one knows no largest depth */
     ib_quant_apply(&b.quant, ib_quant_exponent(&b.quant, b.max), b.depth, (int64_t)b.width * b.height, b.q);
-    double bare = rate(&b, "the compressor alone", encode, 2.0 * b.width * b.height);
-    printf("%-34s %9zu bytes\n", "png16", b.packed_size);
-    windows = rate(&b, "render a window to png16, as run", frames_of_run, 0);
-    printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
-    windows = rate(&b, "the same from the spool, as merge", frames_of_task, 0);
-    printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
-    if (argc > 5) {
-        b.folder = argv[5];
-        windows = rate(&b, "as run, files written and hashed", frames_of_run, 0);
-        printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
-        windows = rate(&b, "as merge, files written and hashed", frames_of_task, 0);
-        printf("%-34s %9.0f frames/s, %.2f of the compressor\n", "", windows * IB_PLAN_STEP, windows * IB_PLAN_STEP / bare);
-    }
+    double picture = 2.0 * b.width * b.height;
+    figure list[] = {
+        {"the compressor alone", encode, picture, .frames = 1},
+        {"pack a map", pack, bytes},
+        {"unpack a map", unpack, bytes},
+        {"read, check and unpack a map", read_map, bytes},
+        {"fit of a window (chain)", fit, .frames = IB_PLAN_STEP},
+        {"fit with reading (chain task)", chain, .frames = IB_PLAN_STEP},
+        {"render a frame", render_plain},
+        {"render a cross-faded frame", render_fade},
+        {"quantise and write png16 (memory)", png, picture},
+        {"rendering as in run", frames_of_run, .frames = IB_PLAN_STEP, .of_bare = 1},
+        {"the same from the spool, as a task", frames_of_task, .frames = IB_PLAN_STEP, .of_bare = 1},
+        {"SHA-256 of a file", hash_one},
+        {"SHA-256 of two files", hash_two},
+        {"write a file", write_one},
+        {"as in run, files written and hashed", frames_of_run, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 2},
+        {"the same, hashed one by one", frames_of_run, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 1},
+        {"as a task, files written and hashed", frames_of_task, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 2},
+        {"the same, hashed one by one", frames_of_task, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 1}};
+    int all = (int)(sizeof list / sizeof *list), without_files = 11;
+    b.at_once = 2;
+    b.folder = argc > 5 ? argv[5] : NULL;
+    if (b.folder) frames_of_run(&b); /* two packed frames */
+    remove_frames(&b);
+    measure_all(&b, list, b.folder ? all : without_files, list);
+    printf("%-44s %9.3f of the floats\n%-44s %9zu bytes\n", "a packed map", (double)b.packed_size / bytes, "a png16 file", b.png_size);
     ib_align_chain_free(&b.chain);
     ib_png_encoder_destroy(b.encoder);
     ib_spool_packer_destroy(b.packer);
