@@ -85,10 +85,25 @@ static uint64_t encode_name(const ib_tensor *input, int first_slot)
     return (uint64_t)(uintptr_t)input->data << 16 | (uint64_t)first_slot << 8 | (uint64_t)input->dim[0];
 }
 
+/* A sequence, and where the arena is when it begins: a recording may be broken off anywhere. */
+typedef struct kept {
+    ib_vda *v;
+    size_t mark;
+    ib_graph_fn fn;
+    void *ctx;
+} kept;
+
+static isobath_status run_from_mark(void *ctx)
+{
+    const kept *k = ctx;
+    ib_arena_release(&k->v->arena, k->mark);
+    return k->fn(k->ctx);
+}
+
 /* fn(ctx) as a sequence that the device may keep; somebody who looks at inner values wants it called. */
 static isobath_status run_kept(ib_vda *v, uint64_t name, ib_graph_fn fn, void *ctx)
 {
-    return v->tap.fn ? fn(ctx) : ib_graph_run(v->backend, v, name, fn, ctx);
+    return v->tap.fn ? fn(ctx) : ib_graph_run(v->backend, v, name, run_from_mark, &(kept){v, ib_arena_mark(&v->arena), fn, ctx});
 }
 
 isobath_status ib_vda_encode_batch(ib_vda *v, const ib_tensor *input, int first_slot)

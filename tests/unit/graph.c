@@ -1,5 +1,6 @@
 /* Sequences that a backend may keep (op/graph.h): under one name the network enqueues the same ops on the same memory every time,
- * and its names are forgotten before that memory goes. Ops note what they are given. */
+ * and its names are forgotten before that memory goes. Ops note what they are given. `unit_graph cuda [f16|bf16|f32]`, on the first card:
+ * recordings that are broken off anywhere change nothing. */
 #include "backend/backend.h"
 #include "model/vda.h"
 #include "op/graph.h"
@@ -10,6 +11,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -146,8 +149,87 @@ static void one_name_one_sequence(void **state)
     ib_checkpoint_close(ckpt);
 }
 
-int main(void)
+static struct {
+    const ib_op_table *inner;
+    int64_t products, every; /* every so many products: one in which the device is asked for memory, which ends a recording */
+    int asked, refused;
+} disturbed;
+
+static isobath_status on_disturbed_linear(ib_backend *b, const ib_linear_args *a)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_name_one_sequence)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    void *memory;
+    if (disturbed.every && disturbed.products++ % disturbed.every == 0) {
+        disturbed.asked++;
+        if (disturbed.inner->buffer_alloc(b, 4096, &memory) == ISOBATH_OK) disturbed.inner->buffer_free(b, memory);
+        else disturbed.refused++;
+    }
+    return disturbed.inner->linear(b, a);
+}
+
+static ib_dtype card_act = IB_F16;
+
+/* Depth of the last window, after `windows` of the tiny model. */
+static void on_the_card(int64_t every, float *depth)
+{
+    ib_diag diag = IB_DIAG_INIT;
+    ib_checkpoint *ckpt;
+    ib_vda_config config;
+    ib_backend *be;
+    ib_vda *vda;
+    static uint8_t picture[IB_WINDOW][SRC_H * SRC_W * 3];
+    const uint8_t *rgb[IB_WINDOW];
+    int64_t bad;
+    for (int i = 0; i < IB_WINDOW; i++) {
+        rgb[i] = picture[i];
+        for (int j = 0; j < SRC_H * SRC_W * 3; j++) picture[i][j] = (uint8_t)(i * 7 + j * 13 + j / 97);
+    }
+    assert_int_equal(synth_checkpoint_write("tiny", 1, "graph_cuda.safetensors"), 0);
+    assert_int_equal(ib_checkpoint_open("graph_cuda.safetensors", &diag, &ckpt), ISOBATH_OK);
+    assert_int_equal(ib_vda_config_read(ckpt, -1, &diag, &config), ISOBATH_OK);
+    assert_int_equal(ib_cuda_open(&(ib_backend_options){.act = card_act, .diag = &diag}, &be), ISOBATH_OK);
+    ib_op_table table = *be->ops;
+    disturbed.inner = be->ops;
+    disturbed.every = every;
+    table.linear = on_disturbed_linear;
+    be->ops = &table;
+    ib_vda_shape shape = {.height = H, .width = W, .encode_batch = 11, .depth_batch = 8, .depth_slots = 2};
+    assert_int_equal(ib_vda_create(be, ckpt, &config, &shape, &diag, &vda), ISOBATH_OK);
+    assert_int_equal(ib_vda_encode_rgb(vda, rgb, SRC_H, SRC_W, IB_WINDOW, 0), ISOBATH_OK);
+    for (int k = 0; k < 12; k++) {
+        assert_int_equal(ib_vda_advance(vda), ISOBATH_OK);
+        assert_int_equal(ib_vda_encode_rgb(vda, rgb, SRC_H, SRC_W, IB_PLAN_STEP, IB_PLAN_OVERLAP), ISOBATH_OK);
+        assert_int_equal(ib_vda_depth_begin(vda, k % 2, depth), ISOBATH_OK);
+        assert_int_equal(ib_vda_depth_end(vda, k % 2, &bad), ISOBATH_OK);
+        assert_int_equal(bad, 0);
+    }
+    assert_int_equal(ib_diag_status(&diag), ISOBATH_OK);
+    ib_vda_destroy(vda);
+    be->ops = disturbed.inner;
+    ib_backend_close(be);
+    ib_checkpoint_close(ckpt);
+}
+
+static void a_broken_recording_changes_nothing(void **state)
+{
+    static const int64_t every[] = {1, 7, 53};
+    size_t count = (size_t)IB_WINDOW * H * W;
+    float *expected = calloc(count, sizeof *expected), *depth = calloc(count, sizeof *depth);
+    (void)state;
+    on_the_card(0, expected);
+    for (size_t i = 0; i < sizeof every / sizeof *every; i++) {
+        disturbed.refused = disturbed.asked = 0;
+        on_the_card(every[i], depth);
+        assert_memory_equal(depth, expected, count * sizeof *depth);
+        assert_true(disturbed.refused > 0); /* some of them fell into a recording */
+    }
+    free(expected);
+    free(depth);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_name_one_sequence)}, card[] = {cmocka_unit_test(a_broken_recording_changes_nothing)};
+    if (argc < 2 || strcmp(argv[1], "cuda")) return cmocka_run_group_tests(tests, NULL, NULL);
+    if (argc > 2) card_act = strcmp(argv[2], "f32") == 0 ? IB_F32 : strcmp(argv[2], "bf16") == 0 ? IB_BF16 : IB_F16;
+    return cmocka_run_group_tests(card, NULL, NULL);
 }

@@ -31,7 +31,7 @@ typedef enum ib_cuda_path {
 typedef struct ib_cuda_graph {
     const void *owner; /* NULL: a free place */
     uint64_t name;
-    int seen;
+    int calls;            /* before it was recorded */
     cudaGraphExec_t exec; /* NULL: not recorded yet */
 } ib_cuda_graph;
 
@@ -61,7 +61,6 @@ typedef struct ib_cuda_backend {
     cudaEvent_t lane_event[IB_LANES];   /* where lanes begin, where lane 1 ends */
     int in_lanes;
     ib_cuda_graph graphs[IB_CUDA_GRAPHS];
-    int graphs_off; /* 1: this driver could not record one */
 } ib_cuda_backend;
 
 /* A packed weight on the device: rows of output channels, `k_pad` values of the activation type each, zero beyond
