@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "base/thread_name.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,6 +23,9 @@ typedef struct worker {
     int thread;
     int64_t sequence; /* in work; INT64_MAX: none */
     pthread_t handle;
+    pthread_cond_t wake; /* its own: a frame wakes one thread, not all of them */
+    int idle;
+    struct worker *next; /* that is idle */
 } worker;
 
 struct ib_frame_queue {
@@ -29,7 +33,6 @@ struct ib_frame_queue {
     void *ctx;
     int64_t bound_bytes;
     pthread_mutex_t lock;
-    pthread_cond_t work;   /* a frame waits, or the end; all are woken: glibc up to 2.41 may lose a signal to one of several (its bug 25847) */
     pthread_cond_t turned; /* it may be somebody's turn to commit */
     pthread_cond_t room;   /* a frame is finished */
     waiting *head, **tail;
@@ -41,7 +44,7 @@ struct ib_frame_queue {
     int hurry;   /* callers that wait: nothing is kept waiting for another frame */
     int watched; /* 1: a thread watches the time of a frame that waits for another one */
     int threads;
-    worker *workers;
+    worker *workers, *idle;
 };
 
 static int64_t frame_bytes(const ib_depth_frame *frame)
@@ -75,17 +78,42 @@ static int is_early(const ib_frame_queue *queue)
     return now.tv_sec < head->until.tv_sec || (now.tv_sec == head->until.tv_sec && now.tv_nsec < head->until.tv_nsec);
 }
 
+/* With the lock held. */
+static void wake_one(ib_frame_queue *queue)
+{
+    worker *w = queue->idle;
+    if (!w) return; /* whoever ends what it does looks for more */
+    queue->idle = w->next;
+    w->idle = 0;
+    pthread_cond_signal(&w->wake);
+}
+
+/* Until it is woken, or the time has come (NULL: it does not); with the lock held. */
+static void rest(ib_frame_queue *queue, worker *self, const struct timespec *until)
+{
+    int over = 0;
+    self->idle = 1;
+    self->next = queue->idle;
+    queue->idle = self;
+    while (self->idle && !over) over = until ? pthread_cond_timedwait(&self->wake, &queue->lock, until) == ETIMEDOUT : pthread_cond_wait(&self->wake, &queue->lock);
+    if (!self->idle) return;
+    worker **at = &queue->idle;
+    while (*at != self) at = &(*at)->next;
+    *at = self->next;
+    self->idle = 0;
+}
+
 /* Until there is work, or the end; with the lock held. Of a frame that waits for another one a single thread watches the time. */
-static void await_work(ib_frame_queue *queue)
+static void await_work(ib_frame_queue *queue, worker *self)
 {
     for (int early; (early = is_early(queue)) || (!queue->head && !queue->quit);) {
         if (early && !queue->watched) {
             struct timespec until = queue->head->until;
             queue->watched = 1;
-            pthread_cond_timedwait(&queue->work, &queue->lock, &until);
+            rest(queue, self, &until);
             queue->watched = 0;
         } else
-            pthread_cond_wait(&queue->work, &queue->lock);
+            rest(queue, self, NULL);
     }
 }
 
@@ -100,7 +128,7 @@ static int take(ib_frame_queue *queue, waiting *items[2])
         queue->head = items[count++]->next;
     }
     if (!queue->head) queue->tail = &queue->head;
-    else if (count) pthread_cond_broadcast(&queue->work); /* somebody has to watch what is left */
+    else if (count) wake_one(queue); /* somebody has to take what is left, or watch it */
     return count;
 }
 
@@ -112,7 +140,7 @@ static void *worker_main(void *arg)
     pthread_mutex_lock(&queue->lock);
     for (;;) {
         waiting *items[2];
-        await_work(queue);
+        await_work(queue, self);
         int count = take(queue, items);
         if (!count) break;
         self->sequence = items[0]->sequence;
@@ -161,20 +189,22 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue->work, &monotonic);
-    pthread_condattr_destroy(&monotonic);
     pthread_cond_init(&queue->turned, NULL);
     pthread_cond_init(&queue->room, NULL);
     for (int i = 0; i < threads; i++) {
         workers[i].queue = queue;
         workers[i].thread = i;
         workers[i].sequence = INT64_MAX;
+        pthread_cond_init(&workers[i].wake, &monotonic);
         if (pthread_create(&workers[i].handle, NULL, worker_main, &workers[i]) != 0) {
+            pthread_cond_destroy(&workers[i].wake);
+            pthread_condattr_destroy(&monotonic);
             ib_frame_queue_destroy(queue);
             return ib_fail(diag, ISOBATH_ERR_MEMORY, "could not start sink thread %d of %d", i + 1, threads);
         }
         queue->threads++;
     }
+    pthread_condattr_destroy(&monotonic);
     *out = queue;
     return ISOBATH_OK;
 }
@@ -183,7 +213,7 @@ isobath_status ib_frame_queue_create(int threads, int64_t bound_bytes, const ib_
 static void await_room(ib_frame_queue *queue)
 {
     queue->hurry++;
-    pthread_cond_broadcast(&queue->work);
+    if (queue->head) wake_one(queue);
     pthread_cond_wait(&queue->room, &queue->lock);
     queue->hurry--;
 }
@@ -206,7 +236,7 @@ isobath_status ib_frame_queue_push(ib_frame_queue *queue, ib_depth_frame *frame)
         *queue->tail = item;
         queue->tail = &item->next;
         queue->bytes += bytes;
-        pthread_cond_broadcast(&queue->work);
+        wake_one(queue);
     }
     pthread_mutex_unlock(&queue->lock);
     if (st != ISOBATH_OK) free(item);
@@ -238,11 +268,13 @@ void ib_frame_queue_destroy(ib_frame_queue *queue)
     if (!queue) return;
     pthread_mutex_lock(&queue->lock);
     queue->quit = 1;
-    pthread_cond_broadcast(&queue->work);
+    while (queue->idle) wake_one(queue);
     pthread_cond_broadcast(&queue->turned);
     pthread_mutex_unlock(&queue->lock);
-    for (int i = 0; i < queue->threads; i++) pthread_join(queue->workers[i].handle, NULL);
-    pthread_cond_destroy(&queue->work);
+    for (int i = 0; i < queue->threads; i++) {
+        pthread_join(queue->workers[i].handle, NULL);
+        pthread_cond_destroy(&queue->workers[i].wake);
+    }
     pthread_cond_destroy(&queue->turned);
     pthread_cond_destroy(&queue->room);
     pthread_mutex_destroy(&queue->lock);

@@ -226,7 +226,7 @@ isobath_status ib_remote_load_network(ib_remote *r)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
     atomic_store(&r->enough, 0);
-    r->registering = s->device >= 0 && pthread_create(&r->registrar, NULL, register_main, r) == 0; /* else when they are used */
+    r->registering = ib_sabotage_is_card(s->device) && pthread_create(&r->registrar, NULL, register_main, r) == 0; /* else when they are used */
     int64_t start = ib_now_us();
     IB_TRY(take_network(r));
     ib_trace_span(r->trace, "load the network", start, -1);
