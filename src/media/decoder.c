@@ -6,7 +6,7 @@
  * log. So with threads any error that it logs (log.h) counts, and at the first one it is replaced by a decoder with a
  * single thread, which replays the frames that were out already: position and pictures are the same for any number of
  * threads. With one thread, damage before the first good frame of a video is the usual start of a cut stream and
- * passed over. */
+ * passed over; but not what is shown behind a key frame that was taken, whose picture may still be in the decoder. */
 #include "media/compat.h"
 #include "media/decoder_internal.h"
 
@@ -31,8 +31,11 @@ static int is_misfit(const ib_decoder *d, const AVFrame *f)
     return d->hw && (!ib_hw_on_card(f) || f->crop_left || f->crop_top);
 }
 
-/* 0 before the first good frame of a video. */
-static int expects_clean(const ib_decoder *d) { return d->clean_seen || !d->in.format; }
+/* Must the picture of this time be whole? 0 before the first good frame of a video. */
+static int expects_clean(const ib_decoder *d, int64_t ts)
+{
+    return d->clean_seen || !d->in.format || (d->clean_sent && ts != AV_NOPTS_VALUE && ts > d->clean_ts);
+}
 
 /* Remembers that a frame with this timestamp is missing (repeat), and why; IB_STEP_FRAME. */
 static ib_step add_missing(ib_decoder *d, int64_t ts, const char *why)
@@ -57,12 +60,16 @@ static void pop_missing(ib_decoder *d)
     memmove(d->missing, d->missing + 1, (size_t)d->missing_count * sizeof *d->missing);
 }
 
-/* Decides what damage means here. IB_STEP_FRAME: passed over, go on. `what` names it. */
-static ib_step damaged(ib_decoder *d, const char *what)
+/* Decides what damage at this time means here. IB_STEP_FRAME: passed over, go on. `what` names it. */
+static ib_step damaged(ib_decoder *d, int64_t ts, const char *what)
 {
     if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", what);
     if (may_restart(d)) return IB_STEP_RESTART;
-    if (!expects_clean(d)) return IB_STEP_FRAME;
+    if (!expects_clean(d, ts)) {
+        if (ts == d->clean_ts) d->clean_sent = 0; /* the key frame was not whole either */
+        d->passed_over++;
+        return IB_STEP_FRAME;
+    }
     d->owed.damaged = 1;
     if (d->options.on_error == IB_ON_ERROR_REPEAT) return IB_STEP_FRAME;
     return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT, "%s: damaged at frame %lld: %s (--on-error repeat goes on)",
@@ -76,9 +83,10 @@ static ib_step damaged_packet(ib_decoder *d, int err)
     if (d->draining && ++d->drain_errors > DRAIN_ERRORS) return IB_STEP_END;
     char where[256], text[384];
     snprintf(text, sizeof text, "%s cannot be decoded", ib_input_where(&d->in, d->packet, where, sizeof where));
-    ib_step s = damaged(d, text);
+    int64_t ts = d->draining ? AV_NOPTS_VALUE : d->packet->pts;
+    ib_step s = damaged(d, ts, text);
     ib_owed_given_up(&d->owed, d->packet->pts);
-    if (s != IB_STEP_FRAME || !expects_clean(d) || d->draining || (d->packet->flags & AV_PKT_FLAG_DISCARD)) return s;
+    if (s != IB_STEP_FRAME || !expects_clean(d, ts) || d->draining || (d->packet->flags & AV_PKT_FLAG_DISCARD)) return s;
     return add_missing(d, d->packet->pts, text);
 }
 
@@ -123,7 +131,7 @@ static ib_step feed(ib_decoder *d)
             if (!d->damage[0]) snprintf(d->damage, sizeof d->damage, "%s", text);
             d->ended = 1;
         } else if (r == IB_PACKET_DAMAGED) {
-            ib_step s = damaged(d, text);
+            ib_step s = damaged(d, d->packet->pts, text);
             return s == IB_STEP_FRAME ? add_missing(d, d->packet->pts, text) : s;
         }
         if (r == IB_PACKET_END) d->ended = 1;
@@ -149,6 +157,10 @@ static ib_step feed(ib_decoder *d)
     int err = send_packet(d, d->packet);
     d->have_packet = 0;
     if (err < 0) return damaged_packet(d, err);
+    if (d->in.format && !d->clean_sent && !d->prerolling && ib_seek_is_clean(d->in.codec, d->packet)) {
+        d->clean_sent = 1;
+        d->clean_ts = d->packet->pts;
+    }
     if (d->in.format && !(d->packet->flags & AV_PKT_FLAG_DISCARD))
         ib_owed_sent(&d->owed, d->packet->pts, d->in.packets - 1, d->packet->pos);
     return IB_STEP_FRAME;
@@ -175,11 +187,11 @@ static ib_step receive(ib_decoder *d)
             return IB_STEP_RESTART;
         } else if (d->sought && !d->have_last && d->held->best_effort_timestamp < d->point.pts) {
             av_frame_unref(d->held); /* shown before the packet that we began at */
-        } else if (ib_decoder_is_flagged(d->held) && (may_restart(d) || expects_clean(d))) {
+        } else if (ib_decoder_is_flagged(d->held) && (may_restart(d) || expects_clean(d, d->held->best_effort_timestamp))) {
             char text[160];
             snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
                      (long long)ib_compat_position(d->held));
-            s = damaged(d, text);
+            s = damaged(d, d->held->best_effort_timestamp, text);
             ib_owed_given_up(&d->owed, d->held->best_effort_timestamp);
             if (s == IB_STEP_FRAME) s = add_missing(d, d->held->best_effort_timestamp, text);
             av_frame_unref(d->held);
@@ -202,7 +214,7 @@ static ib_step check_skipped(ib_decoder *d)
         return IB_STEP_FRAME;
     char text[384];
     snprintf(text, sizeof text, "%s holds no picture", d->in.images.paths[i]);
-    ib_step s = damaged(d, text);
+    ib_step s = damaged(d, due, text);
     return s == IB_STEP_FRAME ? add_missing(d, due, text) : s;
 }
 
@@ -244,6 +256,7 @@ ib_step ib_decoder_step(ib_decoder *d, ib_decoded *out, int *got)
     }
     if (s == IB_STEP_FAILED || s == IB_STEP_RESTART) return s;
     int64_t ts = d->have_held ? d->held->best_effort_timestamp : INT64_MAX;
+    while (d->in.format && d->have_held && !d->have_last && d->missing_count && d->missing[0].ts < ts) pop_missing(d); /* of a start that was cut */
     /* the decoder made something of a packet that it had complained about */
     while (d->have_held && d->missing_count && ts != AV_NOPTS_VALUE && d->missing[0].ts == ts) pop_missing(d);
     if (d->missing_count && (!d->have_held || ts == AV_NOPTS_VALUE || d->missing[0].ts < ts)) {

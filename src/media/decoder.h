@@ -56,5 +56,7 @@ void ib_decoder_hw_note(const ib_decoder *decoder, char *buf, size_t size);
 const char *ib_decoder_broken(const ib_decoder *decoder);
 /* The first damage that was passed over, or "". */
 const char *ib_decoder_damage(const ib_decoder *decoder);
+/* After the first frame: damaged packets and pictures before it. */
+int64_t ib_decoder_passed_over(const ib_decoder *decoder);
 
 #endif

@@ -38,6 +38,9 @@ struct ib_decoder {
     int have_held;
     AVFrame *last; /* handed out last */
     int have_last, clean_seen;
+    int64_t passed_over; /* damage before the first good frame */
+    int clean_sent;   /* a packet that refers to none before it was taken, ... */
+    int64_t clean_ts; /* ... of this time: what is shown behind it must be whole, before its picture is out, too */
     int prerolling, clean_point; /* ib_decoder_seek is on its way: damage does not count; since a packet that refers to
                                     none before it */
     int jumped;                  /* and has arrived */

@@ -87,8 +87,8 @@ isobath_status ib_decoder_open_stream(ib_decoder *d)
 void ib_decoder_forget_frames(ib_decoder *d)
 {
     av_frame_unref(d->held);
-    d->have_held = d->clean_seen = d->draining = d->ended = d->drain_errors = 0;
-    d->missing_count = 0;
+    d->have_held = d->clean_seen = d->clean_sent = d->draining = d->ended = d->drain_errors = 0;
+    d->missing_count = d->passed_over = 0;
     d->owed = (ib_owed){0};
 }
 
@@ -170,6 +170,7 @@ void ib_decoder_hw_note(const ib_decoder *d, char *buf, size_t size)
 const char *ib_decoder_broken(const ib_decoder *d) { return d->broken; }
 
 const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
+int64_t ib_decoder_passed_over(const ib_decoder *d) { return d->passed_over; }
 
 void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)
 {

@@ -76,6 +76,7 @@ static isobath_status prepare(ib_media *m)
                              &m->convert));
     ib_decoder_describe(m->decoder, info->decoder, sizeof info->decoder);
     ib_decoder_hw_note(m->decoder, info->decoder_note, sizeof info->decoder_note);
+    info->passed_over = ib_decoder_passed_over(m->decoder);
 
     const ib_media_options *o = &m->options;
     double fps = ib_decoder_fps(m->decoder);

@@ -63,6 +63,7 @@ typedef struct ib_media_info {
     double pixel_aspect;           /* width / height of a stored pixel; 1: square or unknown */
     int tone_mapped;               /* 1: PQ or HLG was made SDR */
     char decoder[96];              /* codec, decoder and library version: part of the run's kind */
+    int64_t passed_over;           /* damaged packets and pictures before the first whole one */
     char decoder_note[320];        /* "software (why)" where a card was asked for; what the card does not see; "" */
     char colour[96];               /* pixel format, matrix, range, transfer: what the conversion assumed */
 } ib_media_info;

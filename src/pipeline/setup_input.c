@@ -60,6 +60,12 @@ isobath_status ib_setup_open_media(ib_setup *s, ib_diag *diag)
         s->media_options.crop = IB_CROP_RECT;
         s->media_options.crop_rect = info->crop;
     }
+    if (info->passed_over) {
+        char line[160];
+        snprintf(line, sizeof line, "input: %lld damaged packets or pictures before the first whole one are passed over; that one is frame 0",
+                 (long long)info->passed_over);
+        ib_setup_note(s, line);
+    }
     if (info->decoder_note[0]) {
         char line[sizeof info->decoder_note + 16];
         snprintf(line, sizeof line, "decoder: %s", info->decoder_note);

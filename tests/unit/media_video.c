@@ -348,6 +348,7 @@ static void test_damaged_start(void **state)
     read_all(path_of("start.mov"), NULL, 1);
     assert_int_equal(out.status, ISOBATH_OK);
     assert_int_equal(out.count, 3);
+    assert_int_equal(out.info.passed_over, 2);
     assert_int_equal(out.frames[0].pts_us, 0);
     assert_int_equal(out.rgb[0], clip_rgb(2, 0, 0, 0));
     for (int i = 2; i < 5; i++) spoil(path_of("start.mov"), i);
@@ -396,7 +397,7 @@ static void test_damaged_anywhere(void **state)
             memcpy(bad, data, size);
             for (int hit = 0; hit < 3; hit++) {
                 int64_t pos;
-                int bytes, n = 6 + (int)((seed = seed * 1664525u + 1013904223u) >> 8) % (FRAMES - 6);
+                int bytes, n = 1 + (int)((seed = seed * 1664525u + 1013904223u) >> 8) % (FRAMES - 1);
                 locate(path_of("whole.mkv"), n, &pos, &bytes);
                 /* the container's own bytes stay; and MPEG's picture headers: without them there is no picture, and no complaint */
                 for (int i = e ? 64 : 16; i < bytes; i++)
@@ -414,6 +415,24 @@ static void test_damaged_anywhere(void **state)
         free(data);
     }
     assert_true(repeated > TRIALS);
+}
+
+/* Behind a whole first picture that the decoder still holds back: damage there is damage, no cut start. */
+static void test_damaged_early(void **state)
+{
+    (void)state;
+    if (!clip_have_encoder("libx264")) skip();
+    clip c = {.encoder = "libx264", .options = "preset=veryfast:bf=3:g=30", .frames = 30, .width = 96, .height = 64, .b_frames = 3};
+    for (int n = 1; n <= 4; n++) {
+        assert_int_equal(clip_write(path_of("early.mp4"), &c), 0);
+        spoil(path_of("early.mp4"), n);
+        for (int threads = 1; threads <= 3; threads += 2) {
+            read_all(path_of("early.mp4"), &(ib_media_options){.threads = threads}, 0);
+            expect_error(ISOBATH_ERR_INPUT, "early.mp4: damaged at frame ");
+            read_all(path_of("early.mp4"), &(ib_media_options){.threads = threads, .on_error = IB_ON_ERROR_REPEAT}, 0);
+            expect_times(&c, 30);
+        }
+    }
 }
 
 /* A file that breaks off: what is there comes out, then one line (or, with repeat, the end). */
@@ -502,6 +521,7 @@ int main(void)
         cmocka_unit_test(test_damaged_packets),
         cmocka_unit_test(test_damaged_start),
         cmocka_unit_test(test_damaged_h264),
+        cmocka_unit_test(test_damaged_early),
         cmocka_unit_test(test_damaged_anywhere),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_hash),
