@@ -299,9 +299,9 @@ int main(int argc, char **argv)
         {"SHA-256 of two files", hash_two},
         {"write a file", write_one},
         {"as in run, files written and hashed", frames_of_run, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 2},
-        {"the same, hashed one by one", frames_of_run, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 1},
+        {"as in run, hashed one by one", frames_of_run, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 1},
         {"as a task, files written and hashed", frames_of_task, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 2},
-        {"the same, hashed one by one", frames_of_task, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 1}};
+        {"as a task, hashed one by one", frames_of_task, .frames = IB_PLAN_STEP, .of_bare = 1, .at_once = 1}};
     int all = (int)(sizeof list / sizeof *list), without_files = 11;
     b.at_once = 2;
     b.folder = argc > 5 ? argv[5] : NULL;
