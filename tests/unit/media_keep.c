@@ -11,7 +11,7 @@
 
 enum { INFO = 176, MOST = 16 };
 
-static int made, open_now, fails;
+static int made, open_now, fails, asked;
 static uint8_t alive[MOST];
 
 static int create(void **decoder, void *info)
@@ -34,7 +34,17 @@ static int destroy(void *decoder)
     return 0;
 }
 
-static const ib_keep_driver driver = {create, destroy};
+/* "H.264" (0x04), "4:2:0" (0x01): its largest width, behind what is asked for. */
+static int caps(void *answer)
+{
+    uint32_t *a = answer;
+    asked++;
+    if (fails) return fails;
+    a[7] = a[0] * 1000 + a[2];
+    return 0;
+}
+
+static const ib_keep_driver driver = {caps, create, destroy};
 
 /* A decoder for pictures of this size. */
 static void *take(const void *owner, unsigned long width)
@@ -53,7 +63,7 @@ static int begin(void **state)
 {
     (void)state;
     memset(alive, 0, sizeof alive);
-    made = open_now = fails = 0;
+    made = open_now = fails = asked = 0;
     return 0;
 }
 
@@ -112,9 +122,46 @@ static void nobody_keeps_nothing(void **state)
     assert_int_equal(open_now, 0);
 }
 
+static uint32_t width_of(const void *owner, uint32_t codec, uint32_t depth, int want)
+{
+    uint32_t c[22] = {codec, 1, depth};
+    ib_keep_work_for(owner);
+    assert_int_equal(ib_keep_caps(&driver, c), want);
+    ib_keep_work_for(NULL);
+    return c[7];
+}
+
+static void the_card_is_asked_once(void **state)
+{
+    int me = 0, you = 0;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(width_of(&me, 4, 0, 0), 4000);
+        assert_int_equal(width_of(&me, 8, 2, 0), 8002);
+        assert_int_equal(width_of(&me, 4, 2, 0), 4002);
+        assert_int_equal(width_of(&you, 4, 0, 0), 4000);
+    }
+    assert_int_equal(asked, 4);
+    width_of(NULL, 4, 0, 0);
+    width_of(NULL, 4, 0, 0);
+    assert_int_equal(asked, 6);
+    fails = 3; /* an error is no answer */
+    width_of(&me, 5, 0, 3);
+    fails = 0;
+    assert_int_equal(width_of(&me, 5, 0, 0), 5000);
+    ib_keep_release(&driver, &me);
+    ib_keep_release(&driver, &me);
+    assert_int_equal(width_of(&you, 4, 0, 0), 4000);
+    assert_int_equal(asked, 8);
+    width_of(&me, 4, 0, 0);
+    assert_int_equal(asked, 9);
+    ib_keep_release(&driver, &me);
+    ib_keep_release(&driver, &you);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup(the_next_one_is_the_one_before, begin), cmocka_unit_test_setup(other_pictures_other_owners, begin),
-                                       cmocka_unit_test_setup(nobody_keeps_nothing, begin)};
+                                       cmocka_unit_test_setup(nobody_keeps_nothing, begin), cmocka_unit_test_setup(the_card_is_asked_once, begin)};
     return cmocka_run_group_tests_name("media_keep", tests, NULL, NULL);
 }

@@ -19,6 +19,15 @@ typedef struct create_info {
 } create_info;
 _Static_assert(sizeof(unsigned long) != 8 || sizeof(create_info) == 176, "as the driver's");
 
+/* CUVIDDECODECAPS: what is asked for, and what the card can. */
+enum { CAPS_ASKED = 24, CAPS_BYTES = 88 };
+
+typedef struct answer {
+    struct answer *next;
+    const void *owner;
+    unsigned char caps[CAPS_BYTES], asked[CAPS_ASKED];
+} answer;
+
 typedef struct entry {
     struct entry *next;
     void *decoder;
@@ -28,10 +37,37 @@ typedef struct entry {
 } entry;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static entry *entries; /* decoders of owners that are not released */
+static entry *entries;  /* decoders of owners that are not released */
+static answer *answers; /* that they got */
 static _Thread_local const void *working_for;
 
 void ib_keep_work_for(const void *owner) { working_for = owner; }
+
+int ib_keep_caps(const ib_keep_driver *driver, void *caps)
+{
+    const void *owner = working_for;
+    if (!owner) return driver->caps(caps);
+    pthread_mutex_lock(&lock);
+    answer *a = answers;
+    while (a && (a->owner != owner || memcmp(a->asked, caps, CAPS_ASKED) != 0)) a = a->next;
+    if (a) memcpy(caps, a->caps, CAPS_BYTES);
+    pthread_mutex_unlock(&lock);
+    if (a) return 0;
+    a = malloc(sizeof *a);
+    if (a) memcpy(a->asked, caps, CAPS_ASKED);
+    int err = driver->caps(caps);
+    if (err != 0 || !a) {
+        free(a);
+        return err;
+    }
+    a->owner = owner;
+    memcpy(a->caps, caps, CAPS_BYTES);
+    pthread_mutex_lock(&lock);
+    a->next = answers;
+    answers = a;
+    pthread_mutex_unlock(&lock);
+    return 0;
+}
 
 /* Takes the first entry out of the list that is of this owner, and kept if `kept`; the lock is held. */
 static entry *take(const void *owner, int kept)
@@ -98,5 +134,13 @@ void ib_keep_release(const ib_keep_driver *driver, const void *owner)
     pthread_mutex_lock(&lock);
     for (entry *e; (e = take(owner, 0)); free(e))
         if (e->kept) driver->destroy(e->decoder);
+    for (answer **at = &answers, *a; (a = *at);) {
+        if (a->owner != owner) {
+            at = &a->next;
+            continue;
+        }
+        *at = a->next;
+        free(a);
+    }
     pthread_mutex_unlock(&lock);
 }

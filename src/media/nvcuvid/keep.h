@@ -1,4 +1,4 @@
-/* Decoders of the card that libavcodec gives back, kept for the next time that it wants one. After a flush, which every jump to another key frame
+/* Decoders of the card that libavcodec gives back, kept for the next time that it wants one, and what it asks for before. After a flush, which every jump to another key frame
  * needs, some of its decoders (H.264) drop theirs and make a new one of the same kind: 0.2 s on a card, in which the process's other calls of
  * the driver stand. What the driver makes depends on what it is asked for alone, and a picture refers to others by numbers that come with
  * it; so one that was used is as good as a new one. */
@@ -7,12 +7,14 @@
 
 /* The driver's functions, which return a CUresult. */
 typedef struct ib_keep_driver {
+    int (*caps)(void *caps);
     int (*create)(void **decoder, void *info);
     int (*destroy)(void *decoder);
 } ib_keep_driver;
 
 /* In place of these: a decoder that is created while the calling thread works for an owner is kept for that owner's next one instead of being
  * destroyed, one at a time, until the owner is released. Thread-safe. */
+int ib_keep_caps(const ib_keep_driver *driver, void *caps); /* what the card can: asked once for an owner and a kind of stream */
 int ib_keep_create(const ib_keep_driver *driver, void **decoder, void *info);
 int ib_keep_destroy(const ib_keep_driver *driver, void *decoder);
 /* Whom the calling thread works for from now on; NULL: nobody. */

@@ -20,7 +20,6 @@ typedef unsigned long long address;
 
 /* name, parameters, arguments; all return a CUresult (or an enum of that size). */
 #define FORWARDED(F)                                                                                                        \
-    F(cuvidGetDecoderCaps, (void *caps), (caps))                                                                            \
     F(cuvidDecodePicture, (void *decoder, void *picture), (decoder, picture))                                               \
     F(cuvidReconfigureDecoder, (void *decoder, void *info), (decoder, info))                                                \
     F(cuvidUnmapVideoFrame, (void *decoder, unsigned at), (decoder, at))                                                    \
@@ -64,6 +63,9 @@ static _Thread_local ib_nvcuvid_counts counts;
     EXPORT int name parameters;                \
     EXPORT int name parameters { return driver.name ? driver.name arguments : NOT_INITIALIZED; }
 FORWARDED(PASS_ON)
+
+EXPORT int cuvidGetDecoderCaps(void *caps);
+EXPORT int cuvidGetDecoderCaps(void *caps) { return driver.decoders.caps ? ib_keep_caps(&driver.decoders, caps) : NOT_INITIALIZED; }
 
 EXPORT int cuvidCreateDecoder(void **decoder, void *info);
 EXPORT int cuvidCreateDecoder(void **decoder, void *info)
@@ -131,6 +133,7 @@ EXPORT int isobath_nvcuvid_attach(const char *path)
 #define FIND(name, parameters, arguments) find(library, #name, &driver.name);
         FORWARDED(FIND)
         find(library, "cuvidMapVideoFrame", &driver.cuvidMapVideoFrame);
+        find(library, "cuvidGetDecoderCaps", &driver.decoders.caps);
         attached = find(library, "cuvidCreateDecoder", &driver.decoders.create) && find(library, "cuvidDestroyDecoder", &driver.decoders.destroy) &&
                    find(library, "cuvidGetDecodeStatus", &driver.cuvidGetDecodeStatus) &&
                    find(library, "cuvidMapVideoFrame64", &driver.cuvidMapVideoFrame64);

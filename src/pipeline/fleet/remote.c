@@ -229,12 +229,11 @@ static isobath_status serve_run(ib_remote *r)
     r->newest = (ib_msg_window){.shot = -1};
     if (pthread_create(&listener, NULL, listen_main, r) != 0)
         return ib_fail(&r->diag, ISOBATH_ERR_MEMORY, "could not start a thread of a worker process");
-    if (r->feed[0]) IB_TRY(ib_remote_start_feed(r));
     IB_TRY(serve(r)); /* else the run ends this process, and its threads with it */
     pthread_join(listener, NULL);
     for (int i = 0; decodes && i < r->feeds; i++) pthread_join(r->feeder[i], NULL);
     if (decodes) pthread_join(r->looker, NULL);
-    if (r->bye && r->setup.device >= 0) { /* the kernel takes a card's memory back sooner than the driver gives it, piece by piece */
+    if (r->bye && ib_sabotage_is_card(r->setup.device)) { /* the kernel takes a card's memory back sooner than the driver gives it, piece by piece */
         ib_trace_close(r->trace);
         _exit(0);
     }
