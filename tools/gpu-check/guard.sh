@@ -1,5 +1,5 @@
 # Part of tools/gpu-check.sh, step guard: guard and memory. A checkpoint whose activations overflow fp16; the network of VDA-L where
-# 5.5 GiB is all there is; memory that ends in mid-run, or that others take.
+# 5.5 GiB is all there is; recordings that are broken off; memory that ends in mid-run, or that others take.
 
 most_memory() { # COMMAND...: runs it, prints the most memory of the card meanwhile, MiB
     local most=0 now rc
@@ -57,6 +57,9 @@ else
         if ! grep -q '"redone"' "$work/fp16/out_isobath.json" 2> /dev/null; then row FAIL "guard-$model" 0 "no window was redone: the checkpoint does not overflow"; fi
     done
     rm -rf "$work"/fp* "$work/auto" "$work/capped" "$work/short"
+    graph=$(find_program unit_graph)
+    if [ -z "$graph" ]; then row skip recordings-broken-off 0 "the build has no unit_graph"
+    else for act in f16 bf16 f32; do check recordings-broken-off-$act "$limit" 'PASSED  . 1 test' "$graph" cuda $act; done; finish; fi
     scarce=$(find_program unit_compute_memory)
     if [ -z "$scarce" ]; then row skip memory-taken-by-others 0 "the build has no unit_compute_memory"
     else
