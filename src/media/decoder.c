@@ -187,6 +187,8 @@ static ib_step receive(ib_decoder *d)
             return IB_STEP_RESTART;
         } else if (d->sought && !d->have_last && d->held->best_effort_timestamp < d->point.pts) {
             av_frame_unref(d->held); /* shown before the packet that we began at */
+        } else if (d->in.format && (ib_owed_is_late(&d->owed, d->held->best_effort_timestamp) || ib_owed_is_late(&d->owed, d->held->pts))) {
+            av_frame_unref(d->held); /* where order is upset the best effort may be another packet's time */
         } else if (ib_decoder_is_flagged(d->held) && (may_restart(d) || expects_clean(d, d->held->best_effort_timestamp))) {
             char text[160];
             snprintf(text, sizeof text, "the decoder had to make up parts of the frame (packet at byte %lld)",
@@ -267,6 +269,7 @@ ib_step ib_decoder_step(ib_decoder *d, ib_decoded *out, int *got)
             return failed(d, ib_fail(d->diag, ISOBATH_ERR_INPUT,
                                      "%s: the first frame is damaged and there is none before it to repeat: %s",
                                      d->in.name, d->damage));
+        ib_owed_filled(&d->owed, missing);
         deliver(d, missing, 1, out);
     } else if (d->have_held) {
         av_frame_unref(d->last);

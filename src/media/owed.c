@@ -14,7 +14,10 @@ static int find(const ib_owed *o, int64_t ts)
 
 void ib_owed_sent(ib_owed *o, int64_t ts, int64_t packet, int64_t pos)
 {
-    if (o->started && ts != INT64_MIN && ts <= o->last) return; /* leading pictures of an open start, or a clock that jumped */
+    if (o->started && ts != INT64_MIN && ts <= o->last) { /* leading pictures of an open start, or a clock that jumped */
+        o->behind += o->damaged;
+        return;
+    }
     if (ts == INT64_MIN || o->count == IB_OWED_MOST || find(o, ts) >= 0) o->off = 1;
     if (o->off) return;
     int i = o->count++;
@@ -31,12 +34,22 @@ void ib_owed_given_up(ib_owed *o, int64_t ts)
 void ib_owed_came(ib_owed *o, int64_t ts)
 {
     int i = find(o, ts);
+    if (o->started && ts <= o->last && o->behind) o->behind--;
     if (!o->damaged && (i < 0 || (o->started && i > 0))) o->off = 1; /* another time, or a packet before it without a picture */
     if (i >= 0) remove_at(o, i);
     if (!o->started) /* what is before the first picture was not meant to be shown */
         while (o->count && o->list[0].ts < ts) remove_at(o, 0);
     o->started = 1;
     o->last = ts;
+}
+
+void ib_owed_filled(ib_owed *o, int64_t ts) { o->filled[o->filled_count++ % IB_OWED_MOST] = ts; }
+
+int ib_owed_is_late(const ib_owed *o, int64_t ts)
+{
+    for (int i = 0; i < IB_OWED_MOST && i < o->filled_count; i++)
+        if (o->filled[i] == ts) return ts != INT64_MIN && !o->behind;
+    return 0;
 }
 
 int ib_owed_lost(ib_owed *o, int64_t ts, ib_owed_packet *out)

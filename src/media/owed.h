@@ -19,6 +19,9 @@ typedef struct ib_owed {
     int64_t last;
     int off;        /* the stream has packets without pictures, or times that do not fit: nothing can be said */
     int damaged;    /* from now on a picture that does not come is lost */
+    int64_t behind; /* packets since then of times that were past when they came, less the pictures out of order */
+    int64_t filled[IB_OWED_MOST]; /* times of the newest stand-ins */
+    int64_t filled_count;         /* of all of them */
 } ib_owed;
 
 /* The decoder took a packet; ts: its presentation time, INT64_MIN: unknown. */
@@ -26,6 +29,10 @@ void ib_owed_sent(ib_owed *owed, int64_t ts, int64_t packet, int64_t pos);
 /* What became of the packet of this time is known: its picture came (in order of presentation), or it is given up. */
 void ib_owed_came(ib_owed *owed, int64_t ts);
 void ib_owed_given_up(ib_owed *owed, int64_t ts);
+/* A stand-in for the picture of this time is out. */
+void ib_owed_filled(ib_owed *owed, int64_t ts);
+/* 1: it is, the picture comes after all (damage upsets the order of pictures), and it is nobody else's stand-in. */
+int ib_owed_is_late(const ib_owed *owed, int64_t ts);
 /* 1: `out` is the earliest packet before ts (INT64_MAX: at all) whose picture is lost; it is owed no more. */
 int ib_owed_lost(ib_owed *owed, int64_t ts, ib_owed_packet *out);
 

@@ -435,6 +435,28 @@ static void test_damaged_early(void **state)
     }
 }
 
+/* A key frame of zeros upsets the order of pictures around it: one that comes after its stand-in is dropped. */
+static void test_damaged_order(void **state)
+{
+    (void)state;
+    if (!clip_have_encoder("libx264")) skip();
+    static const char *const options[] = {"preset=medium:bf=2:g=30:keyint_min=30:sc_threshold=0", "preset=medium:bf=3:g=30:keyint_min=30:sc_threshold=0"};
+    for (int k = 0; k < 2; k++) {
+        clip c = {.encoder = "libx264", .options = options[k], .frames = 60, .width = 96, .height = 64, .b_frames = 2 + k};
+        assert_int_equal(clip_write(path_of("order.mp4"), &c), 0);
+        int64_t pos;
+        int bytes;
+        size_t size;
+        locate(path_of("order.mp4"), 30, &pos, &bytes);
+        uint8_t *data = clip_read_file(path_of("order.mp4"), &size);
+        memset(data + pos + 5, 0, (size_t)bytes - 5);
+        clip_write_file(path_of("order.mp4"), data, size);
+        free(data);
+        read_all(path_of("order.mp4"), &(ib_media_options){.on_error = IB_ON_ERROR_REPEAT}, 0);
+        expect_times(&c, 60);
+    }
+}
+
 /* A file that breaks off: what is there comes out, then one line (or, with repeat, the end). */
 static void test_truncated(void **state)
 {
@@ -523,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_damaged_h264),
         cmocka_unit_test(test_damaged_early),
         cmocka_unit_test(test_damaged_anywhere),
+        cmocka_unit_test(test_damaged_order),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_cut_containers),
