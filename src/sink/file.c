@@ -155,7 +155,7 @@ void ib_out_file_abort(ib_out_file *file)
     free(file);
 }
 
-/* Told how long a file will be, ext4 does not look for room page by page: a fifth less of the time that writing a megabyte takes. Other file systems
+/* Told how long a file will be, ext4 does not reserve room page by page: an eighth less of the time that writing a megabyte takes. Other file systems
  * gain nothing, or ask a server. What fails here fails again when it is written. */
 static void announce_size(const ib_out_file *file, size_t size)
 {
