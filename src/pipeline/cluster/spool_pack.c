@@ -22,12 +22,11 @@ static void fill_tables(ib_tile_tables *t)
 {
     memset(t->nothing, 0, sizeof t->nothing);
     for (unsigned b = 0; b <= IB_TILE_BITS; b++) {
-        t->mask[b] = b == 32 ? 0xffffffffu : ((uint32_t)1 << b) - 1;
-        t->half[b] = t->mask[b] >> 1;
+        t->half[b] = b ? ((uint32_t)1 << (b - 1)) - 1 : 0;
         for (unsigned i = 0; i < IB_TILE_VALUES; i++) {
             if (i % IB_TILE == 0) t->row_at[b][i / IB_TILE] = (uint8_t)(i * b / 8);
-            t->shift[b][i] = i * b % 8;
             t->rotate[b][i] = i * b % 8 + 1;
+            t->lift[b][i] = b ? 31 - i * b % 8 : 32;
             for (unsigned k = 0; k < 4; k++) {
                 unsigned byte = i * b / 8 + k;
                 t->byte[b][4 * i + k] = (uint8_t)(byte < 64 ? byte : 63); /* beyond: not of this value */

@@ -16,12 +16,12 @@ enum {
 /* Where the 16 values of a tile of b bits begin, for every b: value i at bit i*b of the tile. */
 typedef struct ib_tile_tables {
     _Alignas(64) uint8_t byte[IB_TILE_BITS + 1][64]; /* for each of the four bytes of each of 16 lanes: which byte of the tile */
-    _Alignas(64) uint32_t shift[IB_TILE_BITS + 1][16];
     _Alignas(64) uint32_t rotate[IB_TILE_BITS + 1][16]; /* to the right, until a value's lowest bit is the highest one */
+    _Alignas(64) uint32_t lift[IB_TILE_BITS + 1][16];   /* to the left, until it is; 0 bits: until nothing is left */
     _Alignas(64) uint8_t nothing[64];                   /* zeros: what tiles of 0 bits are read from */
     _Alignas(32) uint8_t row_byte[IB_TILE_BITS + 1][64]; /* the same counted from row_at, four lanes a row */
     uint8_t row_at[IB_TILE_BITS + 1][4];                 /* byte that a row's first value begins in */
-    uint32_t mask[IB_TILE_BITS + 1], half[IB_TILE_BITS + 1]; /* half: of a value without its lowest bit */
+    uint32_t half[IB_TILE_BITS + 1]; /* mask of a value without its lowest bit */
 } ib_tile_tables;
 
 /* Four rows of a map out of `count` tiles whose widths are `bits` (each one that ib_tile_width gives) and whose values begin at `packed`;

@@ -66,17 +66,18 @@ WIDE static const uint8_t *band_wide(const ib_tile_tables *t, const uint8_t *p, 
     }
 }
 
-/* Two rows: their differences, summed along each. `at`: of the first one in `row_at`. */
-NARROW static inline __m256i two_rows(const ib_tile_tables *t, const uint8_t *p, unsigned b, int at, __m256i *left)
+/* Two rows of a tile, as above; `at`: of the first one in `row_at`. */
+NARROW static inline __attribute__((always_inline)) __m256i two_rows(const ib_tile_tables *t, const uint8_t *p, unsigned b, int at, __m256i *left)
 {
     __m256i z = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p + t->row_at[b][at]))),
                                         _mm_loadu_si128((const __m128i *)(p + t->row_at[b][at + 1])), 1);
     z = _mm256_shuffle_epi8(z, _mm256_load_si256((const __m256i *)(t->row_byte[b] + 16 * at)));
-    z = _mm256_srlv_epi32(z, _mm256_load_si256((const __m256i *)(t->shift[b] + 4 * at)));
-    z = _mm256_and_si256(z, _mm256_set1_epi32((int)t->mask[b]));
-    __m256i d = _mm256_xor_si256(_mm256_srli_epi32(z, 1), _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_and_si256(z, _mm256_set1_epi32(1))));
+    __m256i half = _mm256_and_si256(_mm256_srlv_epi32(z, _mm256_load_si256((const __m256i *)(t->rotate[b] + 4 * at))), _mm256_set1_epi32((int)t->half[b]));
+    __m256i lowest = _mm256_sllv_epi32(z, _mm256_load_si256((const __m256i *)(t->lift[b] + 4 * at)));
+    __m256i d = _mm256_xor_si256(half, _mm256_srai_epi32(lowest, 31));
     d = _mm256_add_epi32(d, _mm256_slli_si256(d, 4));
     d = _mm256_add_epi32(d, _mm256_slli_si256(d, 8));
+    __asm__("" : "+x"(d));
     d = _mm256_add_epi32(d, *left);
     *left = _mm256_shuffle_epi32(d, 0xff);
     return d;
@@ -86,18 +87,31 @@ NARROW static const uint8_t *band_narrow(const ib_tile_tables *t, const uint8_t 
                                          uint32_t *const row[IB_TILE])
 {
     __m256i left0 = _mm256_setzero_si256(), left1 = left0;
-    for (size_t i = 0; i < count; i++) {
-        unsigned b = bits[i];
-        __m256i upper = two_rows(t, p, b, 0, &left0), lower = two_rows(t, p, b, 2, &left1);
-        p += 2 * b;
-        upper = _mm256_add_epi32(upper, _mm256_permute2x128_si256(upper, upper, 0x08));
-        upper = _mm256_add_epi32(upper, _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(above + 4 * i))));
-        lower = _mm256_add_epi32(lower, _mm256_permute2x128_si256(lower, lower, 0x08));
-        lower = _mm256_add_epi32(lower, _mm256_permute2x128_si256(upper, upper, 0x11));
-        _mm_storeu_si128((__m128i *)(row[0] + 4 * i), _mm256_castsi256_si128(upper));
-        _mm_storeu_si128((__m128i *)(row[1] + 4 * i), _mm256_extracti128_si256(upper, 1));
-        _mm_storeu_si128((__m128i *)(row[2] + 4 * i), _mm256_castsi256_si128(lower));
-        _mm_storeu_si128((__m128i *)(row[3] + 4 * i), _mm256_extracti128_si256(lower, 1));
+    uint32_t *r0 = row[0], *r1 = row[1], *r2 = row[2], *r3 = row[3];
+    size_t i = 0;
+    for (; i + 2 <= count; i += 2) { /* two tiles: whole rows of both, added up from above to below */
+        __m256i upper = two_rows(t, p, bits[i], 0, &left0), lower = two_rows(t, p, bits[i], 2, &left1);
+        p += 2 * bits[i];
+        __m256i upper_next = two_rows(t, p, bits[i + 1], 0, &left0), lower_next = two_rows(t, p, bits[i + 1], 2, &left1);
+        p += 2 * bits[i + 1];
+        __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(upper, upper_next, 0x20), _mm256_loadu_si256((const __m256i *)(above + 4 * i)));
+        _mm256_storeu_si256((__m256i *)(r0 + 4 * i), sum);
+        sum = _mm256_add_epi32(sum, _mm256_permute2x128_si256(upper, upper_next, 0x31));
+        _mm256_storeu_si256((__m256i *)(r1 + 4 * i), sum);
+        sum = _mm256_add_epi32(sum, _mm256_permute2x128_si256(lower, lower_next, 0x20));
+        _mm256_storeu_si256((__m256i *)(r2 + 4 * i), sum);
+        _mm256_storeu_si256((__m256i *)(r3 + 4 * i), _mm256_add_epi32(sum, _mm256_permute2x128_si256(lower, lower_next, 0x31)));
+    }
+    if (i < count) {
+        __m256i upper = two_rows(t, p, bits[i], 0, &left0), lower = two_rows(t, p, bits[i], 2, &left1);
+        p += 2 * bits[i];
+        __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(upper), _mm_loadu_si128((const __m128i *)(above + 4 * i)));
+        _mm_storeu_si128((__m128i *)(r0 + 4 * i), sum);
+        sum = _mm_add_epi32(sum, _mm256_extracti128_si256(upper, 1));
+        _mm_storeu_si128((__m128i *)(r1 + 4 * i), sum);
+        sum = _mm_add_epi32(sum, _mm256_castsi256_si128(lower));
+        _mm_storeu_si128((__m128i *)(r2 + 4 * i), sum);
+        _mm_storeu_si128((__m128i *)(r3 + 4 * i), _mm_add_epi32(sum, _mm256_extracti128_si256(lower, 1)));
     }
     return p;
 }
