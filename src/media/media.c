@@ -4,8 +4,7 @@
 #include "media/convert.h"
 #include "media/decoder.h"
 #include "media/hw.h"
-#include "media/images.h"
-#include "media/planes.h"
+#include "media/media_picture.h"
 #include "media/team.h"
 
 #include <libavutil/imgutils.h>
@@ -13,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define TEAM_FREE_BYTES ((size_t)6 << 30) /* less room on the card is the network's: a session takes a quarter of a GiB */
 
@@ -35,12 +33,6 @@ struct ib_media {
     int team_tried, kept_already; /* the frame at hand is the team's: it may be kept as it is */
     int64_t team_frames;          /* that it handed out */
     uint64_t team_trail;          /* hash of their times (FNV-1a by words) */
-};
-
-struct ib_media_picture {
-    AVFrame *frame; /* behind planes; NULL: rgb */
-    ib_yuv_planes planes;
-    uint8_t rgb[];
 };
 
 /* The picture size is settled by the first frame. */
@@ -382,43 +374,6 @@ isobath_status ib_media_read_picture(ib_media *m, ib_media_picture **picture, ib
     return ISOBATH_OK;
 }
 
-void ib_media_picture_free(ib_media_picture *p)
-{
-    if (!p) return;
-    av_frame_free(&p->frame);
-    free(p);
-}
-
-const ib_yuv_planes *ib_media_picture_planes(const ib_media_picture *p) { return p->frame ? &p->planes : NULL; }
-uint8_t *ib_media_picture_rgb(ib_media_picture *p) { return p->frame ? NULL : p->rgb; }
-
-struct ib_media_viewer {
-    ib_hw_host host;
-};
-
-isobath_status ib_media_look(ib_media_viewer **viewer, const ib_media_picture *p, ib_diag *diag, ib_yuv_planes *planes)
-{
-    *planes = p->planes;
-    if (!planes->on_device) return ISOBATH_OK;
-    if (!*viewer) *viewer = calloc(1, sizeof **viewer);
-    if (!*viewer) return ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for a picture");
-    const AVFrame *host;
-    IB_TRY(ib_hw_download(&(*viewer)->host, p->frame, diag, &host));
-    for (int i = 0; i < planes->planes; i++) {
-        planes->plane[i] = host->data[i];
-        planes->stride[i] = host->linesize[i];
-    }
-    planes->on_device = 0;
-    return ISOBATH_OK;
-}
-
-void ib_media_viewer_free(ib_media_viewer *viewer)
-{
-    if (!viewer) return;
-    av_frame_free(&viewer->host);
-    free(viewer);
-}
-
 void ib_media_first_hash(const ib_media *m, char out[65])
 {
     const AVFrame *f = m->first.frame;
@@ -428,35 +383,4 @@ void ib_media_first_hash(const ib_media *m, char out[65])
     if (buf && av_image_copy_to_buffer(buf, size, (const uint8_t *const *)f->data, f->linesize, f->format, f->width, f->height, 1) >= 0)
         ib_sha256_memory(buf, (size_t)size, NULL, out);
     free(buf);
-}
-
-isobath_status ib_media_hash(const char *input, ib_diag *diag, char out[65])
-{
-    out[0] = '\0';
-    ib_image_list list;
-    int is_list = 0;
-    struct stat sb;
-    if (strcmp(input, "-") == 0) return ISOBATH_OK;
-    IB_TRY(ib_image_list_find(input, diag, &list, &is_list));
-    if (!is_list) {
-        if (stat(input, &sb) != 0 || !S_ISREG(sb.st_mode)) return ISOBATH_OK; /* a URL or a pipe */
-        return ib_sha256_file(input, diag, out);
-    }
-    isobath_status st = ISOBATH_OK;
-    ib_sha256 *hash = ib_sha256_create();
-    size_t size = 1 << 16;
-    uint8_t *buf = malloc(size);
-    if (!hash || !buf) st = ib_fail(diag, ISOBATH_ERR_MEMORY, "out of memory for the hash of %s", input);
-    for (int64_t i = 0; st == ISOBATH_OK && i < list.count; i++) {
-        FILE *f = fopen(list.paths[i], "rb");
-        size_t n;
-        while (f && (n = fread(buf, 1, size, f)) > 0) ib_sha256_update(hash, buf, n);
-        if (!f || ferror(f)) st = ib_fail(diag, ISOBATH_ERR_IO, "cannot read %s", list.paths[i]);
-        if (f) fclose(f);
-    }
-    free(buf);
-    ib_sha256_finish(hash, out);
-    if (st != ISOBATH_OK) out[0] = '\0';
-    ib_image_list_free(&list);
-    return st;
 }
