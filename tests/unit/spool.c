@@ -46,7 +46,8 @@ static uint32_t seed = 1;
 static uint32_t noise(void) { return seed = seed * 1664525u + 1013904223u; }
 
 /* Maps of several characters: smooth, noise over all bit patterns (NaN, infinities, denormal, negative), constant, zero; from 4 on noise
- * in the lowest 0, 1 ... 32 bits, so that tiles of every width occur. */
+ * in the lowest 0, 1 ... 32 bits, so that tiles of every width occur; the last one noise here and there, so that tiles of no bits stand among others. */
+enum { CHARACTERS = 4 + 33 + 1 };
 static void fill(float *map, int width, int height, int what)
 {
     for (int y = 0; y < height; y++)
@@ -56,7 +57,8 @@ static void fill(float *map, int width, int height, int what)
             if (what == 1) memcpy(&v, &bits, sizeof v);
             if (what == 2) v = 1.5f;
             if (what == 3) v = 0;
-            if (what > 3) {
+            if (what == CHARACTERS - 1) v = noise() >> 24 ? 1.5f : v;
+            else if (what > 3) {
                 bits = what == 4 ? 0 : bits >> (36 - what);
                 memcpy(&v, &bits, sizeof v);
             }
@@ -73,7 +75,7 @@ static void packing_loses_no_bit(void **state)
     ib_spool_packer *p[PATHS];
     for (int i = 0; i < PATHS; i++) assert_non_null(p[i] = ib_spool_packer_create(i));
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (int what = 0; what < 4 + 33; what++) {
+        for (int what = 0; what < CHARACTERS; what++) {
             int w = sizes[s][0], h = sizes[s][1];
             size_t n = (size_t)w * (size_t)h, bound = ib_spool_bound(w, h), tiles = (size_t)((w + 3) / 4) * (size_t)((h + 3) / 4);
             float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
