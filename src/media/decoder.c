@@ -119,6 +119,17 @@ static int receive_frame(ib_decoder *d)
     return err;
 }
 
+/* After a jump, the codec's next packet is there. At an IDR picture it goes on as if it began there, and what comes of before is dropped; else it
+ * is emptied. Emptied, libavcodec's for H.264 and HEVC take a new decoder of the card with the next picture: 0.2 s, in which the card's other work stands. */
+static void turn(ib_decoder *d)
+{
+    int keeps = d->packet->pts != AV_NOPTS_VALUE && d->packet->pts > d->sent_until &&
+                ib_seek_is_splice(d->in.codec, d->packet);
+    if (!keeps) ib_decoder_flush(d);
+    else d->stale_until = d->packet->pts;
+    d->turning = 0;
+}
+
 /* Sends one packet, or the drain packet at the end. */
 static ib_step feed(ib_decoder *d)
 {
@@ -142,6 +153,7 @@ static ib_step feed(ib_decoder *d)
             d->have_packet = 0;
             return IB_STEP_FRAME;
         }
+        if (d->have_packet && d->turning) turn(d);
     }
     int wait = 0;
     if (d->have_packet && !d->in.format) {
@@ -154,6 +166,8 @@ static ib_step feed(ib_decoder *d)
         send_packet(d, NULL);
         return IB_STEP_FRAME;
     }
+    if (d->packet->pts == AV_NOPTS_VALUE) d->sent_until = INT64_MAX; /* not known */
+    else if (d->packet->pts > d->sent_until) d->sent_until = d->packet->pts;
     int err = send_packet(d, d->packet);
     d->have_packet = 0;
     if (err < 0) return damaged_packet(d, err);
@@ -183,6 +197,9 @@ static ib_step receive(ib_decoder *d)
             d->draining = d->drain_errors = 0;
         } else if (err < 0) {
             s = damaged_packet(d, err);
+        } else if (d->turning || d->held->best_effort_timestamp < d->stale_until) {
+            av_frame_unref(d->held); /* of before the jump */
+            d->hw_damage = 0;
         } else if (is_misfit(d, d->held)) {
             return IB_STEP_RESTART;
         } else if (d->sought && !d->have_last && d->held->best_effort_timestamp < d->point.pts) {

@@ -44,6 +44,9 @@ struct ib_decoder {
     int prerolling, clean_point; /* ib_decoder_seek is on its way: damage does not count; since a packet that refers to
                                     none before it */
     int jumped;                  /* and has arrived */
+    int turning;                 /* it is on its way, and the codec still holds what was before */
+    int64_t sent_until;          /* the latest time of a packet that the codec took; INT64_MIN: none */
+    int64_t stale_until;         /* pictures before it are of before the jump */
     int draining, ended;         /* ended: no more packets in the input */
     int drain_errors;
     ib_owed owed;        /* packets whose picture has not come */

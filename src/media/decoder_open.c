@@ -23,6 +23,8 @@ isobath_status ib_decoder_open_codec(ib_decoder *d)
                        avcodec_get_name(d->in.codec->codec_id));
     d->codec = avcodec_alloc_context3(codec);
     if (!d->codec || avcodec_parameters_to_context(d->codec, d->in.codec) < 0) return ib_decoder_out_of_memory(d);
+    d->turning = 0;
+    d->sent_until = d->stale_until = INT64_MIN;
     d->codec->pkt_timebase = d->in.time_base;
     d->codec->thread_count = d->threads;
     if (d->hw) IB_TRY(ib_hw_attach(d->hw, d->codec, d->diag));
@@ -41,6 +43,8 @@ isobath_status ib_decoder_open_codec(ib_decoder *d)
 void ib_decoder_flush(ib_decoder *d)
 {
     if (d->codec) avcodec_flush_buffers(d->codec);
+    d->turning = 0;
+    d->sent_until = d->stale_until = INT64_MIN;
 }
 
 /* Timestamp (microseconds) of image file i. */

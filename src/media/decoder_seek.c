@@ -76,10 +76,11 @@ isobath_status ib_decoder_skip(ib_decoder *d, int *moved)
 
 int64_t ib_decoder_began_at(const ib_decoder *d) { return d->sought ? d->point.frame : 0; }
 
-/* Nothing of what was decoded before a jump is handed out after it. */
-static void forget(ib_decoder *d)
+/* Nothing of what was decoded before a jump is handed out after it. `later`: what the codec holds is dealt with when its next packet is there. */
+static void forget(ib_decoder *d, int later)
 {
-    ib_decoder_flush(d);
+    if (later && d->codec && !d->draining && !d->ended) d->turning = 1;
+    else ib_decoder_flush(d);
     av_packet_unref(d->packet);
     av_frame_unref(d->last); /* or a card's decoder could not be used again before this one is let go */
     d->have_packet = d->have_last = 0;
@@ -97,7 +98,7 @@ static int go_to(ib_decoder *d, int64_t pts_us)
     int64_t ts = d->clock.base +
                  av_rescale_q_rnd(pts_us - d->clock.base_us, (AVRational){1, 1000000}, d->in.time_base, AV_ROUND_UP);
     if (av_seek_frame(d->in.format, d->in.stream->index, ts, AVSEEK_FLAG_BACKWARD) < 0) return 0;
-    forget(d);
+    forget(d, 1);
     d->clean_point = 0;
     d->clock.last_us = -(INT64_C(1) << 60); /* times count from the first frame's, as ever */
     return 1;
@@ -124,7 +125,7 @@ isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, int
     if (!ib_decoder_can_seek(d)) return ISOBATH_OK;
     if (!d->in.format) {
         if (index >= d->in.images.count) return ISOBATH_OK;
-        forget(d);
+        forget(d, 0);
         d->delivered = d->in.packets = index;
         d->trail = 0;
         IB_TRY(ib_decoder_next(d, out, arrived));
@@ -143,6 +144,7 @@ isobath_status ib_decoder_seek(ib_decoder *d, int64_t index, int64_t pts_us, int
     d->hw_damage = 0;
     atomic_store(&d->complaints, 0);
     ib_diag_destroy(&quiet);
+    if (d->turning) ib_decoder_flush(d);
     if (!*arrived) return ISOBATH_OK;
     d->jumped = 1;
     out->index = index;
@@ -160,6 +162,6 @@ int ib_decoder_jump(ib_decoder *d, double fraction)
         int64_t start = f->start_time != AV_NOPTS_VALUE ? f->start_time : 0;
         if (av_seek_frame(f, -1, start + (int64_t)(fraction * (double)f->duration), AVSEEK_FLAG_BACKWARD) < 0) return 0;
     }
-    forget(d);
+    forget(d, 0);
     return 1;
 }

@@ -61,17 +61,17 @@ static int is_exact_recovery(const uint8_t *p, const uint8_t *end)
     return 0;
 }
 
-/* Is there an IDR picture (H.264: or an exact recovery point; HEVC: or BLA, CRA), whose followers in time refer to nothing
+/* Is there an IDR picture (unless `idr`, H.264: or an exact recovery point; HEVC: or BLA, CRA), whose followers in time refer to nothing
  * before it? */
-static int refreshes(const AVCodecParameters *codec, const AVPacket *packet)
+static int refreshes(const AVCodecParameters *codec, const AVPacket *packet, int idr)
 {
     int hevc = codec->codec_id == AV_CODEC_ID_HEVC, length_bytes = 0;
     const uint8_t *at = packet->data, *end = at + packet->size, *unit, *unit_end;
     if (codec->extradata_size > (hevc ? 22 : 6) && codec->extradata[0] == 1) length_bytes = (codec->extradata[hevc ? 21 : 4] & 3) + 1;
     while (next_unit(&at, end, length_bytes, &unit, &unit_end)) {
         int type = hevc ? unit[0] >> 1 & 63 : unit[0] & 31;
-        if (hevc ? type >= 16 && type <= 21 : type == 5) return 1;
-        if (!hevc && type == 6 && is_exact_recovery(unit, unit_end)) return 1;
+        if (hevc ? type >= (idr ? 19 : 16) && type <= (idr ? 20 : 21) : type == 5) return 1;
+        if (!hevc && !idr && type == 6 && is_exact_recovery(unit, unit_end)) return 1;
     }
     return 0;
 }
@@ -83,7 +83,7 @@ int ib_seek_is_clean(const AVCodecParameters *codec, const AVPacket *packet)
     if (d && (d->props & AV_CODEC_PROP_INTRA_ONLY)) return 1;
     switch (codec->codec_id) {
     case AV_CODEC_ID_H264:
-    case AV_CODEC_ID_HEVC: return refreshes(codec, packet);
+    case AV_CODEC_ID_HEVC: return refreshes(codec, packet, 0);
     case AV_CODEC_ID_MPEG1VIDEO:
     case AV_CODEC_ID_MPEG2VIDEO:
     case AV_CODEC_ID_MPEG4:
@@ -93,6 +93,12 @@ int ib_seek_is_clean(const AVCodecParameters *codec, const AVPacket *packet)
     case AV_CODEC_ID_FFV1: return 1;
     default: return 0;
     }
+}
+
+int ib_seek_is_splice(const AVCodecParameters *codec, const AVPacket *packet)
+{
+    int known = codec->codec_id == AV_CODEC_ID_H264 || codec->codec_id == AV_CODEC_ID_HEVC;
+    return known && (packet->flags & AV_PKT_FLAG_KEY) && refreshes(codec, packet, 1);
 }
 
 static isobath_status add(packet_list *list, const packet_entry *e, ib_diag *diag)

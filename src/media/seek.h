@@ -30,5 +30,8 @@ void ib_seek_plan_free(ib_seek_plan *plan);
 
 /* 1 when no picture shown after this packet's own refers to anything before it. */
 int ib_seek_is_clean(const AVCodecParameters *codec, const AVPacket *packet);
+/* 1 when a decoder that comes from elsewhere in the stream gives from this packet's picture on all that one gives that begins with it: an IDR
+ * picture of H.264 or HEVC. */
+int ib_seek_is_splice(const AVCodecParameters *codec, const AVPacket *packet);
 
 #endif

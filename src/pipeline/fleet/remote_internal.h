@@ -53,7 +53,7 @@ typedef struct ib_remote {
     atomic_int *registered; /* per raw place: whether the device knows it: PLACE_... of remote_network.c */
     pthread_t registrar;
     int registering, share, shares, places;
-    atomic_int enough, loaded; /* the registrar is to end; the network is there */
+    atomic_int enough; /* the registrar is to end */
     int64_t last_tick_us;
     ib_sabotage sabotage;
     /* windows to do: written by the listener */

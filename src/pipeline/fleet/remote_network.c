@@ -15,7 +15,6 @@
 #define REDO_GRACE_S 600 /* opening the network in fp32 says nothing for a while */
 
 #define TOUCH_BYTES ((uint64_t)1 << 20)
-#define FIRST_PLACES 3
 
 enum { PLACE_NEW, PLACE_BUSY, PLACE_KNOWN };
 
@@ -182,8 +181,7 @@ static void register_place(ib_remote *r, ib_backend *backend, int place)
     while (atomic_load(&r->registered[place]) != PLACE_KNOWN) usleep(200);
 }
 
-/* The places that this worker is going to use, tens of milliseconds each, in which the driver's other calls wait: the first ones beside the loading of
- * the network, the others when it is there. */
+/* Beside the loading of the network: the places that this worker is going to use, tens of milliseconds each. */
 static void *register_main(void *arg)
 {
     ib_remote *r = arg;
@@ -191,11 +189,7 @@ static void *register_main(void *arg)
     ib_diag diag = IB_DIAG_INIT;
     ib_thread_name("register");
     if (ib_setup_open_backend(&r->setup, r->setup.act, r->pool, &diag, &backend) == ISOBATH_OK) {
-        int known = 0;
-        for (int i = r->share; i >= 0 && i < r->places && !atomic_load(&r->enough); i += r->shares) {
-            while (known++ >= FIRST_PLACES && !atomic_load(&r->loaded) && !atomic_load(&r->enough)) usleep(1000);
-            register_place(r, backend, i);
-        }
+        for (int i = r->share; i >= 0 && i < r->places && !atomic_load(&r->enough); i += r->shares) register_place(r, backend, i);
         ib_backend_close(backend);
     }
     ib_diag_destroy(&diag);
@@ -232,13 +226,11 @@ isobath_status ib_remote_load_network(ib_remote *r)
         return ib_fail(&r->diag, ISOBATH_ERR_INTERNAL, "a worker process was told sizes that do not fit each other");
     IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, &r->diag, &r->memory));
     atomic_store(&r->enough, 0);
-    atomic_store(&r->loaded, 0);
     r->registering = ib_sabotage_is_card(s->device) && pthread_create(&r->registrar, NULL, register_main, r) == 0; /* else when they are used */
     if (r->feed[0]) IB_TRY(ib_remote_start_feed(r)); /* the second decoder is opened meanwhile */
     int64_t start = ib_now_us();
     IB_TRY(take_network(r));
     ib_trace_span(r->trace, "load the network", start, -1);
-    atomic_store(&r->loaded, 1);
     ib_compute_options c = {.vda = r->vda, .backend = r->backend, .shape = &s->shape, .memory = &r->memory,
                             .redo = {s->act == IB_F32 ? NULL : open_redo, reload_network, r}, .tick = ib_remote_tick, .tick_ctx = r, .diag = &r->diag};
     IB_TRY(ib_compute_create(&c, &r->compute));
