@@ -7,6 +7,7 @@
 #include "pipeline/stream/lag.h"
 #include "pipeline/stream/latency.h"
 #include "pipeline/stream/live.h"
+#include "pipeline/stream/stream_setup.h"
 #include "pipeline/report/status.h"
 #include "pipeline/guided.h"
 #include "pipeline/run.h"
@@ -16,9 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define STALL_S 10 /* of silence: a connection whose other end is gone says nothing at all */
 
 struct isobath_stream {
     ib_diag diag;
@@ -58,68 +56,6 @@ static void note_redo(const isobath_stream *s, const char *what)
     if (o->note) o->note(o->note_ctx, line);
 }
 
-/* A file that can be read twice: its hash goes into the manifest, its sound into the preview. */
-static int is_plain_file(const char *input)
-{
-    struct stat sb;
-    return stat(input, &sb) != 0 ? !strstr(input, "://") && strcmp(input, "-") != 0 : S_ISREG(sb.st_mode) || S_ISDIR(sb.st_mode);
-}
-
-/* What ib_setup_init planned for windows, for one frame at a time, or for a window every `lag` frames. */
-static isobath_status plan_memory(ib_setup *s, int lag, ib_diag *diag)
-{
-    isobath_plan *p = &s->plan;
-    if (lag) {
-        ib_setup_batches(&s->config, s->device >= 0, s->act, &s->shape);
-        s->shape.encode_batch = s->shape.depth_slots = 1;
-        IB_TRY(ib_vda_plan(&s->config, &s->shape, s->act, diag, &s->memory));
-    } else {
-        IB_TRY(ib_stream_plan(&s->config, &s->shape, s->act, diag, &s->memory));
-    }
-    size_t map = (size_t)p->network_width * (size_t)p->network_height * sizeof(float);
-    size_t rgb = (size_t)p->source_width * (size_t)p->source_height * 3;
-    size_t out = (size_t)p->output_width * (size_t)p->output_height * sizeof(float);
-    size_t queued = (size_t)s->sink.queue_bytes / out + 1 + (size_t)s->format_count * (size_t)s->threads;
-    /* Source frames: read, waiting, in work, and the decoder's; libraries and code. */
-    size_t lagging = lag ? 2 * IB_PLAN_WINDOW * map + IB_PLAN_WINDOW * rgb : 0; /* raw and aligned maps, source frames */
-    size_t host = map + lagging + (3 + (size_t)s->threads) * rgb + (s->format_count ? queued : 1) * out + 2 * out + ((size_t)90 << 20);
-    if (s->guided) host += ib_guided_bytes(p->network_height, p->network_width, p->source_height, p->source_width);
-    p->host_bytes = host + (s->device == IB_DEVICE_CPU ? s->memory.total : 0);
-    p->device_bytes = s->device < 0 ? 0 : s->memory.total + rgb;
-    p->flops_per_frame = s->memory.encode_flops + s->memory.depth_flops * (lag ? (double)IB_PLAN_WINDOW / lag : 1);
-    return ISOBATH_OK;
-}
-
-static isobath_status setup(isobath_stream *s)
-{
-    isobath_run_options o = s->options.run;
-    if (!o.output && !s->options.pipe) return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "no output named: a folder (-o OUT), a pipe, or both");
-    if (!o.output) {
-        o.output = ".";
-        o.formats = NULL;
-    }
-    if (s->options.reconnect_s > 0 && !(o.stall_s > 0)) o.stall_s = STALL_S;
-    o.cuts = NULL;
-    o.segment_windows = 0;
-    if (!o.devices || strcmp(o.devices, "auto") == 0) o.devices = ib_cuda_device_count() > 0 ? "cuda:0" : "cpu";
-    if (strchr(o.devices, ',')) return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--devices %s: a stream runs on one device", o.devices);
-    if (s->options.lag < 0 || s->options.lag > IB_LAG_MAX)
-        return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--lag %d: expected 0 to %d frames", s->options.lag, IB_LAG_MAX);
-    if (o.model && strncmp(o.model, "exec:", 5) == 0)
-        return ib_fail(&s->diag, ISOBATH_ERR_UNSUPPORTED, "--model %s: a program as the model is for isobath run", o.model);
-    IB_TRY(ib_setup_init(&s->setup, &o, &s->diag));
-    if (s->options.lag && !s->setup.config.temporal)
-        return ib_fail(&s->diag, ISOBATH_ERR_USAGE, "--lag %d: %s sees one frame at a time, so later frames cannot help it", s->options.lag,
-                       s->setup.config.name);
-    if (!s->options.run.output) {
-        s->setup.format_count = 0;
-        s->setup.plan.disk_bytes = 0;
-    }
-    if (!is_plain_file(s->setup.options.input)) s->setup.sink.source_path = NULL;
-    s->options.run = s->setup.options; /* whose strings live on */
-    return plan_memory(&s->setup, s->options.lag, &s->diag);
-}
-
 static isobath_status open_windows_redo(void *ctx, ib_vda **vda)
 {
     isobath_stream *s = ctx;
@@ -146,7 +82,7 @@ isobath_status isobath_stream_create(const isobath_stream_options *options, isob
     ib_diag_init(&s->diag);
     s->options = *options;
     s->run = (ib_run){.setup = &s->setup, .diag = &s->diag, .counters = &s->counters, .cancelled = &s->cancelled};
-    isobath_status st = setup(s);
+    isobath_status st = ib_stream_setup(&s->options, &s->setup, &s->diag);
     return st == ISOBATH_OK ? st : ib_fail(&s->diag, st, "%s", isobath_status_name(st));
 }
 
@@ -256,11 +192,11 @@ static isobath_status open_all(isobath_stream *s)
     if (p->guided)
         IB_TRY(ib_guided_create(p->plan.network_height, p->plan.network_width, p->plan.source_height, p->plan.source_width, p->plan.output_height,
                                 p->plan.output_width, &s->diag, &s->guided));
-    if (p->format_count && is_plain_file(o->input)) IB_TRY(ib_run_start_hash(r));
+    if (p->format_count && ib_stream_is_file(o->input)) IB_TRY(ib_run_start_hash(r));
     if (s->options.pipe) IB_TRY(ib_depth_pipe_open(s->options.pipe, s->options.pipe_fd, &p->sink, &s->diag, &s->pipe));
     int drop = s->options.drop >= 0 ? s->options.drop : ib_media_is_live(o->input);
     ib_live_options live = {.input = o->input, .media = p->media_options, .drop = drop,
-                            .paced = is_plain_file(o->input) || p->plan.frames_hint >= 0, .idle = report_silence, .idle_ctx = s, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
+                            .paced = ib_stream_is_file(o->input) || p->plan.frames_hint >= 0, .idle = report_silence, .idle_ctx = s, .reconnect_s = s->options.reconnect_s, .ended = &s->stopped};
     return ib_live_start(&s->setup.media, &live, &s->diag, &s->live);
 }
 
@@ -370,7 +306,7 @@ static isobath_status lag_end(isobath_stream *s)
 static isobath_status has_broken_off(isobath_stream *s, char line[IB_DIAG_TEXT])
 {
     isobath_status st = ib_diag_status(&s->diag);
-    int worth = (st == ISOBATH_ERR_INPUT && !is_plain_file(s->setup.options.input)) || (st == ISOBATH_ERR_IO && s->pipe_gone);
+    int worth = (st == ISOBATH_ERR_INPUT && !ib_stream_is_file(s->setup.options.input)) || (st == ISOBATH_ERR_IO && s->pipe_gone);
     if (!worth || !s->summary.frames) return ISOBATH_OK;
     snprintf(line, IB_DIAG_TEXT, "%s", s->diag.text);
     ib_diag_reset(&s->diag);
