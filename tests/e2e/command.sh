@@ -48,6 +48,9 @@ expect 5 "cannot write to standard output: No space left on device" sh -c "'$iso
 expect 5 "cannot write to standard output" sh -c "'$isobath' run '$clip' -o '$dir/border' --model '$dir/tiny.safetensors' --input-size 28 --json --overwrite > /dev/full"
 expect 0 "said 0" sh -c "{ '$isobath' run '$clip' -o '$dir/border' --model '$dir/tiny.safetensors' --input-size 28 --json --overwrite; echo said \$? >&2; } | true"
 expect 0 "said 0" sh -c "'$isobath' models >&-; echo said \$? >&2"
+if command -v script > /dev/null; then # a terminal gives no video: waiting for it would be for ever
+    expect 0 "standard input is a terminal" timeout 20 script -qc "'$isobath' run - -o '$dir/tty' --model '$dir/tiny.safetensors' --input-size 28" /dev/null
+fi
 # options that are wrong are told before anything is touched: an earlier result stays, and there is nothing to go on with
 "$isobath" run "$clip" -o "$dir/kept" --model "$dir/tiny.safetensors" --input-size 28 --format png16,preview,exr -q > /dev/null
 kept=$(find "$dir/kept" -type f -exec cat {} + | cksum)
