@@ -98,13 +98,12 @@ static isobath_status render(void *ctx, void *item, int thread)
     const flight *of = job->of;
     const ib_window *w = of->w.window;
     int64_t start = ib_now_us();
-    int slot = (int)(job->i - IB_PLAN_STEP * w->k), carried = of->before && slot < IB_PLAN_OVERLAP;
+    int slot = (int)(job->i - IB_PLAN_STEP * w->k), carried = of->before && slot < IB_PLAN_OVERLAP, at = carried ? slot + IB_PLAN_STEP : slot;
     /* The end of the video only cuts; w->k finishes i, so any n beyond i in the same window gives the same answer. */
     ib_plan_render how = {.window = w->k, .slot = slot, .fade = carried, .fade_slot = slot + IB_PLAN_STEP,
                           .weight = carried ? ib_plan_frame(job->i, job->i + 1 + IB_PLAN_STEP).weight : 0};
     const ib_window *from = carried ? of->before->w.window : w;
     const ib_alignment *al = &of->w.frame[job->i - of->w.first], *fade_al = carried ? &of->before->w.alignment : NULL;
-    int at = carried ? how.fade_slot : slot;
     IB_TRY(ib_depth_frame_take(s->pool, p->output_width, p->output_height, s->packs < 0, r->wants_rgb, p->source_width, p->source_height, r->diag,
                                &job->frame));
     ib_depth_frame *f = job->frame;
@@ -117,7 +116,8 @@ static isobath_status render(void *ctx, void *item, int thread)
     isobath_status st = s->packs >= 0 ? ib_align_pack(backend, &how, raw, al, fade, fade_al, p->network_height, p->network_width,
                                                       setup->formats[s->packs], r->sinks[s->packs], thread, f)
                                       : ib_guided_render(guided, backend, &how, raw, al, fade, fade_al, p->network_height, p->network_width, f);
-    atomic_fetch_add_explicit(&r->counters->align, (ib_now_us() - start) / (s->threads ? s->threads : 1), memory_order_relaxed);
+    atomic_fetch_add_explicit(s->threads ? &r->counters->render : &r->counters->align, (ib_now_us() - start) / (s->threads ? s->threads : 1),
+                              memory_order_relaxed);
     return st;
 }
 

@@ -21,7 +21,7 @@
 typedef struct ib_run_counters {
     atomic_int_fast64_t frames_done, windows_done, guards;
     atomic_int_fast64_t frames_before; /* of frames_done: made by the run that this one goes on with */
-    ib_busy align, write; /* align: the runner's, and the mean of the threads that render */
+    ib_busy align, render, write; /* render: the mean of the threads of the render stage */
     atomic_int_fast64_t start_us;
     _Atomic(ib_source *) source; /* set when they run, alive until ib_run_free */
     _Atomic(ib_window_stream *) windows;

@@ -90,7 +90,8 @@ void isobath_session_progress(isobath_session *s, isobath_progress *p)
         }
         flops = stats.flops;
     }
-    p->align_share = (double)atomic_load(&c->align) * 1e-6 / t;
+    int64_t align = atomic_load(&c->align), render = atomic_load(&c->render); /* beside each other */
+    p->align_share = (double)(align > render ? align : render) * 1e-6 / t;
     p->write_share = (double)atomic_load(&c->write) * 1e-6 / t;
     fill_shares(p);
     int64_t before = atomic_load(&c->frames_before);
