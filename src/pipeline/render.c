@@ -48,9 +48,9 @@ struct ib_renderer {
     isobath_status status; /* the first failure */
 };
 
-int ib_renderer_windows(int threads, size_t window_bytes)
+int ib_renderer_windows(int threads, int devices, size_t window_bytes)
 {
-    int windows = WINDOWS_LEAST + threads / THREADS_A_WINDOW;
+    int windows = WINDOWS_LEAST + (devices > 1 ? threads / THREADS_A_WINDOW : 0);
     if (threads == 0) return 1;
     if (windows > WINDOWS_MOST) windows = WINDOWS_MOST;
     while (windows > 1 && (size_t)windows * window_bytes > WINDOWS_BYTES) windows--;

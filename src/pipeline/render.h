@@ -31,8 +31,8 @@ isobath_status ib_renderer_detach(ib_renderer *render);
 /* Drains, gives back everything and frees. NULL allowed. */
 void ib_renderer_destroy(ib_renderer *render);
 
-/* Windows that the stage has at a time, the one that it is given included; and that are not given back yet. */
-int ib_renderer_windows(int threads, size_t window_bytes);
+/* Windows that the stage has at a time, the one that it is given included; and that are not given back yet. One device has no window that soon. */
+int ib_renderer_windows(int threads, int devices, size_t window_bytes);
 int ib_renderer_held(int threads, int windows);
 /* Frames that are rendered and not handed on, at most. */
 int ib_renderer_ahead(int threads, size_t frame_bytes);

@@ -85,7 +85,7 @@ isobath_status ib_setup_plan_memory(ib_setup *s, ib_diag *diag)
     size_t queue = !ib_sabotage_is_card(s->device) ? (size_t)16 << 20 : 32 * out < (size_t)256 << 20 ? 32 * out : (size_t)256 << 20;
     s->sink.queue_bytes = (int64_t)(4 * out > queue ? 4 * out : queue);
     s->render_threads = s->device == IB_DEVICE_CPU ? 0 : s->threads; /* a processor's cores have the network to compute */
-    s->render_windows = ib_renderer_windows(s->render_threads, IB_PLAN_WINDOW * map);
+    s->render_windows = ib_renderer_windows(s->render_threads, s->devices.count, IB_PLAN_WINDOW * map);
     s->render_ahead = ib_renderer_ahead(s->render_threads, out);
     /* A short video fills fewer buffers than a long one. */
     size_t n = p->frames_hint > 0 ? (size_t)p->frames_hint : SIZE_MAX / 2, held = (size_t)ib_renderer_held(s->render_threads, s->render_windows);
