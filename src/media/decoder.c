@@ -274,6 +274,7 @@ ib_step ib_decoder_step(ib_decoder *d, ib_decoded *out, int *got)
         if (c != IB_STEP_FRAME) s = c;
     }
     if (s == IB_STEP_FAILED || s == IB_STEP_RESTART) return s;
+    if (!d->have_held) ib_owed_end(&d->owed);
     int64_t ts = d->have_held ? d->held->best_effort_timestamp : INT64_MAX;
     while (d->in.format && d->have_held && !d->have_last && d->missing_count && d->missing[0].ts < ts) pop_missing(d); /* of a start that was cut */
     /* the decoder made something of a packet that it had complained about */

@@ -56,6 +56,8 @@ void ib_decoder_hw_note(const ib_decoder *decoder, char *buf, size_t size);
 const char *ib_decoder_broken(const ib_decoder *decoder);
 /* The first damage that was passed over, or "". */
 const char *ib_decoder_damage(const ib_decoder *decoder);
+/* 1: packet number *packet at byte *pos (-1: unknown) gave no picture and no error, where each one before it had given one. */
+int ib_decoder_silent(const ib_decoder *decoder, int64_t *packet, int64_t *pos);
 /* After the first frame: damaged packets and pictures before it. */
 int64_t ib_decoder_passed_over(const ib_decoder *decoder);
 

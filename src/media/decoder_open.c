@@ -174,6 +174,13 @@ void ib_decoder_hw_note(const ib_decoder *d, char *buf, size_t size)
 const char *ib_decoder_broken(const ib_decoder *d) { return d->broken; }
 
 const char *ib_decoder_damage(const ib_decoder *d) { return d->damage; }
+int ib_decoder_silent(const ib_decoder *d, int64_t *packet, int64_t *pos)
+{
+    *packet = d->owed.silent.packet;
+    *pos = d->owed.silent.pos;
+    return d->owed.has_silent;
+}
+
 int64_t ib_decoder_passed_over(const ib_decoder *d) { return d->passed_over; }
 
 void ib_decoder_describe(const ib_decoder *d, char *buf, size_t size)

@@ -169,6 +169,7 @@ void ib_media_hang_up(ib_media *m)
     m->done = 1;
 }
 
+int ib_media_silent(const ib_media *m, int64_t *packet, int64_t *pos) { return m->decoder && ib_decoder_silent(m->decoder, packet, pos); }
 const char *ib_media_broken(const ib_media *m) { return m->decoder ? ib_decoder_broken(m->decoder) : ""; }
 
 const ib_media_info *ib_media_get_info(const ib_media *m) { return &m->info; }

@@ -137,6 +137,9 @@ isobath_status ib_media_packet_times(const char *input, const ib_media_options *
 
 /* At the end, with on_error repeat: how the container broke off; "" when it did not. */
 const char *ib_media_broken(const ib_media *media);
+/* 1: a packet (its number, and its byte or -1) gave no picture and no error, where each one before it had given one: damaged without a trace, or not
+ * meant to be shown. Known at the end. */
+int ib_media_silent(const ib_media *media, int64_t *packet, int64_t *pos);
 
 /* SHA-256 over the input's bytes in hex (sequences: over the files in order; pipes: of what was read so far is not
  * known, so "" is written). out holds 65 bytes. */

@@ -12,6 +12,19 @@ static int find(const ib_owed *o, int64_t ts)
     return -1;
 }
 
+/* list[0] will give no picture. Streams with fields or hidden pictures show themselves at their start. */
+static void note_silent(ib_owed *o)
+{
+    if (o->off || o->damaged || o->has_silent || o->in_turn < IB_OWED_TURNS) return;
+    o->silent = o->list[0];
+    o->has_silent = 1;
+}
+
+void ib_owed_end(ib_owed *o)
+{
+    if (o->started && o->count > 0) note_silent(o);
+}
+
 void ib_owed_sent(ib_owed *o, int64_t ts, int64_t packet, int64_t pos)
 {
     if (o->started && ts != INT64_MIN && ts <= o->last) { /* leading pictures of an open start, or a clock that jumped */
@@ -35,6 +48,8 @@ void ib_owed_came(ib_owed *o, int64_t ts)
 {
     int i = find(o, ts);
     if (o->started && ts <= o->last && o->behind) o->behind--;
+    if (o->started && i > 0) note_silent(o);
+    o->in_turn += i == 0;
     if (!o->damaged && (i < 0 || (o->started && i > 0))) o->off = 1; /* another time, or a packet before it without a picture */
     if (i >= 0) remove_at(o, i);
     if (!o->started) /* what is before the first picture was not meant to be shown */

@@ -53,6 +53,12 @@ void ib_run_report_end(ib_run *r)
 {
     const char *broken = r->source ? ib_media_broken(r->setup->media) : "";
     char line[640];
+    int64_t packet, pos;
+    if (r->source && ib_media_silent(r->setup->media, &packet, &pos)) {
+        snprintf(line, sizeof line, "input: packet %lld (byte %lld) gave no picture, though every one before it did: it is damaged without a trace, or not "
+                 "meant to be shown", (long long)packet, (long long)pos);
+        ib_run_tell(r, "no_picture", line);
+    }
     if (!*broken) return;
     snprintf(line, sizeof line, "the input breaks off behind frame %lld: %s", (long long)r->frame_count - 1, broken);
     ib_run_tell(r, "broken_off", line);

@@ -1,5 +1,6 @@
 /* Video files in: counts, times, lossless pictures, rotation, selection, and damage. */
 #include "media/media.h"
+#include "media/owed.h"
 #include "media/yuv.h"
 #include "media_helper.h"
 
@@ -457,6 +458,24 @@ static void test_damaged_order(void **state)
     }
 }
 
+/* A packet that gives no picture and no error is remarkable where each one before it gave a picture in its turn, and at the very end. */
+static void test_silent_packet(void **state)
+{
+    (void)state;
+    for (int lost = 3; lost <= 40; lost++) {
+        ib_owed o = {0};
+        for (int i = 0; i <= 40; i++) {
+            ib_owed_sent(&o, 10 * i, i, 100 * i);
+            if (i >= 2 && i - 2 != lost) ib_owed_came(&o, 10 * (i - 2)); /* the decoder keeps two */
+        }
+        for (int i = 39; i <= 40; i++)
+            if (i != lost) ib_owed_came(&o, 10 * i);
+        ib_owed_end(&o);
+        assert_int_equal(o.has_silent, lost >= IB_OWED_TURNS);
+        if (o.has_silent) assert_int_equal(o.silent.packet, lost);
+    }
+}
+
 /* A file that breaks off: what is there comes out, then one line (or, with repeat, the end). */
 static void test_truncated(void **state)
 {
@@ -546,6 +565,7 @@ int main(void)
         cmocka_unit_test(test_damaged_early),
         cmocka_unit_test(test_damaged_anywhere),
         cmocka_unit_test(test_damaged_order),
+        cmocka_unit_test(test_silent_packet),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_cut_containers),
