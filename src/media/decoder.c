@@ -120,7 +120,7 @@ static int receive_frame(ib_decoder *d)
 }
 
 /* After a jump, the codec's next packet is there. At an IDR picture it goes on as if it began there, and what comes of before is dropped; else it
- * is emptied. Emptied, libavcodec's for H.264 and HEVC take a new decoder of the card with the next picture: 0.2 s, in which the card's other work stands. */
+ * is emptied. Emptied, libavcodec's for H.264 sets itself up anew with the next picture: 0.2 s on a card, in which its other work stands. */
 static void turn(ib_decoder *d)
 {
     int keeps = d->packet->pts != AV_NOPTS_VALUE && d->packet->pts > d->sent_until &&

@@ -1,7 +1,7 @@
-/* Decoders of the card that libavcodec gives back, kept for the next time that it wants one, and what it asks for before. After a flush, which every jump to another key frame
- * needs, some of its decoders (H.264) drop theirs and make a new one of the same kind: 0.2 s on a card, in which the process's other calls of
- * the driver stand. What the driver makes depends on what it is asked for alone, and a picture refers to others by numbers that come with
- * it; so one that was used is as good as a new one. */
+/* Decoders of the card that libavcodec gives back, kept for the next time that it wants one, and what it asks for before. After a flush, as jumps
+ * to other key frames need it, libavcodec's decoder of H.264 drops what it has and makes a new one of the same kind: 0.04 to 0.08 s on a card,
+ * and 0.2 for destroying the old one, in which the process's other calls of the driver stand. What the driver makes depends on what it is
+ * asked for alone, and a picture refers to others by numbers that come with it; so one that was used is as good as a new one. */
 #ifndef IB_MEDIA_NVCUVID_KEEP_H
 #define IB_MEDIA_NVCUVID_KEEP_H
 
