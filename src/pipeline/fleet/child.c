@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -182,17 +181,12 @@ int ib_child_ended(ib_child *c, char *how, size_t size)
     return 1;
 }
 
-static void say_good_bye(ib_child *c)
-{
-    ib_message bye = {.type = IB_MSG_BYE};
-    ib_wire_send(&c->wire, &bye, -1, 0);
-}
-
-/* Waits a little, kills what still runs, frees. */
-static void *part(void *child)
+void ib_child_close(ib_child *c)
 {
     char how[64];
-    ib_child *c = child;
+    if (!c) return;
+    ib_message bye = {.type = IB_MSG_BYE};
+    ib_wire_send(&c->wire, &bye, -1, 0);
     for (int64_t start = ib_now_us(); !ib_child_ended(c, how, sizeof how); usleep(1000))
         if (ib_now_us() - start > PARTING_US) {
             ib_child_kill(c);
@@ -202,20 +196,4 @@ static void *part(void *child)
     close(c->wire.fd);
     close(c->errors_fd);
     free(c);
-    return NULL;
-}
-
-void ib_child_close(ib_child *c)
-{
-    if (!c) return;
-    say_good_bye(c);
-    part(c);
-}
-
-void ib_child_leave(ib_child *c)
-{
-    pthread_t thread; /* dies with this process, as the child does */
-    say_good_bye(c);
-    if (pthread_create(&thread, NULL, part, c) == 0) pthread_detach(thread);
-    else part(c);
 }

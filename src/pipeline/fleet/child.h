@@ -32,7 +32,5 @@ void ib_child_kill(ib_child *child);
 int ib_child_ended(ib_child *child, char *how, size_t size);
 /* Says good-bye, waits a little, kills what still runs, and frees; NULL allowed. */
 void ib_child_close(ib_child *child);
-/* The same of one that nothing is expected of any more, beside the caller: a process with a card takes the kernel half a second to end. */
-void ib_child_leave(ib_child *child);
 
 #endif

@@ -235,10 +235,7 @@ void *ib_fleet_devices_main(void *arg)
         keep[i] = d->child && f->o.setup->options.engine && !d->failures && d->state == IB_FLEET_WORKING && !d->flights &&
                   ib_wire_send(&d->child->wire, &rest, -1, 0) == 0;
         if (keep[i]) continue;
-        if (d->child && d->state == IB_FLEET_WORKING && !d->flights && ib_sabotage_is_card(d->device)) {
-            ib_child_leave(d->child);
-            d->child = NULL;
-        } else if (d->child && !d->flights) ib_wire_send(&d->child->wire, &bye, -1, 0);
+        if (d->child && !d->flights) ib_wire_send(&d->child->wire, &bye, -1, 0);
         else if (d->child) ib_child_kill(d->child);
     }
     while (!atomic_load(&f->stopping)) pthread_cond_wait(&f->changed, &f->lock); /* worker processes die with this thread */
