@@ -144,7 +144,7 @@ isobath_status ib_models_resolve(const char *model, int metric, ib_diag *diag, c
     if (!known) {
         char names[512];
         struct stat sb;
-        if (stat(model, &sb) == 0)
+        if (stat(model, &sb) == 0 && S_ISDIR(sb.st_mode))
             return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: a folder, not a file: expected a checkpoint (.safetensors or .pth)", model);
         list_names(names, sizeof names);
         return ib_fail(diag, ISOBATH_ERR_MODEL, "%s: no such file, and no known model (%s)", model, names);

@@ -148,12 +148,11 @@ static void places(void **state)
     expect_unresolved("no/such.pth", 0,
                       "no/such.pth: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, "
                       "vits-metric, vitb-metric, vitl-metric" V2 ")");
-    expect_unresolved(folder, 0,
-                      (snprintf(want, sizeof want,
-                                "%s: no such file, and no known model (nano, nano-metric, "
-                                "vits, vitb, vitl, vits-metric, vitb-metric, vitl-metric" V2 ")",
-                                folder),
-                       want));
+    snprintf(want, sizeof want, "%s: a folder, not a file: expected a checkpoint (.safetensors or .pth)", folder);
+    expect_unresolved(folder, 0, want);
+    expect_unresolved("/dev/null", 0,
+                      "/dev/null: no such file, and no known model (nano, nano-metric, vits, vitb, vitl, "
+                      "vits-metric, vitb-metric, vitl-metric" V2 ")");
     /* In the cache; then $ISOBATH_MODELS goes before it, and a path before everything. */
     mkdir(in_folder("cache"), 0700);
     mkdir(in_folder("cache/isobath"), 0700);
