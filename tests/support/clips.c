@@ -12,6 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libx265"; } /* the encoder's own, not ours */
+#endif
+
 #define OR(value, fallback) ((value) ? (value) : (fallback))
 
 int clip_have_encoder(const char *name) { return avcodec_find_encoder_by_name(name) != NULL; }

@@ -12,11 +12,6 @@
 
 #include <cmocka.h>
 
-#ifdef __SANITIZE_ADDRESS__
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libx265"; } /* the encoder's own, not ours */
-#endif
-
 static char dir[64];
 
 /* Group set-up and tear-down: `dir` is there, and removed with all that is in it. */
