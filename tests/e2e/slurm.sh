@@ -49,6 +49,8 @@ waiting running_segment || bad "no segment ever ran: $(cat "$dir/driver.log")"
 file=$(grep -l '"state": "running"' "$tasks"/segment_*.status.json | head -1)
 pid=$(sed -n 's/.*"pid": \([0-9]*\).*/\1/p' "$file")
 kill -9 "$pid" && ok || bad "no task to kill"
+gone() { ! kill -0 "$pid"; } # killed is not ended yet, on a busy machine
+waiting gone || bad "process $pid does not end"
 expect 1 "dead: process $pid" "$isobath" status "$file" # until the second try
 # the driver goes away and comes back
 kill "$driver"
